@@ -1,0 +1,48 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+let package = Package(
+  name: "gfapi-fd",
+  products: [
+    .library(name: "gfapi-fd-module", type: .dynamic, targets: ["GfapiFDModule"]),
+    .executable(name: "gfapi-fd", targets: ["gfapi-fd"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "CGFAPI", pkgConfig: "glusterfs-api", providers: [.apt(["libglusterfs-dev"])]),
+    .systemLibrary(name: "CXattr", providers: [.apt(["libacl1-dev", "libattr1-dev"])]),
+    .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+    .target(name: "FDPluginABI"),
+    .target(name: "Gluster", dependencies: ["CGFAPI", .product(name: "SystemPackage", package: "swift-system")]),
+    .target(name: "GfapiFD", dependencies: ["Gluster", "FDPluginABI", "CXattr"]),
+    .target(
+      name: "GfapiFDModule", dependencies: ["GfapiFD", "FDPluginABI"],
+      linkerSettings: [
+        // A dynamic product gets no Swift runtime of its own from SwiftPM. `nodelete`: a daemon that unloads its
+        // plugins must not pull the runtime from under threads that still wait for a volume.
+        .unsafeFlags([
+          "-static-stdlib",
+          "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/GfapiFDModule/exports.map",
+          "-Xlinker", "-z", "-Xlinker", "nodelete",
+          "-Xlinker", "-soname", "-Xlinker", "gfapi-fd.so",
+          "-Xlinker", "--as-needed", "-Xlinker", "--gc-sections",
+        ])
+      ]),
+    .target(
+      name: "MiniDaemon",
+      dependencies: ["FDPluginABI", "CArchive", "CXattr", .product(name: "SystemPackage", package: "swift-system")]),
+    .executableTarget(
+      name: "gfapi-fd",
+      dependencies: [
+        "MiniDaemon", "GfapiFD", "Gluster", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .testTarget(name: "GlusterTests", dependencies: ["Gluster"]),
+    .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "FDPluginABI"]),
+    .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "GfapiFD", "MiniDaemon"]),
+    .testTarget(name: "EndToEndTests", dependencies: ["MiniDaemon"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

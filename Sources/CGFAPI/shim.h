@@ -1,0 +1,15 @@
+#ifndef CGFAPI_SHIM_H
+#define CGFAPI_SHIM_H
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <fcntl.h>
+#include <dirent.h>
+#include <glusterfs/api/glfs.h>
+#include <glusterfs/api/glfs-handles.h>
+
+/* From <unistd.h> and <fcntl.h> with _GNU_SOURCE, which Swift's module for C does not define. */
+static const int CGFAPI_SEEK_DATA = 3;
+static const int CGFAPI_SEEK_HOLE = 4;
+static const int CGFAPI_O_NOATIME = 01000000;
+
+#endif

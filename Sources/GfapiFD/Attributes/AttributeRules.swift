@@ -1,0 +1,26 @@
+import CXattr
+
+/// Which extended attributes travel.
+package enum AttributeRules {
+  /// Gluster's own bookkeeping: it belongs to bricks, not to entries, and would do harm on another volume.
+  private static let bookkeeping = [
+    "trusted.glusterfs.", "trusted.afr.", "trusted.gfid", "trusted.pgfid.", "trusted.ec.", "trusted.bit-rot.",
+    "trusted.tier.", "trusted.io-stats-dump", "trusted.syncop.", "trusted.distribute.", "glusterfs.", "system.glusterfs.",
+    "virtual.glusterfs", "user.glusterfs.",
+  ].map { Array($0.utf8) }
+
+  /// Whether the attribute `name` is part of an entry.
+  ///
+  /// - Parameter aclsTravelAlone: the ACLs are carried as ACLs, so not once more as extended attributes.
+  package static func carries(_ name: [UInt8], aclsTravelAlone: Bool) -> Bool {
+    if name == ACLStream.accessName || name == ACLStream.defaultName { return !aclsTravelAlone }
+    guard !isBookkeeping(name) else { return false }
+    // The administrator's rules: xattr.conf(5).
+    let text = String(decoding: name, as: UTF8.self)
+    return attr_copy_action(text, nil) != ATTR_ACTION_SKIP
+  }
+
+  package static func isBookkeeping(_ name: [UInt8]) -> Bool {
+    bookkeeping.contains { name.starts(with: $0) }
+  }
+}

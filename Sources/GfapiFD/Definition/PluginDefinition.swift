@@ -1,0 +1,165 @@
+import Gluster
+
+/// What a plugin line says: which volume, and how to treat it.
+///
+///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:logfile=…][:loglevel=…][:timeout=…]
+///
+/// Arguments are separated by colons, keys stand in any case, `\` takes the next character as itself, one colon may
+/// trail.
+package struct PluginDefinition: Equatable, Sendable {
+  /// The keys of a plugin line.
+  package enum Key: String, CaseIterable, Sendable {
+    case volume, snapdir, gffilelist, logfile, loglevel, timeout
+  }
+
+  /// What is wrong with a line: the argument at fault and the reason. Its description is the whole job message.
+  package struct ParseError: Error, Equatable, Sendable, CustomStringConvertible {
+    package let argument: String
+    package let reason: String
+
+    package var description: String {
+      "plugin definition: \"\(argument)\": \(reason)\n\(PluginDefinition.grammar)"
+    }
+  }
+
+  package static let name = "gfapi"
+
+  /// Grammar of the line, for messages.
+  package static let grammar = """
+    the form is gfapi:volume=URI[:snapdir=DIR][:gffilelist=FILE][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
+    with URI = \(VolumeURI.grammar), and a \\ before each colon in a value
+    """
+
+  package var volume: VolumeURI
+  /// Entry point of user serviceable snapshots.
+  package var snapshotDirectory: String?
+  /// List of changed entries, written by glusterfind.
+  package var fileList: [UInt8]?
+  package var logging: Volume.Logging
+  /// Seconds after which an unanswered connection is given up.
+  package var timeout: Int
+
+  /// The arguments of one line, not yet judged: a line may be partial when another adds to it.
+  package struct Arguments: Equatable, Sendable {
+    package private(set) var values: [Key: [UInt8]] = [:]
+
+    package init() {}
+
+    /// Splits a line into its arguments.
+    ///
+    /// - Parameter line: with or without the plugin's name in front, in raw bytes.
+    package init(_ line: some Collection<UInt8>) throws(ParseError) {
+      for (index, argument) in splitUnescaped(line).enumerated() {
+        let text = String(decoding: argument.raw, as: UTF8.self)
+        if argument.raw.isEmpty { continue }
+        guard let equals = argument.value.firstIndex(of: UInt8(ascii: "=")) else {
+          if index == 0, text.lowercased() == PluginDefinition.name || text == "*all*" { continue }
+          throw ParseError(argument: text, reason: text.hasPrefix("//")
+            ? "a URI's colons need a \\ before them: volume=gluster\\://server/vol" : "not of the form key=value")
+        }
+        let keyText = String(decoding: argument.value[..<equals], as: UTF8.self)
+        guard let key = Key(rawValue: keyText.lowercased()) else {
+          throw ParseError(
+            argument: keyText, reason: "unknown argument: known are \(Key.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        guard values[key] == nil else { throw ParseError(argument: keyText, reason: "given twice") }
+        let value = Array(argument.value[(equals + 1)...])
+        guard !value.contains(0) else { throw ParseError(argument: keyText, reason: "a zero byte in the value") }
+        values[key] = value
+      }
+    }
+
+    /// These arguments, with those of `other` in the place of same ones.
+    package func overridden(by other: Arguments) -> Arguments {
+      var result = self
+      result.values.merge(other.values) { _, new in new }
+      return result
+    }
+  }
+
+  /// Judges arguments.
+  package init(_ arguments: Arguments) throws(ParseError) {
+    func text(_ key: Key) throws(ParseError) -> String? {
+      guard let value = arguments.values[key] else { return nil }
+      guard !value.isEmpty else { throw ParseError(argument: "\(key.rawValue)=", reason: "no value") }
+      guard let text = String(validating: value, as: UTF8.self) else {
+        throw ParseError(argument: "\(key.rawValue)=\(printable(value))", reason: "not UTF-8")
+      }
+      return text
+    }
+    guard let uri = arguments.values[.volume] else { throw ParseError(argument: "volume", reason: "missing") }
+    do {
+      volume = try VolumeURI(uri)
+    } catch {
+      throw ParseError(argument: "volume=\(printable(uri))", reason: error.description)
+    }
+    snapshotDirectory = try text(.snapdir)
+    if let list = arguments.values[.gffilelist] {
+      guard list.first == UInt8(ascii: "/") else {
+        throw ParseError(argument: "gffilelist=\(printable(list))", reason: "the path of the list is absolute")
+      }
+      fileList = list
+    }
+    logging = Volume.Logging(file: try text(.logfile))
+    if let file = logging.file, !file.hasPrefix("/") {
+      throw ParseError(argument: "logfile=\(file)", reason: "the path of the log is absolute")
+    }
+    if let level = try text(.loglevel) {
+      guard let number = Self.logLevel(level) else {
+        throw ParseError(
+          argument: "loglevel=\(level)",
+          reason: "not a level: 0 to 9, or \(Self.logLevels.joined(separator: ", "))")
+      }
+      logging.level = number
+    }
+    timeout = 60
+    if let seconds = try text(.timeout) {
+      guard let number = Int(seconds), (1...86400).contains(number) else {
+        throw ParseError(argument: "timeout=\(seconds)", reason: "not a number of seconds from 1 to 86400")
+      }
+      timeout = number
+    }
+  }
+
+  /// Parses a whole line.
+  package init(_ line: String) throws(ParseError) {
+    try self.init(Arguments(line.utf8))
+  }
+
+  /// Names of Gluster's log levels, by number.
+  private static let logLevels = [
+    "none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "trace",
+  ]
+
+  private static func logLevel(_ text: String) -> Int32? {
+    if let number = Int32(text) { return (0...9).contains(number) ? number : nil }
+    return logLevels.firstIndex(of: text.lowercased()).map(Int32.init)
+  }
+
+  /// Whether plugin options that a daemon hands to all its plugins are meant for this one: they name it, name all, or
+  /// begin with one of its keys.
+  package static func concerns(_ options: some Collection<UInt8>) -> Bool {
+    let head = String(decoding: options.prefix { $0 != UInt8(ascii: ":") }, as: UTF8.self).lowercased()
+    return head == name || head == "*all*" || Key.allCases.contains { head.hasPrefix($0.rawValue + "=") }
+  }
+}
+
+/// Splits at colons that no `\` precedes; `raw` is each piece as written, `value` without its escapes.
+private func splitUnescaped(_ line: some Collection<UInt8>) -> [(raw: [UInt8], value: [UInt8])] {
+  var pieces: [(raw: [UInt8], value: [UInt8])] = [([], [])]
+  var escaped = false
+  for byte in line {
+    if !escaped, byte == UInt8(ascii: ":") {
+      pieces.append(([], []))
+      continue
+    }
+    pieces[pieces.count - 1].raw.append(byte)
+    if !escaped, byte == UInt8(ascii: "\\") {
+      escaped = true
+      continue
+    }
+    pieces[pieces.count - 1].value.append(byte)
+    escaped = false
+  }
+  return pieces
+}

@@ -1,0 +1,148 @@
+import Glibc
+import Gluster
+
+/// The plugin in one job of a daemon: takes what happens in the job and owns the backup or the restore that it is about.
+package final class Job {
+  private unowned let daemon: any Daemon
+  /// May be used from any thread.
+  package let cancellation = Cancellation()
+
+  /// Plugin options given with the job: they win over the FileSet's line.
+  private var overrides = PluginDefinition.Arguments()
+  /// Seconds since 1970; 0 for a full backup.
+  private var since = 0
+  private var isFull = true
+  private var volume: JobVolume?
+  package private(set) var backup: BackupRun?
+  package private(set) var restore: RestoreRun?
+  private var restoreLine: [UInt8]?
+
+  package init(daemon: any Daemon) { self.daemon = daemon }
+
+  // MARK: Events
+
+  /// - Parameter level: the daemons' letter: `F`, `I`, `D` …
+  package func setLevel(_ level: UInt8) { isFull = level == UInt8(ascii: "F") }
+
+  package func setSince(_ seconds: Int) { since = seconds }
+
+  /// Takes plugin options. Options for other plugins are not ours to judge.
+  package func setPluginOptions(_ options: [UInt8]) -> Bool {
+    guard PluginDefinition.concerns(options) else { return true }
+    do {
+      overrides = overrides.overridden(by: try PluginDefinition.Arguments(options))
+      return true
+    } catch {
+      daemon.tell(.fatal, "plugin options: \(error)")
+      return false
+    }
+  }
+
+  /// Begins a backup.
+  ///
+  /// - Parameter line: the plugin line.
+  /// - Returns: false if the job cannot go on; a message has said why.
+  package func beginBackup(_ line: [UInt8], isEstimate: Bool) -> Bool {
+    endBackup()
+    guard let definition = definition(line) else { return false }
+    guard definition.fileList == nil else {
+      daemon.tell(.fatal, "plugin definition: \"gffilelist\": backing up from glusterfind's list is not supported yet: leave it out, and the volume is crawled")
+      return false
+    }
+    guard let volume = connect(definition, { session, volume in session.backup = try BackupSession(volume) }) else {
+      return false
+    }
+    backup = BackupRun(volume, daemon: daemon, isEstimate: isEstimate, since: isFull ? 0 : since)
+    return true
+  }
+
+  /// Ends the backup: the line is done, or the job is.
+  package func endBackup() {
+    if let counts = backup?.counts {
+      daemon.tell(
+        .info,
+        "\(counts.carried) entries and \(counts.bytes) bytes read, \(counts.unchanged) unchanged, \(counts.excluded) excluded, \(counts.failed) failed")
+    }
+    backup = nil
+    disconnect()
+  }
+
+  /// Gets ready for an entry that was backed up with `line`.
+  package func beginRestore(_ line: [UInt8]) -> Bool {
+    if restoreLine == line { return restore != nil }
+    endRestore()
+    restoreLine = line
+    do {
+      let original = try PluginDefinition.Arguments(line)
+      let definition = try PluginDefinition(original.overridden(by: overrides))
+      // What an old line says of its volume matters only for its base directory.
+      let originalDirectory = (try? PluginDefinition(original))?.volume.directory ?? []
+      let overridden = overrides.values[.volume] == nil ? [] : definition.volume.directory
+      guard let volume = connect(definition, { session, volume in session.restore = try RestoreSession(volume) }) else {
+        return false
+      }
+      restore = RestoreRun(
+        volume, daemon: daemon, originalDirectory: originalDirectory, overriddenDirectory: overridden)
+      return true
+    } catch {
+      daemon.tell(.fatal, "\(error)")
+      return false
+    }
+  }
+
+  /// Ends the restore.
+  package func endRestore() {
+    if let restore {
+      restore.finishEntry()
+      let counts = restore.counts
+      daemon.tell(
+        .info,
+        "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
+    }
+    restore = nil
+    restoreLine = nil
+    disconnect()
+  }
+
+  /// Ends everything: the daemon frees the plugin.
+  package func end() {
+    backup = nil
+    restore = nil
+    disconnect()
+  }
+
+  // MARK: The volume
+
+  private func definition(_ line: [UInt8]) -> PluginDefinition? {
+    do {
+      return try PluginDefinition(PluginDefinition.Arguments(line).overridden(by: overrides))
+    } catch {
+      daemon.tell(.fatal, "\(error)")
+      return nil
+    }
+  }
+
+  private func connect(
+    _ definition: PluginDefinition, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
+  ) -> JobVolume? {
+    disconnect()
+    let volume = JobVolume(definition)
+    self.volume = volume
+    cancellation.watch(volume)
+    do {
+      try volume.connect(isCancelled: { daemon.jobIsCancelled }, prepare)
+      return volume
+    } catch is VolumeThread.Stopped {
+      return nil
+    } catch {
+      daemon.tell(.fatal, "\(error)")
+      return nil
+    }
+  }
+
+  private func disconnect() {
+    cancellation.watch(nil)
+    volume?.close()
+    volume = nil
+  }
+}

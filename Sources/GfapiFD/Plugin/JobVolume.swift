@@ -1,0 +1,88 @@
+import Gluster
+import Synchronization
+
+/// A job's connection to a volume: makes calls on it that the job's thread waits for, as long as the job is not cancelled.
+package final class JobVolume: Sendable {
+  /// A connection that did not come about; its words are a job message.
+  package struct ConnectionFailure: Error, CustomStringConvertible {
+    package let description: String
+  }
+
+  private let thread = VolumeThread()
+  package let definition: PluginDefinition
+
+  package init(_ definition: PluginDefinition) {
+    self.definition = definition
+  }
+
+  /// Connects, and prepares what the job needs.
+  ///
+  /// - Throws: ``ConnectionFailure``, or ``VolumeThread/Stopped/cancelled``.
+  package func connect(
+    isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
+  ) throws {
+    let definition = definition
+    do {
+      try thread.run(within: definition.timeout, isCancelled: isCancelled) { session in
+        session.volume = try Volume(
+          definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory)
+      }
+    } catch VolumeThread.Stopped.timedOut {
+      throw ConnectionFailure(
+        description: "cannot connect to \(definition.volume): no answer within \(definition.timeout) s (timeout=)")
+    } catch let error as GlusterError {
+      throw ConnectionFailure(description: "cannot connect to \(definition.volume): \(error)")
+    }
+    do {
+      try thread.run(isCancelled: isCancelled) { try prepare($0, $0.volume!) }
+    } catch let error as GlusterError {
+      throw ConnectionFailure(
+        description: "\(definition.volume): \(error)"
+          + (error.path.isEmpty ? "" : ": \(printable(error.path))"))
+    }
+  }
+
+  /// Runs `body` where the volume's calls belong, and waits for its result.
+  package func run<T>(isCancelled: () -> Bool, _ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
+    try thread.run(isCancelled: isCancelled, body)
+  }
+
+  /// From any thread: the call that waits, and every later one, throws.
+  package func cancel() { thread.cancel() }
+
+  /// Disconnects. A volume that does not answer is left to do so by itself.
+  package func close() {
+    thread.end(within: thread.isCancelled ? 500 : 10_000)
+  }
+}
+
+/// The one thing of a job that another thread may touch: its cancellation.
+package final class Cancellation: Sendable {
+  private let state = Mutex<(isCancelled: Bool, volume: JobVolume?)>((false, nil))
+
+  package var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
+  package func cancel() {
+    let volume = state.withLock { state in
+      state.isCancelled = true
+      return state.volume
+    }
+    volume?.cancel()
+  }
+
+  /// Names the volume that a cancellation shall stop waiting for.
+  package func watch(_ volume: JobVolume?) {
+    let isCancelled = state.withLock { state in
+      state.volume = volume
+      return state.isCancelled
+    }
+    if isCancelled { volume?.cancel() }
+  }
+}
+
+extension GlusterError {
+  /// Whether not this entry failed, but the volume: no brick or no majority of them can be reached.
+  package var meansVolumeIsGone: Bool {
+    errno == .socketNotConnected || errno == .socketShutdown || errno == .connectionRefused
+  }
+}

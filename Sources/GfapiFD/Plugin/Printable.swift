@@ -1,0 +1,21 @@
+/// A name in raw bytes as a message can show it: control characters, backslashes and what is not UTF-8 as `\ooo` (octal).
+package func printable(_ bytes: some Collection<UInt8>) -> String {
+  let safe = bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7f && $0 != UInt8(ascii: "\\") }
+  if safe, let text = String(validating: bytes, as: UTF8.self) { return text }
+  var result = ""
+  var rest = Array(bytes)[...]
+  while let first = rest.first {
+    // The shortest valid sequence that starts here: one character, of one to four bytes.
+    let character = (1...min(4, rest.count)).lazy
+      .compactMap { String(validating: rest.prefix($0), as: UTF8.self) }.first
+    if let character, first >= 0x20, first != 0x7f, first != UInt8(ascii: "\\") {
+      result += character
+      rest = rest.dropFirst(character.utf8.count)
+    } else {
+      let octal = String(first, radix: 8)
+      result += "\\" + String(repeating: "0", count: 3 - octal.count) + octal
+      rest = rest.dropFirst()
+    }
+  }
+  return result
+}

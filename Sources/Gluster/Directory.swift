@@ -1,0 +1,49 @@
+import CGFAPI
+import Glibc
+
+/// A directory open for reading. Closed when it goes out of scope.
+public struct Directory: ~Copyable {
+  private let descriptor: OpaquePointer
+  private let volume: Volume
+
+  /// One name in a directory.
+  public struct Entry {
+    /// The name, in raw bytes.
+    public let name: [UInt8]
+    /// What the volume sent along with the name; nil where it sent none, and the entry is to be looked up.
+    public let found: (object: Object, status: stat)?
+  }
+
+  init(_ descriptor: OpaquePointer, on volume: Volume) {
+    self.descriptor = descriptor
+    self.volume = volume
+  }
+
+  deinit { glfs_closedir(descriptor) }
+
+  /// The next entry, without `.` and `..`; nil at the end.
+  ///
+  /// The corresponding C function is `glfs_xreaddirplus_r`.
+  public func next() throws -> Entry? {
+    while true {
+      var extended: OpaquePointer?
+      var entry = dirent()
+      var result: UnsafeMutablePointer<dirent>?
+      let got = glfs_xreaddirplus_r(
+        descriptor, UInt32(GFAPI_XREADDIRP_STAT | GFAPI_XREADDIRP_HANDLE), &extended, &entry, &result)
+      defer { if let extended { glfs_free(UnsafeMutableRawPointer(extended)) } }
+      guard got >= 0 else { throw failure("glfs_xreaddirplus_r") }
+      guard let result else { return nil }
+
+      let offset = MemoryLayout<dirent>.offset(of: \.d_name)!
+      let start = UnsafeRawPointer(result).advanced(by: offset).assumingMemoryBound(to: CChar.self)
+      let name = [UInt8](UnsafeRawBufferPointer(start: start, count: strlen(start)))
+      if name.elementsEqual(".".utf8) || name.elementsEqual("..".utf8) { continue }
+
+      guard let extended, let status = glfs_xreaddirplus_get_stat(extended),
+        let borrowed = glfs_xreaddirplus_get_object(extended), let object = glfs_object_copy(borrowed)
+      else { return Entry(name: name, found: nil) }
+      return Entry(name: name, found: (Object(object, on: volume), status.pointee))
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import CGFAPI
+import Glibc
+import SystemPackage
+
+/// A regular file open for reading or writing. Closed when it goes out of scope; a writer calls ``close()``, which tells
+/// what the volume could not store.
+public struct File: ~Copyable {
+  private var descriptor: OpaquePointer?
+  private let volume: Volume
+
+  init(_ descriptor: OpaquePointer, on volume: Volume) {
+    self.descriptor = descriptor
+    self.volume = volume
+  }
+
+  deinit {
+    if let descriptor { glfs_close(descriptor) }
+  }
+
+  /// Closes the file. With write-behind, an error of an earlier write may show only here.
+  ///
+  /// The corresponding C function is `glfs_close`.
+  public consuming func close() throws {
+    let descriptor = self.descriptor
+    self.descriptor = nil
+    guard glfs_close(descriptor) == 0 else { throw failure("glfs_close") }
+  }
+
+  /// Attributes of the open file.
+  ///
+  /// The corresponding C function is `glfs_fstat`.
+  public func status() throws -> stat {
+    var status = stat()
+    guard glfs_fstat(descriptor, &status) == 0 else { throw failure("glfs_fstat") }
+    return status
+  }
+
+  /// Reads up to `buffer.count` bytes at `offset` and returns how many; 0 at the end of the file.
+  ///
+  /// The corresponding C function is `glfs_pread`.
+  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
+    while true {
+      let count = glfs_pread(descriptor, buffer.baseAddress, buffer.count, offset, 0, nil)
+      if count >= 0 { return count }
+      let error = failure("glfs_pread")
+      if error.errno != .interrupted { throw error }
+    }
+  }
+
+  /// Writes all of `buffer` at `offset`, in as many calls as it takes.
+  ///
+  /// The corresponding C function is `glfs_pwrite`.
+  public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws {
+    var done = 0
+    while done < buffer.count {
+      let count = glfs_pwrite(
+        descriptor, buffer.baseAddress! + done, buffer.count - done, offset + done, 0, nil, nil)
+      if count > 0 {
+        done += count
+      } else {
+        let error = count == 0 ? GlusterError(errno: .ioError, call: "glfs_pwrite") : failure("glfs_pwrite")
+        if error.errno != .interrupted { throw error }
+      }
+    }
+  }
+
+  /// Sets the file's length.
+  ///
+  /// The corresponding C function is `glfs_ftruncate`.
+  public func truncate(to length: Int) throws {
+    guard glfs_ftruncate(descriptor, length, nil, nil) == 0 else { throw failure("glfs_ftruncate") }
+  }
+
+  /// The first byte at or after `offset` that is stored; nil if only a hole follows.
+  ///
+  /// - Throws: ``GlusterError``; `EOPNOTSUPP` or `EINVAL` where the volume cannot tell (sharded ones).
+  ///
+  /// The corresponding C function is `glfs_lseek` with `SEEK_DATA`.
+  public func nextData(from offset: Int) throws -> Int? {
+    let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_DATA)
+    if position >= 0 { return position }
+    let error = failure("glfs_lseek")
+    if error.errno == .noSuchAddressOrDevice { return nil }
+    throw error
+  }
+
+  /// The first byte at or after `offset` that is in a hole; the file's end counts as one.
+  ///
+  /// The corresponding C function is `glfs_lseek` with `SEEK_HOLE`.
+  public func nextHole(from offset: Int) throws -> Int {
+    let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_HOLE)
+    guard position >= 0 else { throw failure("glfs_lseek") }
+    return position
+  }
+}

@@ -1,0 +1,235 @@
+import CGFAPI
+import Glibc
+import SystemPackage
+
+/// A handle of one entry on a volume: it stays with the entry whatever its name becomes, and no call through it follows a
+/// symbolic link. Closed with its last reference.
+///
+/// Names that are arguments are single components in raw bytes, without slash and zero.
+public final class Object: @unchecked Sendable {
+  // Handles may be used from several threads at once.
+  let handle: OpaquePointer
+  public let volume: Volume
+
+  init(_ handle: OpaquePointer, on volume: Volume) {
+    self.handle = handle
+    self.volume = volume
+  }
+
+  deinit { glfs_h_close(handle) }
+
+  // MARK: Reading
+
+  /// The entry `name` in this directory, not followed if it is a link.
+  ///
+  /// The corresponding C function is `glfs_h_lookupat`.
+  public func lookUp(_ name: some Collection<UInt8>) throws -> (object: Object, status: stat) {
+    var status = stat()
+    guard let found = name.withCString({ glfs_h_lookupat(volume.handle, handle, $0, &status, 0) }) else {
+      throw failure("glfs_h_lookupat", name)
+    }
+    return (Object(found, on: volume), status)
+  }
+
+  /// The entry's attributes.
+  ///
+  /// The corresponding C function is `glfs_h_stat`.
+  public func status() throws -> stat {
+    var status = stat()
+    guard glfs_h_stat(volume.handle, handle, &status) == 0 else { throw failure("glfs_h_stat") }
+    return status
+  }
+
+  /// A symbolic link's target, in raw bytes.
+  ///
+  /// The corresponding C function is `glfs_h_readlink`.
+  public func linkTarget() throws -> [UInt8] {
+    var error: GlusterError?
+    let target = [UInt8](unsafeUninitializedCapacity: 4097) { buffer, count in
+      let length = buffer.withMemoryRebound(to: CChar.self) {
+        glfs_h_readlink(volume.handle, handle, $0.baseAddress, $0.count)
+      }
+      if length < 0 { error = failure("glfs_h_readlink") } else { count = Int(length) }
+    }
+    if let error { throw error }
+    return target
+  }
+
+  /// Names of the extended attributes that the volume shows to a client.
+  ///
+  /// The corresponding C function is `glfs_h_getxattrs` without a name.
+  public func extendedAttributeNames() throws -> [[UInt8]] {
+    try value { glfs_h_getxattrs(volume.handle, handle, nil, $0.baseAddress, $0.count) }
+      .split(separator: 0).map(Array.init)
+  }
+
+  /// The value of one extended attribute; nil if the entry has none of this name, or its type can have none.
+  ///
+  /// The corresponding C function is `glfs_h_getxattrs`.
+  public func extendedAttribute(_ name: some Collection<UInt8>) throws -> [UInt8]? {
+    do {
+      return try name.withCString { name in
+        try value { glfs_h_getxattrs(volume.handle, handle, name, $0.baseAddress, $0.count) }
+      }
+    } catch let error as GlusterError where error.errno == .noData || error.errno == .notSupported {
+      return nil
+    }
+  }
+
+  private func value(_ get: (UnsafeMutableRawBufferPointer) -> Int32) throws -> [UInt8] {
+    var capacity = 4096
+    while true {
+      var error: GlusterError?
+      let value = [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+        let length = get(UnsafeMutableRawBufferPointer(buffer))
+        if length < 0 { error = failure("glfs_h_getxattrs") } else { count = Int(length) }
+      }
+      guard let error else { return value }
+      guard error.errno == .outOfRange, capacity < 16 << 20 else { throw error }
+      let needed = get(UnsafeMutableRawBufferPointer(start: nil, count: 0))
+      capacity = max(capacity * 2, Int(needed))
+    }
+  }
+
+  /// Opens this directory for reading.
+  ///
+  /// The corresponding C function is `glfs_h_opendir`.
+  public func openDirectory() throws -> Directory {
+    guard let descriptor = glfs_h_opendir(volume.handle, handle) else { throw failure("glfs_h_opendir") }
+    return Directory(descriptor, on: volume)
+  }
+
+  /// Opens this regular file.
+  ///
+  /// - Parameter keepAccessTime: reading shall not change the access time (`O_NOATIME`).
+  ///
+  /// The corresponding C function is `glfs_h_open`.
+  public func openForReading(keepAccessTime: Bool = false) throws -> File {
+    let flags = O_RDONLY | (keepAccessTime ? CGFAPI_O_NOATIME : 0)
+    guard let descriptor = glfs_h_open(volume.handle, handle, flags) else { throw failure("glfs_h_open") }
+    return File(descriptor, on: volume)
+  }
+
+  // MARK: Writing
+
+  /// What ``setAttributes(_:_:)`` shall set.
+  public struct Attributes: OptionSet, Sendable {
+    public let rawValue: Int32
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    public static let mode = Attributes(rawValue: GFAPI_SET_ATTR_MODE)
+    public static let owner = Attributes(rawValue: GFAPI_SET_ATTR_UID | GFAPI_SET_ATTR_GID)
+    public static let accessTime = Attributes(rawValue: GFAPI_SET_ATTR_ATIME)
+    public static let times = Attributes(rawValue: GFAPI_SET_ATTR_ATIME | GFAPI_SET_ATTR_MTIME)
+  }
+
+  /// Sets mode, owner and times, those that `which` names, from `status`. Do not set the mode of a symbolic link.
+  ///
+  /// The corresponding C function is `glfs_h_setattrs`.
+  public func setAttributes(_ status: stat, _ which: Attributes) throws {
+    var status = status
+    guard glfs_h_setattrs(volume.handle, handle, &status, which.rawValue) == 0 else { throw failure("glfs_h_setattrs") }
+  }
+
+  /// Sets one extended attribute, new or not.
+  ///
+  /// The corresponding C function is `glfs_h_setxattrs`.
+  public func setExtendedAttribute(_ name: some Collection<UInt8>, _ value: some Collection<UInt8>) throws {
+    let bytes = Array(value)
+    let result = name.withCString { glfs_h_setxattrs(volume.handle, handle, $0, bytes, bytes.count, 0) }
+    guard result == 0 else { throw failure("glfs_h_setxattrs", name) }
+  }
+
+  /// Removes one extended attribute; one that is not there is no error.
+  ///
+  /// The corresponding C function is `glfs_h_removexattrs`.
+  public func removeExtendedAttribute(_ name: some Collection<UInt8>) throws {
+    if name.withCString({ glfs_h_removexattrs(volume.handle, handle, $0) }) != 0 {
+      let error = failure("glfs_h_removexattrs", name)
+      guard error.errno == .noData || error.errno == .notSupported else { throw error }
+    }
+  }
+
+  /// Creates a regular file in this directory and opens it for writing. Fails if the name exists.
+  ///
+  /// The corresponding C function is `glfs_h_creat_open`.
+  public func createFile(_ name: some Collection<UInt8>, mode: mode_t) throws -> CreatedFile {
+    var status = stat()
+    var descriptor: OpaquePointer?
+    let created = name.withCString {
+      glfs_h_creat_open(volume.handle, handle, $0, O_WRONLY | O_CREAT | O_EXCL, mode, &status, &descriptor)
+    }
+    guard let created, let descriptor else { throw failure("glfs_h_creat_open", name) }
+    return CreatedFile(object: Object(created, on: volume), file: File(descriptor, on: volume))
+  }
+
+  /// Creates a directory in this directory.
+  ///
+  /// The corresponding C function is `glfs_h_mkdir`.
+  public func createDirectory(_ name: some Collection<UInt8>, mode: mode_t) throws -> (object: Object, status: stat) {
+    var status = stat()
+    guard let created = name.withCString({ glfs_h_mkdir(volume.handle, handle, $0, mode, &status) }) else {
+      throw failure("glfs_h_mkdir", name)
+    }
+    return (Object(created, on: volume), status)
+  }
+
+  /// Creates a FIFO, a socket or a device in this directory.
+  ///
+  /// - Parameters:
+  ///   - mode: type and permissions.
+  ///   - device: number of a device.
+  ///
+  /// The corresponding C function is `glfs_h_mknod`.
+  public func createSpecial(_ name: some Collection<UInt8>, mode: mode_t, device: dev_t) throws -> Object {
+    var status = stat()
+    guard let created = name.withCString({ glfs_h_mknod(volume.handle, handle, $0, mode, device, &status) }) else {
+      throw failure("glfs_h_mknod", name)
+    }
+    return Object(created, on: volume)
+  }
+
+  /// Creates a symbolic link in this directory.
+  ///
+  /// The corresponding C function is `glfs_h_symlink`.
+  public func createLink(_ name: some Collection<UInt8>, target: some Collection<UInt8>) throws -> Object {
+    var status = stat()
+    let created = name.withCString { name in
+      target.withCString { glfs_h_symlink(volume.handle, handle, name, $0, &status) }
+    }
+    guard let created else { throw failure("glfs_h_symlink", name) }
+    return Object(created, on: volume)
+  }
+
+  /// Gives `object` a further name in this directory: a hard link.
+  ///
+  /// The corresponding C function is `glfs_h_link`.
+  public func link(_ object: Object, as name: some Collection<UInt8>) throws {
+    guard name.withCString({ glfs_h_link(volume.handle, object.handle, handle, $0) }) == 0 else {
+      throw failure("glfs_h_link", name)
+    }
+  }
+
+  /// Removes an entry of this directory; of a directory, an empty one.
+  ///
+  /// The corresponding C function is `glfs_h_unlink`.
+  public func remove(_ name: some Collection<UInt8>) throws {
+    guard name.withCString({ glfs_h_unlink(volume.handle, handle, $0) }) == 0 else { throw failure("glfs_h_unlink", name) }
+  }
+
+  /// Renames an entry of this directory, over an existing one if need be.
+  ///
+  /// The corresponding C function is `glfs_h_rename`.
+  public func rename(_ name: some Collection<UInt8>, to newName: some Collection<UInt8>) throws {
+    let result = name.withCString { old in
+      newName.withCString { glfs_h_rename(volume.handle, handle, old, handle, $0) }
+    }
+    guard result == 0 else { throw failure("glfs_h_rename", name) }
+  }
+}
+
+/// A file that has just been created: its handle, and itself open for writing.
+@frozen public struct CreatedFile: ~Copyable {
+  public let object: Object
+  public let file: File
+}

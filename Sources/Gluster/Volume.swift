@@ -1,0 +1,133 @@
+import CGFAPI
+import Glibc
+import SystemPackage
+
+/// A connection to one volume. Disconnected when the last object, file and directory on it are gone.
+///
+/// Every call blocks until the volume answers; it belongs on a thread that may block.
+public final class Volume: @unchecked Sendable {
+  // `glfs_t` may be used from several threads at once.
+  let handle: OpaquePointer
+  public let uri: VolumeURI
+
+  /// How libgfapi logs.
+  public struct Logging: Equatable, Sendable {
+    /// File to append to; nil: no log.
+    public var file: String?
+    /// 0 (none) to 9 (trace), Gluster's own numbers: 3 critical, 4 errors, 5 warnings, 7 information, 8 debug.
+    public var level: Int32
+
+    public init(file: String? = nil, level: Int32 = 4) {
+      self.file = file
+      self.level = level
+    }
+  }
+
+  /// Connects to a volume: asks the servers in turn for its description and connects to its bricks.
+  ///
+  /// - Parameters:
+  ///   - uri: the volume.
+  ///   - logging: libgfapi's own log.
+  ///   - snapshotDirectory: entry point of user serviceable snapshots, an option of the translator `snapview-client`.
+  /// - Throws: ``GlusterError``.
+  ///
+  /// The corresponding C functions are `glfs_new`, `glfs_set_volfile_server`, `glfs_set_logging` and `glfs_init`.
+  public init(_ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil) throws {
+    guard let fs = glfs_new(uri.volume) else { throw failure("glfs_new") }
+    func check(_ result: Int32, _ call: String) throws {
+      if result != 0 {
+        let error = failure(call)
+        glfs_fini(fs)
+        throw error
+      }
+    }
+    for server in uri.servers {
+      try check(
+        glfs_set_volfile_server(fs, uri.transport.rawValue, server.host, Int32(server.port)), "glfs_set_volfile_server")
+    }
+    try check(glfs_set_logging(fs, logging.file ?? "/dev/null", logging.level), "glfs_set_logging")
+    if let snapshotDirectory {
+      try check(
+        glfs_set_xlator_option(fs, "*-snapview-client", "snapdir-entry-path", snapshotDirectory), "glfs_set_xlator_option")
+    }
+    try check(glfs_init(fs), "glfs_init")
+    handle = fs
+    self.uri = uri
+  }
+
+  deinit { glfs_fini(handle) }
+
+  /// The volume's root directory.
+  ///
+  /// The corresponding C function is `glfs_h_lookupat`.
+  public func root() throws -> (object: Object, status: stat) {
+    var status = stat()
+    guard let object = glfs_h_lookupat(handle, nil, "/", &status, 0) else { throw failure("glfs_h_lookupat", "/".utf8) }
+    return (Object(object, on: self), status)
+  }
+
+  /// Looks a path up, component by component, following no symbolic link on the way.
+  ///
+  /// - Parameter path: absolute, in raw bytes; empty or `/` is the root.
+  /// - Throws: ``GlusterError``; `ENOTDIR` also where a link stands in the path.
+  public func lookUp(_ path: some Collection<UInt8>) throws -> (object: Object, status: stat) {
+    var found = try root()
+    for component in path.split(separator: UInt8(ascii: "/")) {
+      guard found.status.isDirectory else {
+        throw GlusterError(errno: .notDirectory, call: "glfs_h_lookupat", path: Array(path))
+      }
+      found = try found.object.lookUp(component)
+    }
+    return found
+  }
+
+  /// Sizes and free space of the volume.
+  ///
+  /// The corresponding C function is `glfs_statvfs`.
+  public func fileSystemStatus() throws -> statvfs {
+    var status = statvfs()
+    guard glfs_statvfs(handle, "/", &status) == 0 else { throw failure("glfs_statvfs") }
+    return status
+  }
+
+  /// The client's volume description: one text block for each translator.
+  ///
+  /// The corresponding C function is `glfs_get_volfile`.
+  public func description() throws -> String {
+    var size = 64 << 10
+    while true {
+      var text = [CChar](repeating: 0, count: size)
+      let length = glfs_get_volfile(handle, &text, size)
+      if length >= 0 { return String(decoding: text[..<length].map(UInt8.init(bitPattern:)), as: UTF8.self) }
+      guard length < -1 || size < 1 << 24 else { throw failure("glfs_get_volfile") }
+      size += Int(-length) + 1
+    }
+  }
+}
+
+/// The error of the call that has just failed on this thread.
+func failure(_ call: String, _ path: some Sequence<UInt8> = EmptyCollection<UInt8>()) -> GlusterError {
+  GlusterError(errno: Errno(rawValue: Glibc.errno), call: call, path: Array(path))
+}
+
+extension stat {
+  public var type: mode_t { st_mode & S_IFMT }
+  public var isDirectory: Bool { type == S_IFDIR }
+  public var isRegular: Bool { type == S_IFREG }
+  public var isSymbolicLink: Bool { type == S_IFLNK }
+}
+
+extension Collection<UInt8> {
+  /// Runs `body` with these bytes as a C string. The bytes hold no zero.
+  func withCString<R>(_ body: (UnsafePointer<CChar>) throws -> R) rethrows -> R {
+    try withUnsafeTemporaryAllocation(of: CChar.self, capacity: count + 1) { buffer in
+      var index = 0
+      for byte in self {
+        buffer[index] = CChar(bitPattern: byte)
+        index += 1
+      }
+      buffer[index] = 0
+      return try body(UnsafePointer(buffer.baseAddress!))
+    }
+  }
+}
