@@ -31,9 +31,8 @@ let package = Package(
           "-Xlinker", "--as-needed", "-Xlinker", "--gc-sections",
         ])
       ]),
-    .target(
-      name: "MiniDaemon",
-      dependencies: ["FDPluginABI", "CArchive", "CXattr", .product(name: "SystemPackage", package: "swift-system")]),
+    .target(name: "MiniDaemonCallbacks", dependencies: ["FDPluginABI"]),
+    .target(name: "MiniDaemon", dependencies: ["FDPluginABI", "MiniDaemonCallbacks", "CArchive"]),
     .executableTarget(
       name: "gfapi-fd",
       dependencies: [

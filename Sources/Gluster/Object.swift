@@ -68,10 +68,22 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_getxattrs`.
   public func extendedAttribute(_ name: some Collection<UInt8>) throws -> [UInt8]? {
     do {
+      return try extendedAttributeIfSupported(name)
+    } catch let error as GlusterError where error.errno == .notSupported {
+      return nil
+    }
+  }
+
+  /// The value of one extended attribute; nil if the entry has none of this name. Throws `EOPNOTSUPP` where it can have
+  /// none.
+  ///
+  /// The corresponding C function is `glfs_h_getxattrs`.
+  public func extendedAttributeIfSupported(_ name: some Collection<UInt8>) throws -> [UInt8]? {
+    do {
       return try name.withCString { name in
         try value { glfs_h_getxattrs(volume.handle, handle, name, $0.baseAddress, $0.count) }
       }
-    } catch let error as GlusterError where error.errno == .noData || error.errno == .notSupported {
+    } catch let error as GlusterError where error.errno == .noData {
       return nil
     }
   }

@@ -1,0 +1,43 @@
+# gfapi-fd: `make` builds into build/, `make demo` shows it at work, `make test` runs every test.
+# The first run of any of them installs what is missing (scripts/setup says what).
+
+PREFIX ?= /usr
+# Where the daemons look for their plugins; empty: not installed there.
+BAREOS_PLUGINS ?= $(PREFIX)/lib/bareos/plugins
+BACULA_PLUGINS ?=
+DESTDIR ?=
+
+SWIFT ?= swift
+BUILD = build
+RELEASE = $(SWIFT) build -c release --static-swift-stdlib
+
+.PHONY: all setup demo test bench install clean
+
+all: setup
+	$(RELEASE) --product gfapi-fd-module
+	$(RELEASE) --product gfapi-fd
+	@mkdir -p $(BUILD)
+	@install -m 755 .build/release/libgfapi-fd-module.so $(BUILD)/gfapi-fd.so
+	@install -m 755 .build/release/gfapi-fd $(BUILD)/gfapi-fd
+	@strip --strip-unneeded $(BUILD)/gfapi-fd.so $(BUILD)/gfapi-fd
+	@echo "built: $(BUILD)/gfapi-fd.so $(BUILD)/gfapi-fd"
+
+setup:
+	@scripts/setup
+
+demo: all
+	@scripts/in-scratch --volumes plain -- scripts/demo
+
+test: all
+	$(SWIFT) build --build-tests
+	scripts/in-scratch --volumes "plain distributed replicated dispersed sharded" -- \
+	  $(SWIFT) test --skip-build --parallel --num-workers 1
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/gfapi-fd $(DESTDIR)$(PREFIX)/bin/gfapi-fd
+	$(if $(BAREOS_PLUGINS),install -d $(DESTDIR)$(BAREOS_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BAREOS_PLUGINS)/)
+	$(if $(BACULA_PLUGINS),install -d $(DESTDIR)$(BACULA_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BACULA_PLUGINS)/)
+
+clean:
+	rm -rf $(BUILD) .build

@@ -1,0 +1,95 @@
+import CArchive
+import FDPluginABI
+import Glibc
+
+/// Reads a backup from a pax archive: what ``ArchiveWriter`` wrote, or another program.
+public final class ArchiveReader {
+  private let archive: OpaquePointer
+  private let entry: OpaquePointer
+
+  /// - Parameter path: of the archive; `-` is standard input.
+  public init(_ path: String) throws {
+    archive = archive_read_new()
+    entry = archive_entry_new()
+    archive_read_support_format_tar(archive)
+    archive_read_support_filter_all(archive)
+    archive_read_set_options(archive, "hdrcharset=BINARY")
+    try check(path == "-" ? archive_read_open_fd(archive, 0, 1 << 20) : archive_read_open_filename(archive, path, 1 << 20))
+  }
+
+  deinit {
+    archive_entry_free(entry)
+    archive_read_free(archive)
+  }
+
+  private func check(_ result: Int32) throws {
+    guard result >= ARCHIVE_WARN else {
+      throw DaemonError("the archive cannot be read: \(archive_error_string(archive).map { String(cString: $0) } ?? "")")
+    }
+  }
+
+  /// The next entry and the length of its data; nil at the end.
+  public func next() throws -> (entry: SavedEntry, length: Int)? {
+    let result = archive_read_next_header2(archive, entry)
+    if result == ARCHIVE_EOF { return nil }
+    try check(result)
+    guard let status = archive_entry_stat(entry)?.pointee else { throw DaemonError("an entry without attributes") }
+
+    var saved = SavedEntry(type: BAREOS_FT_SPEC, path: absolute(archive_entry_pathname(entry)), status: status)
+    saved.status.st_rdev = archive_entry_rdev(entry)
+    if let first = archive_entry_hardlink(entry) {
+      saved.type = BAREOS_FT_LNKSAVED
+      saved.link = absolute(first)
+      return (saved, 0)
+    }
+    let isSocket = readExtendedAttributes(into: &saved)
+    saved.acls = ArchiveACL.stream(of: entry, mode: &saved.status.st_mode)
+    switch saved.status.st_mode & S_IFMT {
+    case S_IFREG where isSocket:
+      saved.status.st_mode = saved.status.st_mode & ~S_IFMT | S_IFSOCK
+      saved.type = BAREOS_FT_FIFO
+    case S_IFREG: saved.type = status.st_size > 0 ? BAREOS_FT_REG : BAREOS_FT_REGE
+    case S_IFDIR: saved.type = BAREOS_FT_DIREND
+    case S_IFLNK:
+      saved.type = BAREOS_FT_LNK
+      saved.link = bytes(archive_entry_symlink(entry))
+    default: break
+    }
+    return (saved, Int(archive_entry_size(entry)))
+  }
+
+  /// Hands the data of the entry on, piece by piece, without its holes, until `write` returns false.
+  public func data(_ write: (_ offset: Int, _ bytes: UnsafeRawBufferPointer) -> Bool) throws {
+    while true {
+      var (buffer, count, offset) = (UnsafeRawPointer?.none, 0, la_int64_t(0))
+      let result = archive_read_data_block(archive, &buffer, &count, &offset)
+      if result == ARCHIVE_EOF { return }
+      try check(result)
+      guard count == 0 || write(Int(offset), UnsafeRawBufferPointer(start: buffer, count: count)) else { return }
+    }
+  }
+
+  /// Returns whether the entry is marked as a socket.
+  private func readExtendedAttributes(into saved: inout SavedEntry) -> Bool {
+    var isSocket = false
+    archive_entry_xattr_reset(entry)
+    var (name, value, size) = (UnsafePointer<CChar>?.none, UnsafeRawPointer?.none, 0)
+    while archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK {
+      let key = bytes(name)
+      if key.elementsEqual(ArchiveWriter.socketMark.utf8) {
+        isSocket = true
+      } else {
+        saved.extendedAttributes.append((key, Array(UnsafeRawBufferPointer(start: value, count: size))))
+      }
+    }
+    return isSocket
+  }
+
+  private func absolute(_ name: UnsafePointer<CChar>?) -> [UInt8] {
+    var path = bytes(name)
+    while path.starts(with: Array("./".utf8)) { path.removeFirst(2) }
+    if path == [UInt8(ascii: ".")] { path = [] }
+    while path.last == UInt8(ascii: "/") { path.removeLast() }
+    return [UInt8(ascii: "/")] + path.drop { $0 == UInt8(ascii: "/") }
+  }
+}

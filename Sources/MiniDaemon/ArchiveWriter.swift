@@ -1,0 +1,173 @@
+import CArchive
+import FDPluginABI
+import Glibc
+
+/// Keeps a backup as a pax archive: paths without their first slash, ACLs as `SCHILY.acl.*`, extended attributes as
+/// `SCHILY.xattr.*`, holes as GNU's sparse files of version 1.0. What pax has no type for, a socket, is kept as an empty
+/// file with the extended attribute ``socketMark``.
+public final class ArchiveWriter: BackupTarget {
+  static let socketMark = "user.gfapi-fd.type"
+
+  private let archive: OpaquePointer
+  private var body: Body = .pending
+  /// Told of what the archive cannot hold as it was.
+  private let warn: (String) -> Void
+
+  /// A record's ACLs and attributes come after its data, an archive's before, and with its holes: data wait.
+  private enum Body {
+    /// In memory.
+    case pending
+    /// In a file, those of a large file or one with holes.
+    case spooled(Spool)
+  }
+
+  private var pending: [UInt8] = []
+  private static let pendingLimit = 4 << 20
+
+  /// - Parameter path: of the archive; `-` is standard output.
+  public init(_ path: String, warn: @escaping (String) -> Void) throws {
+    archive = archive_write_new()
+    self.warn = warn
+    archive_write_set_format_pax(archive)
+    // Names are bytes, and one header for each attribute is enough.
+    try check(archive_write_set_options(archive, "pax:hdrcharset=BINARY,pax:xattrheader=SCHILY"))
+    try check(path == "-" ? archive_write_open_fd(archive, 1) : archive_write_open_filename(archive, path))
+  }
+
+  deinit { archive_write_free(archive) }
+
+  /// Writes the end of the archive.
+  public func close() throws { try check(archive_write_close(archive)) }
+
+  private func check(_ result: Int32) throws {
+    guard result >= ARCHIVE_WARN else {
+      throw DaemonError("the archive cannot be written: \(archive_error_string(archive).map { String(cString: $0) } ?? "")")
+    }
+  }
+
+  // MARK: BackupTarget
+
+  public func begin(_ entry: SavedEntry) throws {
+    pending = []
+    let status = entry.status
+    let isFile = status.st_mode & S_IFMT == S_IFREG && entry.type != BAREOS_FT_LNKSAVED
+    body =
+      isFile && (status.st_blocks * 512 < status.st_size || status.st_size > Self.pendingLimit)
+      ? .spooled(try Spool()) : .pending
+  }
+
+  public func data(_ bytes: UnsafeRawBufferPointer) throws {
+    if case .spooled(let spool) = body { try spool.append(bytes) } else { pending += bytes }
+  }
+
+  public func end(_ complete: SavedEntry) throws {
+    let header = Header(complete, warn)
+    defer { body = .pending }
+    if case .spooled(let spool) = body {
+      header.setSize(spool.length)
+      for extent in spool.extents { archive_entry_sparse_add_entry(header.entry, Int64(extent.offset), Int64(extent.length)) }
+      try check(archive_write_header(archive, header.entry))
+      try spool.forEachPiece { try write($0) }
+    } else {
+      header.setSize(pending.count)
+      try check(archive_write_header(archive, header.entry))
+      try pending.withUnsafeBytes { try write($0) }
+    }
+    try check(archive_write_finish_entry(archive))
+  }
+
+  private func write(_ bytes: UnsafeRawBufferPointer) throws {
+    guard bytes.count > 0 else { return }
+    let written = archive_write_data(archive, bytes.baseAddress, bytes.count)
+    guard written == bytes.count else { try check(Int32(ARCHIVE_FATAL)); return }
+  }
+}
+
+/// The header of one entry.
+private final class Header {
+  let entry = archive_entry_new()!
+
+  init(_ saved: SavedEntry, _ warn: (String) -> Void) {
+    var status = saved.status
+    let kind = status.st_mode & S_IFMT
+    if kind == S_IFSOCK, saved.type != BAREOS_FT_LNKSAVED {
+      status.st_mode = status.st_mode & ~S_IFMT | S_IFREG
+      archive_entry_xattr_add_entry(entry, ArchiveWriter.socketMark, "socket", 6)
+    }
+    archive_entry_copy_stat(entry, &status)
+    archive_entry_set_rdev(entry, status.st_rdev)
+    relative(saved.path).withCString { archive_entry_copy_pathname(entry, $0) }
+    setSize(0)
+    if saved.type == BAREOS_FT_LNKSAVED {
+      relative(saved.link).withCString { archive_entry_copy_hardlink(entry, $0) }
+      return
+    }
+    if kind == S_IFLNK { saved.link.withCString { archive_entry_copy_symlink(entry, $0) } }
+    for attribute in saved.extendedAttributes {
+      attribute.name.withCString { archive_entry_xattr_add_entry(entry, $0, attribute.value, attribute.value.count) }
+    }
+    if !saved.acls.isEmpty, !ArchiveACL.add(saved.acls, to: entry) {
+      warn("\(String(decoding: saved.path, as: UTF8.self)): its ACL cannot be kept in the archive")
+    }
+  }
+
+  deinit { archive_entry_free(entry) }
+
+  func setSize(_ size: Int) { archive_entry_set_size(entry, Int64(size)) }
+
+  private func relative(_ path: [UInt8]) -> [UInt8] {
+    let rest = Array(path.drop { $0 == UInt8(ascii: "/") })
+    return rest.isEmpty ? [UInt8(ascii: ".")] : rest
+  }
+}
+
+/// Data of one file on its way into the archive, in a file without a name: zeros are holes.
+private final class Spool {
+  private static let block = 4096
+  private let descriptor: Int32
+  private(set) var length = 0
+  private(set) var extents: [(offset: Int, length: Int)] = []
+
+  init() throws {
+    let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    var name = Array("\(folder)/gfapi-fd.XXXXXX".utf8CString)
+    descriptor = mkstemp(&name)
+    guard descriptor >= 0 else { throw DaemonError("no temporary file in \(folder): \(String(cString: strerror(errno)))") }
+    unlink(name)
+  }
+
+  deinit { Glibc.close(descriptor) }
+
+  func append(_ bytes: UnsafeRawBufferPointer) throws {
+    var start = 0
+    while start < bytes.count {
+      let end = min(bytes.count, start + Self.block - length % Self.block)
+      let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+      if piece.contains(where: { $0 != 0 }) {
+        guard pwrite(descriptor, piece.baseAddress, piece.count, length) == piece.count else {
+          throw DaemonError("the temporary file cannot be written: \(String(cString: strerror(errno)))")
+        }
+        if let last = extents.last, last.offset + last.length == length {
+          extents[extents.count - 1].length += piece.count
+        } else {
+          extents.append((length, piece.count))
+        }
+      }
+      length += piece.count
+      start = end
+    }
+    guard ftruncate(descriptor, length) == 0 else { throw DaemonError("the temporary file cannot be extended") }
+  }
+
+  func forEachPiece(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+    defer { buffer.deallocate() }
+    var offset = 0
+    while offset < length {
+      let got = pread(descriptor, buffer.baseAddress, buffer.count, offset)
+      guard got > 0 else { throw DaemonError("the temporary file cannot be read: \(String(cString: strerror(errno)))") }
+      try body(UnsafeRawBufferPointer(rebasing: buffer[..<got]))
+      offset += got
+    }
+  }
+}

@@ -1,0 +1,16 @@
+/* The variadic callbacks of a file daemon, which Swift cannot define: they format and hand on. */
+#ifndef MINI_DAEMON_CALLBACKS_H
+#define MINI_DAEMON_CALLBACKS_H
+#include "FDPluginABI.h"
+
+/* What a context's core_private points to. */
+struct mini_core {
+  void *job;
+  void (*message)(void *job, int type, const char *text);
+  void (*registered)(void *job, int event);
+};
+
+/* Sets the variadic callbacks of a table. */
+void mini_set_variadic(struct bareos_core_functions *table);
+
+#endif

@@ -1,0 +1,113 @@
+import ArgumentParser
+import Dispatch
+import Glibc
+import MiniDaemon
+
+/// Options that backup and restore share.
+struct DaemonArguments: ParsableArguments {
+  @Option(help: "The release of Bareos whose packets the module is called with: 21, 25 or 26.")
+  var abi: Layout = .bareos26
+
+  @Option(help: ArgumentHelp("The plugin's module.", valueName: "path"))
+  var module: String = Self.defaultModule
+
+  @Option(
+    name: .customLong("options"),
+    help: ArgumentHelp("Plugin options, as a job gives them: they override the definition.", valueName: "line"))
+  var pluginOptions: String?
+
+  /// `gfapi-fd.so` beside the tool, or where it is installed.
+  private static var defaultModule: String {
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let length = readlink("/proc/self/exe", &buffer, buffer.count - 1)
+    let tool = String(decoding: buffer[..<max(length, 0)].map(UInt8.init(bitPattern:)), as: UTF8.self)
+    let folder = tool.split(separator: "/").dropLast().map { "/" + $0 }.joined()
+    let places = [folder + "/gfapi-fd.so", "/usr/lib/bareos/plugins/gfapi-fd.so", "/usr/lib/bacula/gfapi-fd.so"]
+    return places.first { access($0, R_OK) == 0 } ?? places[0]
+  }
+
+  /// Runs a job: its messages go to stderr, an interrupt cancels it.
+  func run(_ options: MiniJob.Options, _ body: (MiniJob) throws -> JobCounts?) throws {
+    var options = options
+    options.layout = abi
+    options.pluginOptions = pluginOptions
+    var counts: JobCounts?
+    var failed = 0
+    do {
+      let job = try MiniJob(try PluginModule(module), options)
+      job.onMessage = { message in Progress.line("\(Self.label(message.severity))\(message.text)") }
+      let interrupt = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
+      signal(SIGINT, SIG_IGN)
+      interrupt.setEventHandler { job.cancel() }
+      interrupt.resume()
+      counts = try body(job)
+      job.end()
+      interrupt.cancel()
+      failed = max(
+        counts?.failed ?? 0, job.messages.filter { $0.severity == .error || $0.severity == .notSaved }.count)
+      if job.isCancelled { Progress.line("cancelled") }
+      if job.isCancelled || job.hasFailed { failed = max(failed, 1) }
+    } catch {
+      Progress.line("gfapi-fd: \(error)")
+      throw GfapiFDTool.Status.nothingDone
+    }
+    guard let counts, counts.entries > 0 || failed == 0 else { throw GfapiFDTool.Status.nothingDone }
+    if failed > 0 { throw GfapiFDTool.Status.someFailed }
+  }
+
+  private static func label(_ severity: MiniJob.Message.Severity) -> String {
+    switch severity {
+    case .fatal: "fatal: "
+    case .error: "error: "
+    case .warning: "warning: "
+    case .notSaved: "not saved: "
+    case .info: ""
+    }
+  }
+}
+
+extension Layout: ExpressibleByArgument {}
+
+/// What the user sees of a job under way: on a terminal one line that changes, else nothing but the summary. All on
+/// stderr: an archive may go to stdout.
+struct Progress {
+  private let began = ContinuousClock.now
+  private var shown = ContinuousClock.now
+  private let verb: String
+  nonisolated(unsafe) private static var isOnLine = false
+  private static let isTerminal = isatty(STDERR_FILENO) == 1
+
+  init(_ verb: String) { self.verb = verb }
+
+  mutating func update(_ counts: JobCounts) {
+    guard Self.isTerminal, ContinuousClock.now - shown > .milliseconds(200) else { return }
+    shown = .now
+    Self.write("\r\u{1b}[K" + summary(counts))
+    Self.isOnLine = true
+  }
+
+  func end(_ counts: JobCounts) { Self.line(summary(counts)) }
+
+  private func summary(_ counts: JobCounts) -> String {
+    let elapsed = ContinuousClock.now - began
+    let seconds = max(Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18, 0.001)
+    return "\(verb) \(counts.entries) entries, \(size(Double(counts.bytes))), \(counts.failed) failed, "
+      + "\(Int(Double(counts.entries) / seconds)) entries/s, \(size(Double(counts.bytes) / seconds))/s"
+  }
+
+  private func size(_ bytes: Double) -> String {
+    var (value, unit) = (bytes, "B")
+    for next in ["KiB", "MiB", "GiB", "TiB"] where value >= 1024 { (value, unit) = (value / 1024, next) }
+    let tenths = Int((value * 10).rounded())
+    return unit == "B" ? "\(Int(value)) B" : "\(tenths / 10).\(tenths % 10) \(unit)"
+  }
+
+  static func line(_ text: String) {
+    write((isOnLine ? "\r\u{1b}[K" : "") + text + "\n")
+    isOnLine = false
+  }
+
+  private static func write(_ text: String) {
+    _ = text.withCString { Glibc.write(STDERR_FILENO, $0, strlen($0)) }
+  }
+}

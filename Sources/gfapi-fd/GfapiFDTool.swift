@@ -1,0 +1,24 @@
+import ArgumentParser
+import GfapiFD
+
+@main
+struct GfapiFDTool: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "gfapi-fd",
+    abstract: "Checks, backs up and restores GlusterFS volumes with the plugin of Bareos's file daemon, without a daemon.",
+    discussion: """
+      DEFINITION is a plugin line as in a FileSet, with one backslash before each colon in a value:
+
+        gfapi-fd check 'gfapi:volume=gluster\\://server/volume/directory'
+
+      Exit status: 0 if all went well, 1 if entries failed, 2 if nothing was done.
+      """,
+    version: moduleVersion,
+    subcommands: [Check.self, Backup.self, Restore.self])
+
+  /// The exit statuses beside 0.
+  enum Status {
+    static let someFailed = ExitCode(1)
+    static let nothingDone = ExitCode(2)
+  }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import MiniDaemon
+
+struct Restore: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Restores a pax archive onto a volume.")
+
+  @Argument(help: "The archive; - is standard input.")
+  var archive: String
+
+  @Argument(help: "The plugin line: it says which volume. Paths are those of the archive.")
+  var definition: String
+
+  @Option(name: .customLong("where"), help: ArgumentHelp("Put this absolute path before each path.", valueName: "path"))
+  var place: String = ""
+
+  @Option(help: "What becomes of an entry that exists: always, never, if-newer, if-older.")
+  var replace: RestoreOptions.Replace = .always
+
+  @OptionGroup var daemon: DaemonArguments
+
+  func validate() throws {
+    guard place.isEmpty || place.hasPrefix("/") else { throw ValidationError("--where takes an absolute path") }
+  }
+
+  func run() throws {
+    try daemon.run(MiniJob.Options()) { job in
+      let archive = try ArchiveReader(archive)
+      var options = RestoreOptions()
+      options.place = Array((place.hasSuffix("/") ? String(place.dropLast()) : place).utf8)
+      options.replace = replace
+      var progress = Progress("restored")
+      var restore = MiniDaemon.Restore(job, definition, options)
+      while let (entry, length) = try archive.next() {
+        guard try restore.restore(entry, length: length, { try archive.data($0) }) else { break }
+        progress.update(restore.counts)
+      }
+      let counts = restore.end()
+      progress.end(counts)
+      return counts
+    }
+  }
+}
+
+extension RestoreOptions.Replace: ExpressibleByArgument {}
