@@ -38,10 +38,11 @@ let package = Package(
       dependencies: [
         "MiniDaemon", "GfapiFD", "Gluster", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    .testTarget(name: "GlusterTests", dependencies: ["Gluster"]),
-    .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "FDPluginABI"]),
-    .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "GfapiFD", "MiniDaemon"]),
-    .testTarget(name: "EndToEndTests", dependencies: ["MiniDaemon"]),
+    .target(name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport"),
+    .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),
+    .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "TestSupport"]),
+    .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "MiniDaemon", "TestSupport"]),
+    .testTarget(name: "EndToEndTests", dependencies: ["TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -120,18 +120,18 @@ package final class VolumeThread: @unchecked Sendable {
     return cancelled
   }
 
-  /// Ends the thread, which releases its session, and waits for it.
-  ///
-  /// - Parameter milliseconds: how long to wait at most; a thread that still waits for its volume is left behind.
-  /// - Returns: whether the thread has ended.
-  @discardableResult
-  package func end(within milliseconds: Int) -> Bool {
-    let deadline = Time.now.adding(milliseconds: milliseconds)
+  /// Makes the thread release its session and end, as soon as its current call returns.
+  package func end() {
     pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
     ending = true
     pthread_cond_broadcast(changed)
-    while !ended, Time.now < deadline { wait(until: deadline) }
+    pthread_mutex_unlock(mutex)
+  }
+
+  /// Whether the thread has released its session.
+  package var hasEnded: Bool {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
     return ended
   }
 

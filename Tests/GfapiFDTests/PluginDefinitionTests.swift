@@ -1,0 +1,67 @@
+import Gluster
+import TestSupport
+import Testing
+
+@testable import GfapiFD
+
+@Suite("A plugin definition")
+struct PluginDefinitionTests {
+  @Test("takes keys in any case, escapes and a trailing colon")
+  func whole() throws {
+    let definition = try PluginDefinition(
+      #"gfapi:Volume=gluster+tcp\://server\:24008/vol/a\:b:SNAPDIR=/s:gffilelist=/var/a\\b:LogFile=/log\:1:loglevel=Debug:timeout=5:"#)
+    #expect(definition.volume.servers == [.init(host: "server", port: 24008)])
+    #expect(definition.volume.directory == Array("/a:b".utf8))
+    #expect(definition.snapshotDirectory == "/s")
+    #expect(definition.fileList == Array(#"/var/a\b"#.utf8))
+    #expect(definition.logging == .init(file: "/log:1", level: 8))
+    #expect(definition.timeout == 5)
+  }
+
+  @Test("needs only a volume")
+  func least() throws {
+    let definition = try PluginDefinition(#"gfapi:volume=gluster\://h/v"#)
+    #expect(definition.timeout == 60)
+    #expect(definition.fileList == nil)
+    #expect(definition.logging == .init())
+  }
+
+  @Test("that is wrong is refused with the argument at fault and the grammar", arguments: try Fixtures.rows("definitions-bad.txt"))
+  func bad(_ row: [String]) {
+    let error = #expect(throws: PluginDefinition.ParseError.self) { try PluginDefinition(row[0]) }
+    #expect(error?.argument == row[1])
+    #expect(error?.reason.contains(row[2]) == true, "\(error?.reason ?? "")")
+    #expect(error?.description.contains("gluster[+tcp|+unix|+rdma]://") == true)
+    #expect(error?.description.contains("\"\(row[1])\"") == true)
+  }
+
+  @Test("yields to an override, key by key")
+  func override() throws {
+    let line = try PluginDefinition.Arguments(#"gfapi:volume=gluster\://h/v:logfile=/l"#.utf8)
+    let options = try PluginDefinition.Arguments(#"gfapi:volume=gluster\://other/w:"#.utf8)
+    let definition = try PluginDefinition(line.overridden(by: options))
+    #expect(definition.volume.volume == "w")
+    #expect(definition.logging.file == "/l")
+  }
+
+  @Test("takes options with or without its name, and leaves those of other plugins alone")
+  func concerns() {
+    for ours in [#"gfapi:volume=gluster\://h/v"#, "GFAPI:timeout=3", "volume=x", "Timeout=3", "*all*:timeout=3"] {
+      #expect(PluginDefinition.concerns(ours.utf8), "\(ours)")
+    }
+    for others in ["python:module_path=/x", "gfapi2:volume=x", "", "mysql"] {
+      #expect(!PluginDefinition.concerns(others.utf8), "\(others)")
+    }
+  }
+}
+
+@Suite("A name in a message")
+struct PrintableTests {
+  @Test("shows what cannot be printed as octal numbers")
+  func octal() {
+    #expect(printable(Array("plain/päth".utf8)) == "plain/päth")
+    #expect(printable(Array("a\nb\\c".utf8)) == "a\\012b\\134c")
+    #expect(printable([0x61, 0xff, 0xc3, 0xa4, 0xe2, 0x82]) == "a\\377ä\\342\\202")
+    #expect(printable([UInt8]()) == "")
+  }
+}

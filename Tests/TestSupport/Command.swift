@@ -1,0 +1,39 @@
+import Foundation
+
+/// What a program printed and how it ended.
+public struct CommandResult: Sendable {
+  public let status: Int32
+  /// Standard output and error, as they came.
+  public let output: String
+}
+
+/// Runs a program and waits for it.
+@discardableResult
+public func run(_ program: String, _ arguments: String..., environment: [String: String] = [:]) throws -> CommandResult {
+  try run(program, arguments, environment: environment)
+}
+
+public func run(_ program: String, _ arguments: [String], environment: [String: String] = [:]) throws -> CommandResult {
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: program.contains("/") ? program : "/usr/bin/env")
+  process.arguments = program.contains("/") ? arguments : [program] + arguments
+  process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
+  process.standardInput = FileHandle.nullDevice
+  let pipe = Pipe()
+  process.standardOutput = pipe
+  process.standardError = pipe
+  try process.run()
+  let output = pipe.fileHandleForReading.readDataToEndOfFile()
+  process.waitUntilExit()
+  return CommandResult(status: process.terminationStatus, output: String(decoding: output, as: UTF8.self))
+}
+
+/// Waits until a condition holds. Returns false if it does not within `seconds`.
+public func eventually(within seconds: Double = 30, _ condition: () throws -> Bool) rethrows -> Bool {
+  let deadline = ContinuousClock.now + .seconds(seconds)
+  while ContinuousClock.now < deadline {
+    if try condition() { return true }
+    usleep(20_000)
+  }
+  return try condition()
+}

@@ -1,0 +1,105 @@
+import Foundation
+import MiniDaemon
+
+/// The scratch volumes that the tests run beside (scripts/in-scratch).
+public enum Scratch {
+  public struct Missing: Error, CustomStringConvertible {
+    public let description = "no scratch volumes: run the tests with make test"
+  }
+
+  /// Kinds of volumes.
+  public static let kinds = ["plain", "distributed", "replicated", "dispersed", "sharded"]
+
+  private static func variable(_ name: String) throws -> String {
+    guard let value = ProcessInfo.processInfo.environment[name] else { throw Missing() }
+    return value
+  }
+
+  /// Where the FUSE mount of a volume is.
+  public static func mount(_ kind: String) throws -> String { try variable("GFAPI_FD_SCRATCH") + "/" + kind }
+
+  /// A new empty folder on a volume, and the path of it there.
+  public static func folder(on kind: String = "plain", _ name: String = #function) throws -> (local: String, path: String) {
+    let path = "/" + name.filter(\.isLetter) + "-" + UUID().uuidString.prefix(8)
+    let local = try mount(kind) + path
+    try FileManager.default.createDirectory(atPath: local, withIntermediateDirectories: true)
+    return (local, path)
+  }
+
+  /// A name for a file in memory.
+  public static func temporaryFile(_ suffix: String = "") throws -> String {
+    try variable("GFAPI_FD_SCRATCH_TMP") + "/" + UUID().uuidString + suffix
+  }
+
+  /// The plugin line for a directory of a volume.
+  public static func line(_ kind: String = "plain", _ path: String = "", _ more: String = "") -> String {
+    "gfapi:volume=gluster\\://scratch/\(kind)\(path)\(more)"
+  }
+
+  public static let tool = Fixtures.package.appendingPathComponent("build/gfapi-fd").path
+  public static let modulePath = Fixtures.package.appendingPathComponent("build/gfapi-fd.so").path
+
+  public static func script(_ name: String) -> String { Fixtures.package.appendingPathComponent("scripts/\(name)").path }
+
+  /// The module, loaded once.
+  public static let module = Result { try PluginModule(modulePath) }
+}
+
+/// A backup that keeps everything in memory, for looking at it and for restoring it.
+public final class MemoryBackup: BackupTarget {
+  public struct Item: Sendable {
+    public var entry: SavedEntry
+    public var data: [UInt8] = []
+  }
+
+  public private(set) var items: [Item] = []
+  /// Called for each record before its data.
+  public var onBegin: ((SavedEntry) -> Void)?
+  /// Called for each piece of data.
+  public var onData: ((Int) -> Void)?
+  private var data: [UInt8] = []
+
+  public init(_ items: [Item] = []) { self.items = items }
+
+  public func begin(_ entry: SavedEntry) {
+    data = []
+    onBegin?(entry)
+  }
+
+  public func data(_ bytes: UnsafeRawBufferPointer) {
+    data += bytes
+    onData?(bytes.count)
+  }
+
+  public func end(_ entry: SavedEntry) { items.append(Item(entry: entry, data: data)) }
+
+  public func item(_ path: String) -> Item? { items.first { $0.entry.path == Array(path.utf8) } }
+
+  /// Paths, in the order of the records.
+  public var paths: [String] { items.map { String(decoding: $0.entry.path, as: UTF8.self) } }
+
+  /// Restores all items. Returns what the job counted.
+  public func restore(_ job: MiniJob, _ line: String, _ options: RestoreOptions = RestoreOptions()) throws -> JobCounts {
+    var restore = Restore(job, line, options)
+    for item in items {
+      let data = item.data
+      guard
+        try restore.restore(item.entry, length: data.count, { write in
+          data.withUnsafeBytes { bytes in
+            for start in stride(from: 0, to: bytes.count, by: 65536) {
+              guard write(start, UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + 65536, bytes.count)])) else { return }
+            }
+          }
+        })
+      else { break }
+    }
+    return restore.end()
+  }
+}
+
+/// Runs a job of the small daemon to its end.
+public func withJob<R>(_ options: MiniJob.Options = MiniJob.Options(), _ body: (MiniJob) throws -> R) throws -> R {
+  let job = try MiniJob(Scratch.module.get(), options)
+  defer { job.end() }
+  return try body(job)
+}
