@@ -1,0 +1,143 @@
+import Foundation
+import MiniDaemon
+import TestSupport
+import Testing
+
+@Suite("A volume in trouble")
+struct ConnectionTests {
+  /// A server that takes connections and never says a word.
+  final class SilentServer {
+    let descriptor: Int32
+    let port: Int
+
+    init() throws {
+      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+      var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+      let bound = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+          bind(descriptor, pointer, length) == 0 && listen(descriptor, 8) == 0
+            && getsockname(descriptor, pointer, &length) == 0
+        }
+      }
+      try #require(bound)
+      self.descriptor = descriptor
+      port = Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    deinit { close(descriptor) }
+  }
+
+  @Test("that does not exist is told with transport, server, port, volume and error")
+  func noVolume() throws {
+    try withJob { job throws in
+      #expect(try job.backup(#"gfapi:volume=gluster+tcp\://scratch\:24007/nosuchvolume"#, to: MemoryBackup()) == nil)
+      let fatal = try #require(job.messages.first { $0.severity == .fatal }).text
+      #expect(fatal.contains("tcp scratch:24007") && fatal.contains("volume nosuchvolume") && fatal.contains("glfs_init"))
+    }
+  }
+
+  @Test("with nobody at its port is told")
+  func nobody() throws {
+    try withJob { job throws in
+      #expect(try job.backup(#"gfapi:volume=gluster\://127.0.0.1\:9/v:timeout=30"#, to: MemoryBackup()) == nil)
+      #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("127.0.0.1:9") })
+    }
+  }
+
+  @Test("whose server never answers is given up after timeout=")
+  func silent() throws {
+    let server = try SilentServer()
+    try withJob { job throws in
+      let began = ContinuousClock.now
+      #expect(try job.backup("gfapi:volume=gluster\\://127.0.0.1\\:\(server.port)/v:timeout=2", to: MemoryBackup()) == nil)
+      let took = ContinuousClock.now - began
+      #expect(took >= .seconds(2) && took < .seconds(8))
+      #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("within 2 s (timeout=)") })
+    }
+  }
+
+  @Test("whose first server is dead is reached through the next")
+  func fallback() throws {
+    let (_, path) = try Scratch.folder()
+    try withJob { job throws in
+      #expect(try job.backup("gfapi:volume=gluster\\://127.0.0.1\\:9,scratch/plain\(path)", to: MemoryBackup())?.entries == 1)
+    }
+  }
+
+  @Test("whose base directory is missing, or is a file or behind a link, ends the job with a message")
+  func base() throws {
+    let (local, path) = try Scratch.folder()
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: nil)
+    try FileManager.default.createSymbolicLink(atPath: local + "/link", withDestinationPath: ".")
+    for wrong in ["/missing", "/file/below", "/link/below"] {
+      try withJob { job throws in
+        #expect(try job.backup(Scratch.line("plain", path + wrong), to: MemoryBackup()) == nil)
+        #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains(path) }, "\(job.messages)")
+      }
+    }
+  }
+
+  @Test("does not keep a cancelled job waiting: while it connects")
+  func cancelConnecting() throws {
+    let server = try SilentServer()
+    try withJob { job throws in
+      let cancelled = Cancelled(job, after: 0.3)
+      #expect(try job.backup("gfapi:volume=gluster\\://127.0.0.1\\:\(server.port)/v", to: MemoryBackup()) == nil)
+      #expect(cancelled.endedWithinASecond())
+      #expect(!job.hasFailed)
+    }
+  }
+
+  @Test("does not keep a cancelled job waiting: while its brick hangs in the middle of a file")
+  func cancelHanging() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    #expect(try run("dd", "if=/dev/urandom", "of=\(local)/file", "bs=1M", "count=8").status == 0)
+    let brick = try #require(Int32(
+      try run("pgrep", "-f", "glusterfsd.*small").output.split(separator: "\n").first ?? ""))
+    defer { kill(brick, SIGCONT) }
+    try withJob { job throws in
+      let backup = MemoryBackup()
+      var cancelled: Cancelled?
+      backup.onData = { _ in
+        guard cancelled == nil else { return }
+        kill(brick, SIGSTOP)
+        cancelled = Cancelled(job, after: 0.5)
+      }
+      _ = try job.backup(Scratch.line("small", path), to: backup)
+      #expect(cancelled?.endedWithinASecond() == true)
+    }
+  }
+
+  @Test("does not keep a cancelled job waiting: in the middle of a crawl")
+  func cancelCrawl() throws {
+    let (local, path) = try Scratch.folder()
+    for number in 0..<300 { _ = FileManager.default.createFile(atPath: local + "/\(number)", contents: nil) }
+    try withJob { job throws in
+      let backup = MemoryBackup()
+      backup.onBegin = { _ in if backup.items.count == 10 { job.cancel() } }
+      _ = try job.backup(Scratch.line("plain", path), to: backup)
+      #expect(backup.items.count < 20)
+      #expect(!job.hasFailed)
+    }
+  }
+
+  /// Cancels a job from another thread.
+  final class Cancelled: Sendable {
+    private let moment: ContinuousClock.Instant
+
+    init(_ job: MiniJob, after seconds: Double) {
+      moment = ContinuousClock.now + .seconds(seconds)
+      let moment = moment
+      Thread.detachNewThread {
+        while ContinuousClock.now < moment { usleep(10_000) }
+        job.cancel()
+      }
+    }
+
+    /// To be asked as soon as the job has ended.
+    func endedWithinASecond() -> Bool { ContinuousClock.now - moment < .seconds(1) }
+  }
+}

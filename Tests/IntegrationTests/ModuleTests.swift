@@ -1,0 +1,129 @@
+import FDPluginABI
+import Foundation
+import TestSupport
+import Testing
+
+@testable import MiniDaemon
+
+@Suite("The module")
+struct ModuleTests {
+  @Test("exports loadPlugin and unloadPlugin and nothing else")
+  func exports() throws {
+    let symbols = try run("nm", "-D", "--defined-only", "--extern-only", Scratch.modulePath)
+    let names = symbols.output.split(separator: "\n").compactMap { $0.split(separator: " ").last }
+    #expect(names.sorted() == ["loadPlugin", "unloadPlugin"])
+  }
+
+  @Test("needs only libgfapi, libacl, libattr and the C and C++ runtime")
+  func needs() throws {
+    let dynamic = try run("readelf", "-dW", Scratch.modulePath)
+    let needed = dynamic.output.split(separator: "\n").filter { $0.contains("(NEEDED)") }
+      .compactMap { $0.split(whereSeparator: { "[]".contains($0) }).last(where: { $0.contains(".so") }) }
+    let allowed: Set<Substring> = [
+      "libgfapi.so.0", "libacl.so.1", "libattr.so.1", "libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1",
+      "ld-linux-x86-64.so.2",
+    ]
+    #expect(!needed.isEmpty)
+    #expect(Set(needed).isSubset(of: allowed), "\(needed)")
+  }
+
+  @Test("survives being loaded, unloaded and loaded again, with work in between")
+  func reload() throws {
+    let (local, path) = try Scratch.folder()
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    for _ in 1...3 {
+      let module = try PluginModule(Scratch.modulePath)
+      let job = try MiniJob(module)
+      let backup = MemoryBackup()
+      #expect(try job.backup(Scratch.line("plain", path), to: backup)?.entries == 2)
+      job.end()
+      module.unload()
+    }
+  }
+
+  @Test("refuses a daemon that it does not know, and says what it knows", arguments: [0, 9, 11, 14, 21, 99] as [UInt32])
+  func unknownVersion(_ version: UInt32) throws {
+    #expect(throws: DaemonError.self) { try PluginModule(Scratch.modulePath, version: version) }
+  }
+
+  @Test("refuses a table of callbacks of another size")
+  func unknownTable() throws {
+    #expect(throws: DaemonError.self) { try PluginModule(Scratch.modulePath, tableSize: 184) }
+  }
+
+  @Test("refuses packets of a size that it does not know, with one fatal message")
+  func unknownPackets() throws {
+    let (_, path) = try Scratch.folder()
+    try withJob { job throws in
+      let functions = job.module.functions.pointee
+      #expect(job.send(BAREOS_EVENT_BACKUP_COMMAND, line: Array(Scratch.line("plain", path).utf8)) == Int32(BAREOS_OK))
+      var save = bareos_save_packet()
+      save.pkt_size = 248
+      #expect(functions.start_backup_file(job.context, &save) == Int32(BAREOS_ERROR))
+      var io = bareos_io_packet_22()
+      io.pkt_size = 88
+      #expect(functions.plugin_io(job.context, &io) == Int32(BAREOS_ERROR))
+      #expect(job.messages.count { $0.severity == .fatal } == 1)
+      #expect(job.messages.contains { $0.text.contains("248 bytes") && $0.text.contains("240") })
+    }
+    try withJob { job throws in
+      #expect(job.send(BAREOS_EVENT_RESTORE_COMMAND, line: Array(Scratch.line("plain", path).utf8)) == Int32(BAREOS_OK))
+      var packet = bareos_restore_packet_26()
+      packet.pkt_size = 264
+      #expect(job.module.functions.pointee.create_file(job.context, &packet) == Int32(BAREOS_ERROR))
+      #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("264 bytes") && $0.text.contains("232, 240, 256") })
+    }
+  }
+
+  @Test("tells its name and description")
+  func values() throws {
+    try withJob { job throws in
+      for (variable, text) in [(BAREOS_PLUGIN_VAR_NAME, "gfapi"), (BAREOS_PLUGIN_VAR_DESCRIPTION, "GlusterFS")] {
+        var value: UnsafePointer<CChar>?
+        #expect(job.module.functions.pointee.get_plugin_value(job.context, Int32(variable), &value) == Int32(BAREOS_OK))
+        #expect(value.map { String(cString: $0).contains(text) } == true)
+      }
+      var value: UnsafePointer<CChar>?
+      #expect(job.module.functions.pointee.get_plugin_value(job.context, 99, &value) == Int32(BAREOS_ERROR))
+      #expect(job.module.functions.pointee.set_plugin_value(job.context, 1, &value) == Int32(BAREOS_OK))
+    }
+  }
+
+  @Test("serves two jobs on two volumes at once")
+  func twoJobs() async throws {
+    let folders = try ["plain", "replicated"].map { kind in
+      let (local, path) = try Scratch.folder(on: kind)
+      for number in 0..<200 {
+        _ = FileManager.default.createFile(atPath: local + "/\(kind)-\(number)", contents: Data("\(kind) \(number)".utf8))
+      }
+      return (kind, path)
+    }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for (kind, path) in folders {
+        group.addTask {
+          try withJob { job throws in
+            let backup = MemoryBackup()
+            #expect(try job.backup(Scratch.line(kind, path), to: backup)?.entries == 201)
+            #expect(backup.paths.filter { $0.contains("/\(kind)-") }.count == 200)
+            #expect(backup.item("\(path)/\(kind)-7")?.data == Array("\(kind) 7".utf8))
+            #expect(!job.messages.contains { $0.severity != .info })
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+
+  @Test("answers a wrong definition with a fatal message that quotes the argument and shows the grammar")
+  func wrongDefinition() throws {
+    try withJob { job throws in
+      #expect(try job.backup(#"gfapi:volume=gluster\://host\:x/vol"#, to: MemoryBackup()) == nil)
+      let fatal = try #require(job.messages.first { $0.severity == .fatal })
+      #expect(fatal.text.contains("\"volume=gluster://host:x/vol\"") && fatal.text.contains("/volname[/dir]"))
+    }
+    try withJob { job throws in
+      #expect(try job.backup(Scratch.line("plain", "", ":gffilelist=/list"), to: MemoryBackup()) == nil)
+      #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("gffilelist") })
+    }
+  }
+}

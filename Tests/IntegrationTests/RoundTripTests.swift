@@ -1,0 +1,77 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("A hostile tree")
+struct RoundTripTests {
+  @Test("comes back exactly, on every kind of volume and in every layout of packets", arguments: Scratch.kinds)
+  func roundTrip(_ kind: String) throws {
+    let (local, path) = try Scratch.folder(on: kind)
+    let wide = kind == "plain" ? 20000 : 100
+    #expect(try run(Scratch.script("hostile-tree"), "--wide", "\(wide)", local + "/tree").status == 0)
+    for layout in ["21", "25", "26"] {
+      let archive = try Scratch.temporaryFile(".pax")
+      defer { try? FileManager.default.removeItem(atPath: archive) }
+      let backup = try run(Scratch.tool, "backup", Scratch.line(kind, path + "/tree"), "-o", archive, "--abi", layout)
+      #expect(backup.status == 0, "\(backup.output)")
+      let restore = try run(
+        Scratch.tool, "restore", archive, Scratch.line(kind), "--where", path + "/" + layout, "--abi", layout)
+      #expect(restore.status == 0, "\(restore.output)")
+      for output in [backup.output, restore.output] {
+        #expect(!output.contains("error:") && !output.contains("warning:"), "\(output)")
+      }
+      let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/\(layout)\(path)/tree")
+      #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
+      // The 20,000 once is enough.
+      if kind == "plain", layout == "21" { try FileManager.default.removeItem(atPath: local + "/tree/wide") }
+    }
+  }
+
+  @Test("is unpacked from the archive by GNU tar as it was")
+  func tar() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run(Scratch.script("hostile-tree"), "--wide", "100", local + "/tree").status == 0)
+    let archive = try Scratch.temporaryFile(".pax")
+    let unpacked = try Scratch.temporaryFile()
+    try FileManager.default.createDirectory(atPath: unpacked, withIntermediateDirectories: true)
+    let backup = try run(Scratch.tool, "backup", Scratch.line("plain", path + "/tree"), "-o", archive)
+    #expect(backup.status == 0, "\(backup.output)")
+    let tar = try run(
+      "tar", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner", "-xpf", archive, "-C", unpacked)
+    #expect(tar.status == 0, "\(tar.output)")
+    let comparison = try run(Scratch.script("compare-trees"), "--archive", local + "/tree", unpacked + path + "/tree")
+    #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
+  }
+
+  @Test("restored in place over itself, after damage, is what it was")
+  func inPlace() throws {
+    let (local, path) = try Scratch.folder()
+    for tree in ["tree", "reference"] {
+      #expect(try run(Scratch.script("hostile-tree"), "--wide", "20", local + "/" + tree).status == 0)
+    }
+    let archive = try Scratch.temporaryFile(".pax")
+    let line = Scratch.line("plain", path + "/tree")
+    #expect(try run(Scratch.tool, "backup", line, "-o", archive).status == 0)
+    #expect(try run("cp", "-a", local + "/tree/.", local + "/before").status == 0)
+    #expect(
+      try run(
+        "sh", "-c",
+        """
+        cd '\(local)/tree' && rm -r names deep && echo damage > data/size-4096 && rm types/link && mkfifo types/link &&
+        chmod 777 modes/0000 && chown 1:1 modes/link-to-directory -h && touch acls/file && rm links/second
+        """
+      ).status == 0)
+    let restore = try run(Scratch.tool, "restore", archive, line)
+    #expect(restore.status == 0, "\(restore.output)")
+    let comparison = try run(Scratch.script("compare-trees"), local + "/reference/modes", local + "/tree/modes")
+    #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
+    // What was restored, against the archive itself, unpacked.
+    let unpacked = try Scratch.temporaryFile()
+    try FileManager.default.createDirectory(atPath: unpacked, withIntermediateDirectories: true)
+    #expect(
+      try run("tar", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner", "-xpf", archive, "-C", unpacked)
+        .status == 0)
+    let whole = try run(Scratch.script("compare-trees"), "--archive", local + "/tree", unpacked + path + "/tree")
+    #expect(whole.status == 0, "\(whole.output.suffix(4000))")
+  }
+}
