@@ -90,6 +90,12 @@ public final class Volume: @unchecked Sendable {
     return status
   }
 
+  /// Whether directory listings tell files' sizes rightly. A dispersed volume's do not: for a file that was written a moment
+  /// ago they tell the size of its fragments, a multiple of the stripe.
+  public func listingsTellSizes() throws -> Bool {
+    !(try description().split(separator: "\n").contains { $0.hasSuffix("type cluster/disperse") })
+  }
+
   /// The client's volume description: one text block for each translator.
   ///
   /// The corresponding C function is `glfs_get_volfile`.

@@ -37,6 +37,9 @@ public final class ArchiveReader {
 
     var saved = SavedEntry(type: BAREOS_FT_SPEC, path: absolute(archive_entry_pathname(entry)), status: status)
     saved.status.st_rdev = archive_entry_rdev(entry)
+    saved.status.st_atim.readAsLibarchiveParsed()
+    saved.status.st_mtim.readAsLibarchiveParsed()
+    saved.status.st_ctim.readAsLibarchiveParsed()
     if let first = archive_entry_hardlink(entry) {
       saved.type = BAREOS_FT_LNKSAVED
       saved.link = absolute(first)

@@ -94,6 +94,9 @@ private final class Header {
       status.st_mode = status.st_mode & ~S_IFMT | S_IFREG
       archive_entry_xattr_add_entry(entry, ArchiveWriter.socketMark, "socket", 6)
     }
+    status.st_atim.writeAsLibarchivePrints()
+    status.st_mtim.writeAsLibarchivePrints()
+    status.st_ctim.writeAsLibarchivePrints()
     archive_entry_copy_stat(entry, &status)
     archive_entry_set_rdev(entry, status.st_rdev)
     relative(saved.path).withCString { archive_entry_copy_pathname(entry, $0) }
@@ -169,5 +172,21 @@ private final class Spool {
       try body(UnsafeRawBufferPointer(rebasing: buffer[..<got]))
       offset += got
     }
+  }
+}
+
+extension timespec {
+  /// libarchive (3.6) prints seconds and fraction one after the other, which is a wrong number for a time before 1970:
+  /// -1.25 s, seconds -2 and nanoseconds 750000000, as "-2.75". Turned into what prints as the right number.
+  /// The last second before 1970 loses its fraction: libarchive has no way to print it.
+  mutating func writeAsLibarchivePrints() {
+    guard tv_sec < 0, tv_nsec > 0 else { return }
+    self = tv_sec == -1 ? timespec(tv_sec: -1, tv_nsec: 0) : timespec(tv_sec: tv_sec + 1, tv_nsec: 1_000_000_000 - tv_nsec)
+  }
+
+  /// The time that libarchive read in the same way.
+  mutating func readAsLibarchiveParsed() {
+    guard tv_sec < 0, tv_nsec > 0 else { return }
+    self = timespec(tv_sec: tv_sec - 1, tv_nsec: 1_000_000_000 - tv_nsec)
   }
 }

@@ -20,6 +20,7 @@ struct RoundTripTests {
       for output in [backup.output, restore.output] {
         #expect(!output.contains("error:") && !output.contains("warning:"), "\(output)")
       }
+      if kind == "sharded" { try Scratch.remount(kind) }
       let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/\(layout)\(path)/tree")
       #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
       // The 20,000 once is enough.

@@ -18,6 +18,14 @@ public enum Scratch {
   /// Where the FUSE mount of a volume is.
   public static func mount(_ kind: String) throws -> String { try variable("GFAPI_FD_SCRATCH") + "/" + kind }
 
+  /// Mounts a volume anew: a FUSE mount of a sharded volume goes on showing the modification times of before a `utime`.
+  public static func remount(_ kind: String) throws {
+    let mount = try mount(kind)
+    _ = try run("umount", "-l", mount)
+    let result = try run("mount", "-t", "glusterfs", "-o", "acl", "scratch:/\(kind)", mount)
+    guard result.status == 0 else { throw DaemonError("cannot mount \(kind): \(result.output)") }
+  }
+
   /// A new empty folder on a volume, and the path of it there.
   public static func folder(on kind: String = "plain", _ name: String = #function) throws -> (local: String, path: String) {
     let path = "/" + name.filter(\.isLetter) + "-" + UUID().uuidString.prefix(8)

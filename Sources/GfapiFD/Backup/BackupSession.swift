@@ -46,7 +46,8 @@ package final class BackupSession {
     let base = try volume.lookUp(directory)
     crawler = Crawler(
       base: Crawler.Entry(
-        path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object))
+        path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object),
+      trustsListings: try volume.listingsTellSizes())
   }
 
   package func next() -> Crawler.Step { crawler.next() }

@@ -47,7 +47,6 @@ package final class Crawler {
   private final class Level {
     let entry: Entry
     let directory: Directory
-    /// Length of the path prefix for names in this directory.
     init(_ entry: Entry, _ directory: consuming Directory) {
       self.entry = entry
       self.directory = directory
@@ -59,9 +58,14 @@ package final class Crawler {
   private var offered: Entry?
   private var base: Entry?
 
-  /// - Parameter base: where the walk begins; told like any other entry.
-  package init(base: Entry) {
+  private let trustsListings: Bool
+
+  /// - Parameters:
+  ///   - base: where the walk begins; told like any other entry.
+  ///   - trustsListings: directory listings tell files' sizes; else each file is asked for its own.
+  package init(base: Entry, trustsListings: Bool = true) {
     self.base = base
+    self.trustsListings = trustsListings
   }
 
   /// The next step of the walk.
@@ -119,7 +123,8 @@ package final class Crawler {
         kind: .pathTooLong, path: path, error: GlusterError(errno: .fileNameTooLong, call: "path", path: path)))
     }
     do {
-      let found = try name.found ?? parent.object.lookUp(name.name)
+      var found = try name.found ?? parent.object.lookUp(name.name)
+      if !trustsListings, found.status.isRegular { found.status = try found.object.status() }
       return tell(Entry(path: path, status: found.status, object: found.object))
     } catch {
       return .failed(Failure(kind: .entry, path: path, error: asGlusterError(error)))

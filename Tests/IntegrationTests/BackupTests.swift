@@ -1,0 +1,352 @@
+import FDPluginABI
+import Foundation
+import MiniDaemon
+import TestSupport
+import Testing
+
+@Suite("A backup")
+struct BackupTests {
+  func write(_ path: String, _ text: String = "data") { _ = FileManager.default.createFile(atPath: path, contents: Data(text.utf8)) }
+  func makeFolder(_ path: String) throws {
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  @Test("tells a directory after all that is in it, the base directory last")
+  func order() throws {
+    let (local, path) = try Scratch.folder()
+    try makeFolder(local + "/a/b/c")
+    write(local + "/a/b/file")
+    write(local + "/a/b/c/file")
+    let backup = MemoryBackup()
+    try withJob { job throws in
+      #expect(try job.backup(Scratch.line("plain", path), to: backup)?.entries == 6)
+      #expect(job.messages.map(\.text) == ["gfapi: 6 entries and 8 bytes read, 0 unchanged, 0 excluded, 0 failed"])
+    }
+    let paths = backup.paths
+    #expect(paths.last == path)
+    for (index, inner) in paths.enumerated() {
+      for outer in paths where inner.hasPrefix(outer + "/") { #expect(index < paths.firstIndex(of: outer)!) }
+    }
+  }
+
+  @Test("does not enter an excluded directory")
+  func excludes() throws {
+    let (local, path) = try Scratch.folder()
+    try makeFolder(local + "/no/inside")
+    try makeFolder(local + "/yes")
+    write(local + "/yes/file.tmp")
+    write(local + "/yes/file")
+    var options = MiniJob.Options()
+    options.excludes = ["*/no", "*.tmp"]
+    let backup = MemoryBackup()
+    try withJob(options) { job throws in
+      _ = try job.backup(Scratch.line("plain", path), to: backup)
+      #expect(job.messages.last?.text.contains("2 excluded") == true)
+    }
+    #expect(backup.paths == [path + "/yes/file", path + "/yes", path])
+  }
+
+  @Test("without recursion carries what is in the first directory and goes no deeper")
+  func noRecursion() throws {
+    let (local, path) = try Scratch.folder()
+    try makeFolder(local + "/directory/below")
+    write(local + "/file")
+    var options = MiniJob.Options()
+    options.recurses = false
+    let backup = MemoryBackup()
+    _ = try withJob(options) { try $0.backup(Scratch.line("plain", path), to: backup) }
+    #expect(Set(backup.paths) == [path + "/file", path + "/directory", path])
+  }
+
+  @Test("that is incremental carries what changed since, and nothing if nothing did")
+  func incremental() throws {
+    let (local, path) = try Scratch.folder()
+    write(local + "/old")
+    write(local + "/new")
+    // ctime cannot be set: what is old is so because the backup's time lies ahead of it.
+    var options = MiniJob.Options()
+    options.level = UInt8(ascii: "I")
+    options.since = Int(Date().timeIntervalSince1970) + 3600
+    let future = timespec(tv_sec: options.since + 10, tv_nsec: 0)
+    utimensat(AT_FDCWD, local + "/new", [future, future], 0)
+    let backup = MemoryBackup()
+    try withJob(options) { job throws in
+      _ = try job.backup(Scratch.line("plain", path), to: backup)
+      #expect(job.messages.last?.text.contains("2 unchanged") == true)
+    }
+    #expect(backup.paths == [path + "/new"])
+
+    options.since += 3600
+    let nothing = MemoryBackup()
+    try withJob(options) { job throws in
+      #expect(try job.backup(Scratch.line("plain", path), to: nothing)?.entries == 0)
+      #expect(job.messages.allSatisfy { $0.severity == .info })
+    }
+    #expect(nothing.paths == [])
+  }
+
+  @Test("in accurate mode carries what the catalog has otherwise, or not")
+  func accurate() throws {
+    let (local, path) = try Scratch.folder()
+    for name in ["same", "other-time", "other-size", "unknown"] { write(local + "/" + name) }
+    let all = MemoryBackup()
+    _ = try withJob { try $0.backup(Scratch.line("plain", path), to: all) }
+    var known: [[UInt8]: (mtime: Int, size: Int)] = [:]
+    for item in all.items {
+      let name = item.entry.type == BAREOS_FT_DIREND ? item.entry.path + [0x2f] : item.entry.path
+      known[name] = (item.entry.status.st_mtim.tv_sec, Int(item.entry.status.st_size))
+    }
+    known[Array((path + "/other-time").utf8)]!.mtime -= 1
+    known[Array((path + "/other-size").utf8)]!.size += 1
+    known[Array((path + "/unknown").utf8)] = nil
+    var options = MiniJob.Options()
+    options.level = UInt8(ascii: "I")
+    options.accurate = known
+    let backup = MemoryBackup()
+    _ = try withJob(options) { try $0.backup(Scratch.line("plain", path), to: backup) }
+    #expect(Set(backup.paths) == ["other-time", "other-size", "unknown"].reduce(into: []) { $0.insert(path + "/" + $1) })
+  }
+
+  @Test("is estimated without being made")
+  func estimate() throws {
+    let (local, path) = try Scratch.folder()
+    write(local + "/file", String(repeating: "x", count: 1000))
+    try FileManager.default.createSymbolicLink(atPath: local + "/link", withDestinationPath: "target")
+    try withJob { job throws in
+      var links: [String] = []
+      let counts = job.estimate(Scratch.line("plain", path)) { entry in
+        if entry.type == BAREOS_FT_LNK { links.append(String(decoding: entry.link, as: UTF8.self)) }
+      }
+      #expect(counts?.entries == 3)
+      #expect(counts?.bytes == 1000)
+      #expect(links == ["target"])
+    }
+  }
+
+  @Test("tells an entry that vanishes, and goes on")
+  func vanishing() throws {
+    let (local, path) = try Scratch.folder()
+    for number in 0..<50 { write(local + "/\(number)") }
+    let backup = MemoryBackup()
+    var removed = 0
+    backup.onBegin = { entry in
+      // All but the ones that have been told or are just being told go.
+      guard removed == 0 else { return }
+      let told = String(decoding: entry.path, as: UTF8.self)
+      for number in 0..<50 where told != "\(path)/\(number)" {
+        try? FileManager.default.removeItem(atPath: local + "/\(number)")
+        removed += 1
+      }
+    }
+    try withJob { job throws in
+      let counts = try #require(try job.backup(Scratch.line("plain", path), to: backup))
+      // The daemon counted each record that said so, and each has a message with path and reason.
+      #expect(counts.failed > 0)
+      let told = job.messages.filter { $0.severity == .notSaved }
+      #expect(told.count == counts.failed)
+      #expect(told.allSatisfy { $0.text.contains(path + "/") && $0.text.contains("vanished") && $0.text.contains("(glfs_h_") })
+      #expect(counts.entries + counts.failed <= 51 && backup.paths.last == path)
+    }
+  }
+
+  @Test("tells a directory that vanishes, and goes on above it")
+  func vanishingDirectory() throws {
+    let (local, path) = try Scratch.folder()
+    for number in 0..<20 {
+      try makeFolder(local + "/\(number)")
+      write(local + "/\(number)/file")
+    }
+    let backup = MemoryBackup()
+    var done = false
+    backup.onBegin = { entry in
+      guard !done else { return }
+      done = true
+      let inside = String(decoding: entry.path, as: UTF8.self)
+      for number in 0..<20 where !inside.hasPrefix("\(path)/\(number)/") {
+        try? FileManager.default.removeItem(atPath: local + "/\(number)")
+      }
+    }
+    try withJob { job throws in
+      let counts = try #require(try job.backup(Scratch.line("plain", path), to: backup))
+      #expect(counts.failed > 0)
+      #expect(job.messages.contains { $0.severity == .notSaved && $0.text.contains(path) })
+      #expect(backup.paths.last == path)
+    }
+  }
+
+  @Test("tells a file that shrinks or grows while it is read")
+  func changing() throws {
+    for (size, word) in [(1_500_000, "1500000 were read"), (5_000_000, "5000000 were read")] {
+      let (local, path) = try Scratch.folder()
+      write(local + "/file", String(repeating: "x", count: 3_000_000))
+      let backup = MemoryBackup()
+      var changed = false
+      backup.onData = { _ in
+        guard !changed else { return }
+        changed = true
+        let descriptor = open(local + "/file", O_WRONLY)
+        ftruncate(descriptor, size)
+        close(descriptor)
+      }
+      try withJob { job throws in
+        _ = try job.backup(Scratch.line("plain", path), to: backup)
+        let warning = try #require(job.messages.first { $0.severity == .warning })
+        #expect(warning.text.contains(path + "/file") && warning.text.contains(word))
+      }
+      #expect(backup.item(path + "/file")?.data.count == size)
+    }
+  }
+
+  @Test("tells paths that are longer than a daemon takes, one by one")
+  func longPaths() throws {
+    let (local, path) = try Scratch.folder()
+    // The depth is made by moving down: no call takes such a path.
+    let script = """
+      cd '\(local)'; name=$(printf 'd%.0s' $(seq 250))
+      for level in $(seq 16); do mkdir $name; cd $name; done
+      touch fits; touch $(printf 'f%.0s' $(seq 200)); touch $(printf 'g%.0s' $(seq 200))
+      """
+    #expect(try run("bash", "-c", script).status == 0)
+    let backup = MemoryBackup()
+    try withJob { job throws in
+      let counts = try #require(try job.backup(Scratch.line("plain", path), to: backup))
+      #expect(counts.failed == 2)
+      #expect(job.messages.count { $0.severity == .notSaved && $0.text.contains("longer than") } == 2)
+    }
+    #expect(backup.paths.contains { $0.hasSuffix("/fits") })
+    #expect(backup.paths.count == 18)
+  }
+
+  @Test("carries the data of hard links once, and every name")
+  func hardLinks() throws {
+    let (local, path) = try Scratch.folder()
+    write(local + "/one", "shared")
+    link(local + "/one", local + "/two")
+    link(local + "/one", local + "/three")
+    let backup = MemoryBackup()
+    _ = try withJob { try $0.backup(Scratch.line("plain", path), to: backup) }
+    let files = backup.items.filter { $0.entry.type != BAREOS_FT_DIREND }
+    #expect(files.count { $0.entry.type == BAREOS_FT_LNKSAVED } == 2)
+    #expect(files.map(\.data.count).sorted() == [0, 0, 6])
+
+    var options = MiniJob.Options()
+    options.hardLinks = false
+    let each = MemoryBackup()
+    _ = try withJob(options) { try $0.backup(Scratch.line("plain", path), to: each) }
+    #expect(each.items.count { $0.data.count == 6 } == 3)
+  }
+
+  @Test("of a file with huge holes fetches only its data")
+  func holes() throws {
+    let (local, path) = try Scratch.folder()
+    let descriptor = open(local + "/file", O_WRONLY | O_CREAT, 0o644)
+    ftruncate(descriptor, 2 << 30)
+    pwrite(descriptor, "middle", 6, 1 << 30)
+    close(descriptor)
+    final class Counting: BackupTarget {
+      var zero = 0, other = 0
+      func begin(_ entry: SavedEntry) {}
+      func data(_ bytes: UnsafeRawBufferPointer) {
+        // Only the block that holds the data is looked at closely.
+        if bytes.count > 0, memcmp(bytes.baseAddress!, bytes.baseAddress! + 1, bytes.count - 1) == 0, bytes[0] == 0 {
+          zero += bytes.count
+        } else {
+          other += bytes.count
+        }
+      }
+      func end(_ entry: SavedEntry) {}
+    }
+    let target = Counting()
+    func fetched() throws -> Int {
+      let text = try run("gluster", "--mode=script", "volume", "profile", "plain", "info", "incremental").output
+      return text.split(separator: "\n").filter { $0.contains(" READ") }
+        .compactMap { $0.split(separator: " ").dropLast().last.flatMap { Int($0) } }.reduce(0, +)
+    }
+    #expect(try run("gluster", "--mode=script", "volume", "profile", "plain", "start").status == 0)
+    defer { _ = try? run("gluster", "--mode=script", "volume", "profile", "plain", "stop") }
+    _ = try fetched()
+    try withJob { job throws in
+      _ = try job.backup(Scratch.line("plain", path), to: target)
+      #expect(job.messages.allSatisfy { $0.severity == .info })
+    }
+    #expect(target.zero + target.other == 2 << 30)
+    #expect(target.other <= 65536)
+    #expect(try fetched() < 20)
+  }
+
+  @Test("with noatime or keepatime leaves access times as they were")
+  func accessTimes() throws {
+    let (local, path) = try Scratch.folder()
+    let old = timespec(tv_sec: 1_000_000_000, tv_nsec: 0)
+    for name in ["small", "large"] {
+      write(local + "/" + name, String(repeating: "x", count: name == "small" ? 10 : 3_000_000))
+      utimensat(AT_FDCWD, local + "/" + name, [old, old], 0)
+    }
+    for keeps in [false, true] {
+      var options = MiniJob.Options()
+      options.withoutAccessTime = !keeps
+      options.keepsAccessTime = keeps
+      _ = try withJob(options) { try $0.backup(Scratch.line("plain", path), to: MemoryBackup()) }
+      for name in ["small", "large"] {
+        let after = MemoryBackup()
+        _ = try withJob(options) { try $0.backup(Scratch.line("plain", path), to: after) }
+        #expect(after.item(path + "/" + name)?.entry.status.st_atim.tv_sec == 1_000_000_000)
+      }
+    }
+  }
+
+  @Test("carries ACLs as ACLs and not once more as extended attributes")
+  func aclsOnce() throws {
+    let (local, path) = try Scratch.folder()
+    write(local + "/file")
+    #expect(try run("setfacl", "-m", "u:1001:r", local + "/file").status == 0)
+    var options = MiniJob.Options()
+    for acls in [true, false] {
+      options.acls = acls
+      let backup = MemoryBackup()
+      _ = try withJob(options) { try $0.backup(Scratch.line("plain", path), to: backup) }
+      let entry = try #require(backup.item(path + "/file")).entry
+      #expect(entry.acls.isEmpty == !acls)
+      let names = entry.extendedAttributes.map { String(decoding: $0.name, as: UTF8.self) }
+      #expect(names.contains("system.posix_acl_access") == !acls)
+    }
+  }
+
+  @Test("tells extended attributes that are more than a daemon takes, and carries the others")
+  func tooManyAttributes() throws {
+    let (local, path) = try Scratch.folder()
+    write(local + "/file")
+    let value = [UInt8](repeating: 7, count: 60_000)
+    // Trusted ones: in-memory bricks limit those of users to less.
+    let script = "import os\nfor n in range(20): os.setxattr('\(local)/file', f'trusted.number-{n}', b'\\7' * 60000)"
+    #expect(try run("python3", "-c", script).status == 0)
+    let backup = MemoryBackup()
+    try withJob { job throws in
+      _ = try job.backup(Scratch.line("plain", path), to: backup)
+      #expect(job.messages.contains { $0.severity == .error && $0.text.contains("was not saved") && $0.text.contains(path) })
+    }
+    let carried = try #require(backup.item(path + "/file")).entry.extendedAttributes
+    #expect(carried.count == 17)
+    #expect(carried.allSatisfy { $0.value == value })
+  }
+
+  @Test("of the volume's root begins at /")
+  func root() throws {
+    var options = MiniJob.Options()
+    options.recurses = false
+    let backup = MemoryBackup()
+    _ = try withJob(options) { try $0.backup(Scratch.line("dispersed"), to: backup) }
+    #expect(backup.paths.last == "/")
+    #expect(backup.paths.dropLast().allSatisfy { $0.hasPrefix("/") && !$0.hasPrefix("//") })
+  }
+
+  @Test("takes plugin options over the definition")
+  func options() throws {
+    let (_, path) = try Scratch.folder(on: "replicated")
+    var options = MiniJob.Options()
+    options.pluginOptions = Scratch.line("replicated", path)
+    let backup = MemoryBackup()
+    _ = try withJob(options) { try $0.backup(#"gfapi:volume=gluster\://nowhere/at-all:timeout=30"#, to: backup) }
+    #expect(backup.paths == [path])
+  }
+}
