@@ -22,8 +22,9 @@ public enum Scratch {
   public static func remount(_ kind: String) throws {
     let mount = try mount(kind)
     _ = try run("umount", "-l", mount)
-    let result = try run("mount", "-t", "glusterfs", "-o", "acl", "scratch:/\(kind)", mount)
-    guard result.status == 0 else { throw DaemonError("cannot mount \(kind): \(result.output)") }
+    // Not by `run`: it waits for all that holds what it handed on, and the mount's own process does.
+    let status = system("mount -t glusterfs -o acl 'scratch:/\(kind)' '\(mount)' > /dev/null 2>&1")
+    guard status == 0 else { throw DaemonError("cannot mount \(kind)") }
   }
 
   /// A new empty folder on a volume, and the path of it there.
@@ -57,7 +58,12 @@ public enum Scratch {
 public final class MemoryBackup: BackupTarget {
   public struct Item: Sendable {
     public var entry: SavedEntry
-    public var data: [UInt8] = []
+    public var data: [UInt8]
+
+    public init(entry: SavedEntry, data: [UInt8] = []) {
+      self.entry = entry
+      self.data = data
+    }
   }
 
   public private(set) var items: [Item] = []

@@ -1,0 +1,357 @@
+import FDPluginABI
+import Foundation
+import MiniDaemon
+import TestSupport
+import Testing
+
+@Suite("A restore")
+struct RestoreTests {
+  func write(_ path: String, _ text: String = "data") { _ = FileManager.default.createFile(atPath: path, contents: Data(text.utf8)) }
+  func read(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
+  func makeFolder(_ path: String) throws {
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+  func status(_ path: String) throws -> stat {
+    var status = stat()
+    try #require(lstat(path, &status) == 0, "\(path)")
+    return status
+  }
+  func setTime(_ path: String, _ seconds: Int) {
+    let time = timespec(tv_sec: seconds, tv_nsec: 0)
+    utimensat(AT_FDCWD, path, [time, time], AT_SYMLINK_NOFOLLOW)
+  }
+  func backup(_ line: String) throws -> MemoryBackup {
+    let backup = MemoryBackup()
+    _ = try withJob { try $0.backup(line, to: backup) }
+    return backup
+  }
+
+  /// Restores, and mounts the volume anew: a FUSE mount shows what it knew before for a second.
+  @discardableResult
+  func restore(
+    _ backup: MemoryBackup, _ job: MiniJob, _ line: String = Scratch.line("plain"),
+    _ options: RestoreOptions = RestoreOptions(), on kind: String = "plain"
+  ) throws -> JobCounts {
+    let counts = try backup.restore(job, line, options)
+    try Scratch.remount(kind)
+    return counts
+  }
+
+  /// An entry made by hand.
+  func entry(_ type: Int, _ path: String, mode: mode_t, link: String = "", time: Int = 1_500_000_000, data: String = "")
+    -> MemoryBackup.Item
+  {
+    var status = stat()
+    status.st_mode = mode
+    status.st_nlink = 1
+    status.st_mtim.tv_sec = time
+    status.st_atim.tv_sec = time
+    status.st_size = off_t(data.utf8.count)
+    return .init(entry: SavedEntry(type: type, path: Array(path.utf8), link: Array(link.utf8), status: status), data: Array(data.utf8))
+  }
+
+  @Test("follows the replace rule, for every type of entry", arguments: RestoreOptions.Replace.allCases)
+  func replace(_ rule: RestoreOptions.Replace) throws {
+    let (local, path) = try Scratch.folder()
+    let kinds: [(name: String, type: Int, mode: mode_t)] = [
+      ("file", BAREOS_FT_REG, S_IFREG | 0o600), ("empty", BAREOS_FT_REGE, S_IFREG | 0o600),
+      ("link", BAREOS_FT_LNK, S_IFLNK | 0o777), ("fifo", BAREOS_FT_SPEC, S_IFIFO | 0o600),
+      ("socket", BAREOS_FT_FIFO, S_IFSOCK | 0o600), ("device", BAREOS_FT_SPEC, S_IFCHR | 0o600),
+      ("directory", BAREOS_FT_DIREND, S_IFDIR | 0o700),
+    ]
+    for (age, there) in [("older", 1_400_000_000), ("same", 1_500_000_000), ("newer", 1_600_000_000)] {
+      for kind in kinds {
+        let name = "\(local)/\(age)-\(kind.name)"
+        if kind.mode & S_IFMT == S_IFDIR { try makeFolder(name) } else { write(name, "there") }
+        setTime(name, there)
+      }
+    }
+    var options = RestoreOptions()
+    options.replace = rule
+    try withJob { job throws in
+      let backup = MemoryBackup(["older", "same", "newer", "missing"].flatMap { age in
+        kinds.map { kind in
+          entry(kind.type, "\(path)/\(age)-\(kind.name)", mode: kind.mode, link: "target", data: kind.name == "file" ? "new" : "")
+        }
+      })
+      let counts = try restore(backup, job, Scratch.line("plain"), options)
+      #expect(counts.failed == 0)
+      let expected: Set<String> =
+        switch rule {
+        case .always: ["older", "same", "newer", "missing"]
+        case .never: ["missing"]
+        case .ifNewer: ["older", "missing"]
+        case .ifOlder: ["newer", "missing"]
+        }
+      for age in ["older", "same", "newer", "missing"] {
+        for kind in kinds {
+          let now = try status("\(local)/\(age)-\(kind.name)")
+          let there = ["older": 1_400_000_000, "same": 1_500_000_000, "newer": 1_600_000_000][age]
+          #expect(now.st_mtim.tv_sec == (expected.contains(age) ? 1_500_000_000 : there), "\(rule) \(age) \(kind.name)")
+          if expected.contains(age) { #expect(now.st_mode == kind.mode) }
+        }
+        #expect(read("\(local)/\(age)-file") == (expected.contains(age) ? "new" : "there"))
+      }
+      #expect(job.messages.count { $0.text.contains("left as it is") } == (4 - expected.count) * kinds.count)
+    }
+  }
+
+  @Test("never takes a directory for a file, or a file for a directory")
+  func clashes() throws {
+    let (local, path) = try Scratch.folder()
+    try makeFolder(local + "/directory")
+    write(local + "/directory/keep", "kept")
+    write(local + "/file", "kept")
+    try withJob { job throws in
+      let backup = MemoryBackup([
+        entry(BAREOS_FT_REG, path + "/directory", mode: S_IFREG | 0o600, data: "x"),
+        entry(BAREOS_FT_DIREND, path + "/file", mode: S_IFDIR | 0o700),
+        entry(BAREOS_FT_REG, path + "/file/below", mode: S_IFREG | 0o600, data: "x"),
+      ])
+      #expect(try restore(backup, job).failed == 3)
+      #expect(job.messages.count { $0.severity == .error } == 3)
+      for name in ["/directory", "/file", "/file/below"] {
+        #expect(job.messages.contains { $0.severity == .error && $0.text.contains(path + name + ":") })
+      }
+    }
+    #expect(read(local + "/directory/keep") == "kept")
+    #expect(read(local + "/file") == "kept")
+  }
+
+  @Test("follows no symbolic link: not in a parent, not at the entry, not for its attributes")
+  func links() throws {
+    let (local, path) = try Scratch.folder()
+    try makeFolder(local + "/outside")
+    write(local + "/outside/victim", "untouched")
+    chmod(local + "/outside/victim", 0o640)
+    symlink("outside", local + "/parent")
+    symlink("outside/victim", local + "/file")
+    let before = try status(local + "/outside/victim")
+    try withJob { job throws in
+      var link = entry(BAREOS_FT_LNK, path + "/link", mode: S_IFLNK | 0o777, link: "outside/victim")
+      link.entry.status.st_uid = 4711
+      link.entry.extendedAttributes = [(Array("trusted.mark".utf8), [1])]
+      let backup = MemoryBackup([
+        entry(BAREOS_FT_REG, path + "/parent/new", mode: S_IFREG | 0o600, data: "x"),
+        entry(BAREOS_FT_REG, path + "/file", mode: S_IFREG | 0o604, data: "x"), link,
+      ])
+      #expect(try restore(backup, job).failed == 1)
+      #expect(job.messages.contains { $0.severity == .error && $0.text.contains(path + "/parent is a symbolic link") })
+    }
+    let after = try status(local + "/outside/victim")
+    #expect(after.st_mode == before.st_mode && after.st_uid == before.st_uid && after.st_mtim.tv_sec == before.st_mtim.tv_sec)
+    #expect(read(local + "/outside/victim") == "untouched")
+    #expect(!FileManager.default.fileExists(atPath: local + "/outside/new"))
+    #expect(try status(local + "/file").st_mode == S_IFREG | 0o604)
+    #expect(try status(local + "/link").st_uid == 4711)
+    #expect(try run("getfattr", "-n", "trusted.mark", local + "/outside/victim").status != 0)
+  }
+
+  @Test("over a file leaves the data of its other names alone")
+  func otherNames() throws {
+    let (local, path) = try Scratch.folder()
+    write(local + "/file", "old data")
+    link(local + "/file", local + "/elsewhere")
+    try withJob { job throws in
+      try restore(MemoryBackup([entry(BAREOS_FT_REG, path + "/file", mode: S_IFREG | 0o600, data: "new")]), job)
+    }
+    #expect(read(local + "/file") == "new")
+    #expect(read(local + "/elsewhere") == "old data")
+  }
+
+  @Test("makes missing parents, which get their own attributes when their record comes, whatever the replace rule",
+    arguments: RestoreOptions.Replace.allCases)
+  func parents(_ rule: RestoreOptions.Replace) throws {
+    let (local, path) = try Scratch.folder()
+    var options = RestoreOptions()
+    options.replace = rule
+    try withJob { job throws in
+      let backup = MemoryBackup([
+        entry(BAREOS_FT_REG, path + "/a/b/file", mode: S_IFREG | 0o600, data: "x"),
+        entry(BAREOS_FT_DIREND, path + "/a/b", mode: S_IFDIR | 0o2751),
+        entry(BAREOS_FT_DIREND, path + "/a", mode: S_IFDIR | 0o1700),
+      ])
+      #expect(try restore(backup, job, Scratch.line("plain"), options).failed == 0)
+    }
+    #expect(try status(local + "/a/b").st_mode == S_IFDIR | 0o2751)
+    #expect(try status(local + "/a").st_mode == S_IFDIR | 0o1700)
+    #expect(try status(local + "/a").st_mtim.tv_sec == 1_500_000_000)
+    #expect(try status(local + "/a/b").st_mtim.tv_sec == 1_500_000_000)
+  }
+
+  @Test("with an override goes to another volume, and to another directory there")
+  func elsewhere() throws {
+    let (local, path) = try Scratch.folder()
+    write(local + "/file", "moved")
+    link(local + "/file", local + "/second")
+    let (other, otherPath) = try Scratch.folder(on: "distributed")
+    let saved = try backup(Scratch.line("plain", path))
+    for (override, place, expected) in [
+      (Scratch.line("distributed"), "", try Scratch.mount("distributed") + path),
+      (Scratch.line("distributed", otherPath + "/new"), "", other + "/new"),
+      (Scratch.line("distributed", otherPath + "/new"), otherPath + "/where", other + "/where" + otherPath + "/new"),
+    ] {
+      var options = MiniJob.Options()
+      options.pluginOptions = override
+      var restoreOptions = RestoreOptions()
+      restoreOptions.place = Array(place.utf8)
+      try withJob(options) { job throws in
+        #expect(try restore(saved, job, Scratch.line("plain", path), restoreOptions, on: "distributed").failed == 0)
+        #expect(!job.messages.contains { $0.severity != .info }, "\(job.messages)")
+      }
+      #expect(read(expected + "/file") == "moved")
+      #expect(try status(expected + "/file").st_ino == status(expected + "/second").st_ino)
+    }
+  }
+
+  @Test("tells what does not fit onto the volume with path and offset, and goes on")
+  func full() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    let large = [UInt8](repeating: 0x55, count: 40 << 20)
+    var item = entry(BAREOS_FT_REG, path + "/large", mode: S_IFREG | 0o600)
+    item.data = large
+    item.entry.status.st_size = large.count
+    let tail = entry(BAREOS_FT_LNK, path + "/after", mode: S_IFLNK | 0o777, link: "x")
+    defer { try? FileManager.default.removeItem(atPath: local) }
+    try withJob { job throws in
+      _ = try MemoryBackup([item, tail]).restore(job, Scratch.line("small"))
+      let told = job.messages.filter { $0.severity == .error }
+      #expect(told.contains { $0.text.contains(path + "/large") && $0.text.contains("No space left") && $0.text.contains("at offset ") })
+      #expect(told.count { $0.text.contains("/large") } == 1, "\(told)")
+      #expect(!job.hasFailed)
+    }
+  }
+
+  @Test("makes holes of zeros, and keeps every length")
+  func holes() throws {
+    let (local, path) = try Scratch.folder()
+    var shapes: [(name: String, data: [UInt8])] = [
+      ("zeros", [UInt8](repeating: 0, count: 10 << 20)), ("odd", [UInt8](repeating: 0, count: (1 << 20) + 17)),
+      ("one-zero", [0]),
+    ]
+    var mixed = [UInt8](repeating: 0, count: 8 << 20)
+    for offset in [0, 4095, 1 << 20, (3 << 20) + 5, mixed.count - 1] { mixed[offset] = 0xff }
+    shapes.append(("mixed", mixed))
+    try withJob { job throws in
+      let backup = MemoryBackup(shapes.map { shape in
+        var item = entry(BAREOS_FT_REG, "\(path)/\(shape.name)", mode: S_IFREG | 0o600)
+        item.data = shape.data
+        item.entry.status.st_size = shape.data.count
+        return item
+      })
+      #expect(try restore(backup, job).failed == 0)
+    }
+    for shape in shapes {
+      #expect(FileManager.default.contents(atPath: "\(local)/\(shape.name)") == Data(shape.data))
+    }
+    #expect(try status(local + "/zeros").st_blocks == 0)
+    #expect(try status(local + "/mixed").st_blocks * 512 < 200_000)
+  }
+
+  @Test("of a malformed or refused attribute tells it, and restores the others")
+  func attributes() throws {
+    let (local, path) = try Scratch.folder()
+    let good: [UInt8] = Array("value".utf8)
+    func item(_ name: String, acls: [UInt8]) -> MemoryBackup.Item {
+      var item = entry(BAREOS_FT_REG, "\(path)/\(name)", mode: S_IFREG | 0o751, data: "x")
+      item.entry.acls = acls
+      item.entry.extendedAttributes = [
+        (Array("user.first".utf8), good), (Array("nonsense.name".utf8), good), (Array("user.last".utf8), good),
+        (Array("trusted.gfid".utf8), good), (Array("trusted.glusterfs.dht".utf8), good),
+      ]
+      return item
+    }
+    let name = Array("system.posix_acl_access".utf8) + [0]
+    let wrong: [(String, [UInt8])] = [
+      ("cut", [0, 0, 0, 24] + name.prefix(10)), ("long", [0, 0, 0, 24] + name + [0xff, 0xff, 0xff, 0xff, 1, 2, 3]),
+      ("refused", [0, 0, 0, 24] + name + [0, 0, 0, 12, 2, 0, 0, 0, 99, 0, 7, 0, 1, 0, 0, 0]),
+      ("garbage", (0..<300).map { UInt8($0 % 251) }),
+    ]
+    try withJob { job throws in
+      let backup = MemoryBackup(wrong.map { item($0.0, acls: $0.1) })
+      #expect(try restore(backup, job).entries == wrong.count)
+      for (name, _) in wrong {
+        let told = job.messages.filter { $0.severity == .error && $0.text.contains("\(path)/\(name):") }
+        #expect(told.contains { $0.text.contains("ACL") }, "\(name)")
+        #expect(told.contains { $0.text.contains("nonsense.name") }, "\(name)")
+        #expect(told.count == 2, "\(told)")
+        #expect(try run("getfattr", "-n", "user.last", "--only-values", "\(local)/\(name)").output.hasSuffix("value"))
+        #expect(try status("\(local)/\(name)").st_mode == S_IFREG | 0o751)
+        #expect(read("\(local)/\(name)") == "x")
+      }
+    }
+  }
+
+  @Test("gives a new entry no ACL that it did not have, in a directory that passes one on")
+  func inheritance() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("setfacl", "-d", "-m", "u:1001:rwx", local).status == 0)
+    try withJob { job throws in
+      let backup = MemoryBackup([
+        entry(BAREOS_FT_REG, path + "/file", mode: S_IFREG | 0o640, data: "x"),
+        entry(BAREOS_FT_DIREND, path + "/directory", mode: S_IFDIR | 0o750),
+      ])
+      #expect(try restore(backup, job).failed == 0)
+    }
+    for name in ["file", "directory"] {
+      let text = try run("getfacl", "-p", "--omit-header", local + "/" + name).output
+      #expect(!text.contains("1001") && !text.contains("mask"), "\(text)")
+    }
+    #expect(try status(local + "/file").st_mode == S_IFREG | 0o640)
+  }
+
+  @Test("tells a hard link whose first name is missing")
+  func missingFirstName() throws {
+    let (_, path) = try Scratch.folder()
+    try withJob { job throws in
+      let backup = MemoryBackup([entry(BAREOS_FT_LNKSAVED, path + "/second", mode: S_IFREG | 0o600, link: path + "/first")])
+      #expect(try restore(backup, job).failed == 1)
+      #expect(job.messages.contains { $0.severity == .error && $0.text.contains(path + "/first") })
+    }
+  }
+
+  @Test("refuses paths that climb, and record types that hold no entry")
+  func strange() throws {
+    let (local, path) = try Scratch.folder()
+    try withJob { job throws in
+      let backup = MemoryBackup([
+        entry(BAREOS_FT_REG, path + "/../escaped", mode: S_IFREG | 0o600, data: "x"),
+        entry(BAREOS_FT_REG, path + "/" + String(repeating: "n", count: 256), mode: S_IFREG | 0o600, data: "x"),
+        entry(BAREOS_FT_NOSTAT, path + "/nothing", mode: S_IFREG),
+        entry(BAREOS_FT_SPEC, path + "/untyped", mode: 0o600),
+      ])
+      #expect(try restore(backup, job).failed == 4)
+      #expect(job.messages.count { $0.severity == .error } == 4)
+    }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: local) == [])
+  }
+
+  @Test("takes the streams of backups that the old plugin made")
+  func oldBackups() throws {
+    // fixtures/old-acl-stream.hex: big-endian lengths, names with NUL, values as the extended attributes hold them.
+    let hex = try Fixtures.rows("old-acl-stream.hex").joined().joined().filter { !$0.isWhitespace }
+    let stream = stride(from: 0, to: hex.count, by: 2).map { index in
+      UInt8(hex.dropFirst(index).prefix(2), radix: 16)!
+    }
+    let (local, path) = try Scratch.folder()
+    try withJob { job throws in
+      var directory = entry(BAREOS_FT_DIREND, path + "/directory", mode: S_IFDIR | 0o750)
+      directory.entry.acls = stream
+      directory.entry.extendedAttributes = [(Array("user.old".utf8), Array("kept".utf8))]
+      let backup = MemoryBackup([
+        entry(BAREOS_FT_REG, path + "/directory/file", mode: S_IFREG | 0o644, data: "old data"),
+        // The old plugin left FIFOs without no_read: their records are there, without data.
+        entry(BAREOS_FT_SPEC, path + "/directory/fifo", mode: S_IFIFO | 0o640), directory,
+      ])
+      #expect(try restore(backup, job, #"gfapi:volume=gluster\://scratch/plain:"#).failed == 0)
+      #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
+    }
+    #expect(read(local + "/directory/file") == "old data")
+    #expect(try status(local + "/directory/fifo").st_mode == S_IFIFO | 0o640)
+    let acls = try run("getfacl", "-p", "-n", "--omit-header", local + "/directory").output
+    for line in ["user:1001:r-x", "mask::r-x", "default:user:1002:rwx", "default:mask::rwx", "default:other::---"] {
+      #expect(acls.contains(line), "\(acls)")
+    }
+    #expect(try run("getfattr", "-n", "user.old", "--only-values", local + "/directory").output.hasSuffix("kept"))
+  }
+}
