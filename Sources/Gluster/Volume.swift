@@ -104,7 +104,8 @@ public final class Volume: @unchecked Sendable {
     while true {
       var text = [CChar](repeating: 0, count: size)
       let length = glfs_get_volfile(handle, &text, size)
-      if length >= 0 { return String(decoding: text[..<length].map(UInt8.init(bitPattern:)), as: UTF8.self) }
+      // Gluster 10 sends more than the text: it ends at its NUL.
+      if length >= 0 { return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self) }
       guard length < -1 || size < 1 << 24 else { throw failure("glfs_get_volfile") }
       size += Int(-length) + 1
     }

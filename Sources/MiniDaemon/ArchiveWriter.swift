@@ -29,8 +29,8 @@ public final class ArchiveWriter: BackupTarget {
     archive = archive_write_new()
     self.warn = warn
     archive_write_set_format_pax(archive)
-    // Names are bytes, and one header for each attribute is enough.
-    try check(archive_write_set_options(archive, "pax:hdrcharset=BINARY,pax:xattrheader=SCHILY"))
+    // One header for each attribute is enough. Names are bytes: those that are not ASCII libarchive marks as such.
+    try check(archive_write_set_options(archive, "pax:xattrheader=SCHILY"))
     try check(path == "-" ? archive_write_open_fd(archive, 1) : archive_write_open_filename(archive, path))
   }
 

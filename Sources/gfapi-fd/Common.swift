@@ -1,5 +1,4 @@
 import ArgumentParser
-import Dispatch
 import Glibc
 import MiniDaemon
 
@@ -36,13 +35,9 @@ struct DaemonArguments: ParsableArguments {
     do {
       let job = try MiniJob(try PluginModule(module), options)
       job.onMessage = { message in Progress.line("\(Self.label(message.severity))\(message.text)") }
-      let interrupt = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
-      signal(SIGINT, SIG_IGN)
-      interrupt.setEventHandler { job.cancel() }
-      interrupt.resume()
+      Self.cancelOnSignal(job)
       counts = try body(job)
       job.end()
-      interrupt.cancel()
       failed = max(
         counts?.failed ?? 0, job.messages.filter { $0.severity == .error || $0.severity == .notSaved }.count)
       if job.isCancelled { Progress.line("cancelled") }
@@ -53,6 +48,25 @@ struct DaemonArguments: ParsableArguments {
     }
     guard let counts, counts.entries > 0 || failed == 0 else { throw GfapiFDTool.Status.nothingDone }
     if failed > 0 { throw GfapiFDTool.Status.someFailed }
+  }
+
+  /// From here on an interrupt or a termination cancels the job. A second one ends the tool as usual.
+  private static func cancelOnSignal(_ job: MiniJob) {
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    sigaddset(&signals, SIGINT)
+    sigaddset(&signals, SIGTERM)
+    // Threads made from now on inherit the mask: only the waiting one gets the signals.
+    pthread_sigmask(SIG_BLOCK, &signals, nil)
+    let waited = signals
+    Thread.detach {
+      var (signals, number) = (waited, Int32(0))
+      sigwait(&signals, &number)
+      signal(number, SIG_DFL)
+      pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+      job.cancel()
+      while true { pause() }
+    }
   }
 
   private static func label(_ severity: MiniJob.Message.Severity) -> String {
@@ -67,6 +81,25 @@ struct DaemonArguments: ParsableArguments {
 }
 
 extension Layout: ExpressibleByArgument {}
+
+private enum Thread {
+  private final class Body {
+    let run: () -> Void
+    init(_ run: @escaping () -> Void) { self.run = run }
+  }
+
+  static func detach(_ body: @escaping () -> Void) {
+    var thread = pthread_t()
+    let held = Unmanaged.passRetained(Body(body))
+    let result = pthread_create(
+      &thread, nil,
+      {
+        Unmanaged<Body>.fromOpaque($0!).takeRetainedValue().run()
+        return nil
+      }, held.toOpaque())
+    if result == 0 { pthread_detach(thread) }
+  }
+}
 
 /// What the user sees of a job under way: on a terminal one line that changes, else nothing but the summary. All on
 /// stderr: an archive may go to stdout.

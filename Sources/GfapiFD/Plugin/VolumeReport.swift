@@ -36,16 +36,25 @@ package struct VolumeReport: Sendable {
 
   /// The translators of the client's graph that make a volume's type.
   private static func type(_ description: String) -> String {
-    let kinds = [
-      ("cluster/distribute", "distributed"), ("cluster/replicate", "replicated"), ("cluster/disperse", "dispersed"),
-      ("features/shard", "sharded"),
-    ]
-    let lines = description.split(separator: "\n").map { $0.split(separator: " ") }
-    let found = kinds.filter { kind in
-      lines.contains { $0.first == "type" && $0.last.map(String.init) == kind.0 }
+    var kinds: [String] = []
+    var bricks: Set<Substring> = []
+    var (name, type) = (Substring(), Substring())
+    for line in description.split(separator: "\n") {
+      let words = line.split(separator: " ")
+      switch words.first {
+      case "volume": name = words.last!
+      case "type":
+        type = words.last!
+        if type == "protocol/client" { bricks.insert(name) }
+        if type == "features/shard" { kinds.append("sharded") }
+      case "subvolumes":
+        let word = ["cluster/distribute": "distributed", "cluster/replicate": "replicated", "cluster/disperse": "dispersed"][type]
+        // Every volume has the distributing translator: with one subvolume it distributes nothing.
+        if let word, !kinds.contains(word), type != "cluster/distribute" || words.count > 2 { kinds.append(word) }
+      default: break
+      }
     }
-    let bricks = lines.count { $0.first == "type" && $0.last == "protocol/client" }
-    return (found.isEmpty ? "plain" : found.map(\.1).joined(separator: ", ")) + ", \(bricks) brick\(bricks == 1 ? "" : "s")"
+    return (kinds.isEmpty ? "plain" : kinds.joined(separator: ", ")) + ", \(bricks.count) brick\(bricks.count == 1 ? "" : "s")"
   }
 
   /// libgfapi has no call for its version: the file that is loaded has it in its name.

@@ -1,0 +1,114 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The build trees of Bareos that BAREOS_BUILD names, separated by colons.
+private let trees = (ProcessInfo.processInfo.environment["BAREOS_BUILD"] ?? "").split(separator: ":").map(String.init)
+
+@Suite("The real Bareos", .serialized)
+struct BareosTests {
+  /// Bareos's daemons, started from a build tree, stopped with this object.
+  final class Bareos {
+    let tree: String
+
+    init(_ tree: String, line: String) throws {
+      self.tree = tree
+      // A shell: the daemons must not hold what the test waits for.
+      let status = system(
+        "BAREOS_BUILD='\(tree)' PLUGIN='\(line)' '\(Scratch.script("bareos"))' up > /dev/null 2>&1 < /dev/null")
+      try #require(status == 0, "scripts/bareos up")
+    }
+
+    deinit { _ = try? run(Scratch.script("bareos"), ["down"], environment: ["BAREOS_BUILD": tree]) }
+
+    /// Runs commands of bconsole and returns what it printed.
+    func console(_ commands: String...) throws -> String {
+      let input = commands.map { $0 + "\\n" }.joined() + "quit\\n"
+      return try run(
+        "/bin/sh", ["-c", "printf '\(input)' | timeout 120 '\(Scratch.script("bareos"))' console"],
+        environment: ["BAREOS_BUILD": tree]
+      ).output
+    }
+
+    func fileDaemonIsAlive() throws -> Bool {
+      let pid = try run(Scratch.script("bareos"), ["pid"], environment: ["BAREOS_BUILD": tree]).output
+      return kill(pid_t(pid.trimmingCharacters(in: .whitespacesAndNewlines)) ?? -1, 0) == 0
+    }
+  }
+
+  @Test("says that it is skipped where BAREOS_BUILD names no build tree", .enabled(if: trees.isEmpty))
+  func skipped() { print("skipped: the real Bareos: BAREOS_BUILD names no build tree") }
+
+  @Test("backs a hostile tree up and restores it exactly, and goes on with what changed", arguments: trees)
+  func backupAndRestore(_ tree: String) throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run(Scratch.script("hostile-tree"), "--wide", "200", local + "/tree").status == 0)
+    let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + path + ":")
+
+    let backup = try bareos.console("run job=backup level=Full yes", "wait", "messages")
+    #expect(backup.contains("Termination:            Backup OK\n"), "\(backup)")
+    #expect(backup.contains("0 failed") && !backup.contains("Warning: ") && !backup.contains("Error: "), "\(backup)")
+
+    let restore = try bareos.console(
+      "restore client=client restorejob=restore where=\(path)/restored select all done yes", "wait", "messages")
+    #expect(restore.contains("Termination:            Restore OK\n"), "\(restore)")
+    #expect(restore.contains("0 failed") && !restore.contains("Warning: ") && !restore.contains("Error: "), "\(restore)")
+    let copy = local + "/restored" + path + "/tree"
+    let comparison = try run(Scratch.script("compare-trees"), "--seconds", local + "/tree", copy)
+    #expect(comparison.status == 0, "\(comparison.output.suffix(3000))")
+    #expect(try bareos.fileDaemonIsAlive())
+
+    // In place, over damage.
+    #expect(try run("rm", "-r", local + "/tree/names", local + "/tree/types").status == 0)
+    #expect(try run("sh", "-c", "echo damage > '\(local)/tree/data/size-4096'; chmod 777 '\(local)/tree/modes/0000'").status == 0)
+    let inPlace = try bareos.console(
+      "restore client=client restorejob=restore where=/ select all done yes", "wait", "messages")
+    #expect(inPlace.contains("Termination:            Restore OK\n"), "\(inPlace)")
+    try Scratch.remount("plain")
+    let again = try run(Scratch.script("compare-trees"), "--seconds", copy, local + "/tree")
+    #expect(again.status == 0, "\(again.output.suffix(3000))")
+    #expect(try bareos.fileDaemonIsAlive())
+  }
+
+  @Test("estimates, takes what changed, and knows what is gone in accurate mode", arguments: trees)
+  func incremental(_ tree: String) throws {
+    let (local, path) = try Scratch.folder()
+    for name in ["a", "b", "c"] {
+      try FileManager.default.createDirectory(atPath: "\(local)/\(name)", withIntermediateDirectories: true)
+      _ = FileManager.default.createFile(atPath: "\(local)/\(name)/file", contents: Data(name.utf8))
+    }
+    let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + path)
+    let estimate = try bareos.console("estimate job=accurate level=Full")
+    #expect(estimate.contains("files=7 "), "\(estimate)")
+    #expect(try bareos.console("run job=accurate level=Full yes", "wait", "messages").contains("Backup OK\n"))
+
+    // The time of the job must be past for what comes now to be newer.
+    sleep(2)
+    _ = FileManager.default.createFile(atPath: local + "/a/new", contents: Data("new".utf8))
+    try FileManager.default.removeItem(atPath: local + "/b")
+    let job = try bareos.console("run job=accurate level=Incremental yes", "wait", "messages")
+    #expect(job.contains("Backup OK\n"), "\(job)")
+    let restore = try bareos.console(
+      "restore client=client restorejob=restore where=\(path)/restored select current all done yes", "wait", "messages")
+    #expect(restore.contains("Restore OK\n"), "\(restore)")
+    try FileManager.default.removeItem(atPath: local + "/restored" + path + "/restored", ignoringMissing: true)
+    let found = try run("sh", "-c", "cd '\(local)/restored\(path)' && find . | sort | tr '\\n' ' '").output
+    #expect(found == ". ./a ./a/file ./a/new ./c ./c/file ")
+  }
+
+  @Test("ends a job with a wrong definition with our message, and lives on", arguments: trees)
+  func wrongDefinition(_ tree: String) throws {
+    let (_, path) = try Scratch.folder()
+    let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + path)
+    let job = try bareos.console("run job=wrong yes", "wait", "messages")
+    #expect(job.contains("Backup Error") && job.contains(#""port": the port is not a number"#), "\(job)")
+    #expect(try bareos.fileDaemonIsAlive())
+    #expect(try bareos.console("run job=backup level=Full yes", "wait", "messages").contains("Backup OK\n"))
+  }
+}
+
+extension FileManager {
+  fileprivate func removeItem(atPath path: String, ignoringMissing: Bool) throws {
+    if fileExists(atPath: path) { try removeItem(atPath: path) }
+  }
+}

@@ -1,0 +1,75 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("The tool gfapi-fd")
+struct ToolTests {
+  @Test("checks a definition and says what the volume is", arguments: [
+    ("plain", "plain, 1 brick"), ("distributed", "distributed, 2 bricks"), ("replicated", "replicated, 3 bricks"),
+    ("dispersed", "dispersed, 3 bricks"), ("sharded", "sharded, 1 brick"),
+  ])
+  func check(_ kind: String, _ type: String) throws {
+    let result = try run(Scratch.tool, "check", Scratch.line(kind))
+    #expect(result.status == 0, "\(result.output)")
+    for words in ["valid", "tcp scratch (default port), volume \(kind)", "type:        \(type)\n", "libgfapi", "MiB free", "ACLs:        supported"] {
+      #expect(result.output.contains(words), "\(words): \(result.output)")
+    }
+  }
+
+  @Test("tells each problem of a definition with its cure", arguments: [
+    (#"gfapi:volume=gluster+udp\://scratch/plain"#, "unknown transport"),
+    (#"gfapi:volume=gluster\://scratch/nosuch:timeout=20"#, "cannot connect to tcp scratch (default port), volume nosuch"),
+    (#"gfapi:volume=gluster\://scratch/plain/missing"#, "/missing"),
+  ])
+  func checkProblems(_ line: String, _ words: String) throws {
+    let result = try run(Scratch.tool, "check", line)
+    #expect(result.status == 2)
+    #expect(result.output.contains(words) && result.output.contains("cure: "), "\(result.output)")
+  }
+
+  @Test("exits with 2 if nothing was done, with 1 if entries failed")
+  func status() throws {
+    let archive = try Scratch.temporaryFile(".pax")
+    #expect(try run(Scratch.tool, "backup", "gfapi:nonsense", "-o", archive).status == 2)
+    #expect(try run(Scratch.tool, "backup", Scratch.line(), "-o", archive, "--module", "/nonexistent.so").status == 2)
+    #expect(try run(Scratch.tool, "restore", "/nonexistent.pax", Scratch.line()).status == 2)
+
+    let (local, path) = try Scratch.folder()
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    #expect(try run(Scratch.tool, "backup", Scratch.line("plain", path), "-o", archive).status == 0)
+    try FileManager.default.createDirectory(atPath: local + "/where" + path + "/file", withIntermediateDirectories: true)
+    let clash = try run(Scratch.tool, "restore", archive, Scratch.line(), "--where", path + "/where")
+    #expect(clash.status == 1, "\(clash.output)")
+    #expect(clash.output.contains("error: ") && clash.output.contains("restored 2 entries"), "\(clash.output)")
+  }
+
+  @Test("writes plain lines where there is no terminal, and archives to standard output")
+  func pipe() throws {
+    let (local, path) = try Scratch.folder()
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("piped".utf8))
+    let result = try run(
+      "sh", "-c", "'\(Scratch.tool)' backup '\(Scratch.line("plain", path))' -o - 2>/dev/null | tar -xO -f - '\(path.dropFirst())/file'")
+    #expect(result.output == "piped")
+    let told = try run("sh", "-c", "'\(Scratch.tool)' backup '\(Scratch.line("plain", path))' -o - 2>&1 >/dev/null")
+    #expect(!told.output.contains("\r") && told.output.contains("saved 2 entries"))
+  }
+
+  @Test("ends at once when it is interrupted")
+  func interrupt() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("sh", "-c", "cd '\(local)' && for n in $(seq 3000); do : > $n; done").status == 0)
+    let archive = try Scratch.temporaryFile(".pax")
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: Scratch.tool)
+    process.arguments = ["backup", Scratch.line("plain", path), "-o", archive]
+    let pipe = Pipe()
+    process.standardError = pipe
+    try process.run()
+    #expect(eventually { (try? FileManager.default.attributesOfItem(atPath: archive)[.size] as? Int) ?? 0 > 0 })
+    process.interrupt()
+    let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 1, "\(output)")
+    #expect(output.contains("cancelled"), "\(output)")
+  }
+}
