@@ -29,10 +29,11 @@ public final class Volume: @unchecked Sendable {
   ///   - uri: the volume.
   ///   - logging: libgfapi's own log.
   ///   - snapshotDirectory: entry point of user serviceable snapshots, an option of the translator `snapview-client`.
+  ///   - cachesAttributes: whether the client may answer from attributes that it has seen a moment ago.
   /// - Throws: ``GlusterError``.
   ///
   /// The corresponding C functions are `glfs_new`, `glfs_set_volfile_server`, `glfs_set_logging` and `glfs_init`.
-  public init(_ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil) throws {
+  public init(_ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil, cachesAttributes: Bool = true) throws {
     guard let fs = glfs_new(uri.volume) else { throw failure("glfs_new") }
     func check(_ result: Int32, _ call: String) throws {
       if result != 0 {
@@ -49,6 +50,9 @@ public final class Volume: @unchecked Sendable {
     if let snapshotDirectory {
       try check(
         glfs_set_xlator_option(fs, "*-snapview-client", "snapdir-entry-path", snapshotDirectory), "glfs_set_xlator_option")
+    }
+    if !cachesAttributes {
+      try check(glfs_set_xlator_option(fs, "*-md-cache", "md-cache-timeout", "0"), "glfs_set_xlator_option")
     }
     try check(glfs_init(fs), "glfs_init")
     handle = fs
@@ -90,8 +94,8 @@ public final class Volume: @unchecked Sendable {
     return status
   }
 
-  /// Whether directory listings tell files' sizes rightly. A dispersed volume's do not: for a file that was written a moment
-  /// ago they tell the size of its fragments, a multiple of the stripe.
+  /// Whether directory listings tell files' sizes rightly. A dispersed volume's do not: for a file that was truncated a
+  /// moment ago by another client they tell its former size.
   public func listingsTellSizes() throws -> Bool {
     !(try description().split(separator: "\n").contains { $0.hasSuffix("type cluster/disperse") })
   }
@@ -118,10 +122,7 @@ func failure(_ call: String, _ path: some Sequence<UInt8> = EmptyCollection<UInt
 }
 
 extension stat {
-  public var type: mode_t { st_mode & S_IFMT }
-  public var isDirectory: Bool { type == S_IFDIR }
-  public var isRegular: Bool { type == S_IFREG }
-  public var isSymbolicLink: Bool { type == S_IFLNK }
+  fileprivate var isDirectory: Bool { st_mode & S_IFMT == S_IFDIR }
 }
 
 extension Collection<UInt8> {

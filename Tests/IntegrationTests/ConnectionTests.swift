@@ -72,12 +72,52 @@ struct ConnectionTests {
     let (local, path) = try Scratch.folder()
     _ = FileManager.default.createFile(atPath: local + "/file", contents: nil)
     try FileManager.default.createSymbolicLink(atPath: local + "/link", withDestinationPath: ".")
-    for wrong in ["/missing", "/file/below", "/link/below"] {
+    for wrong in ["/missing", "/file", "/link", "/file/below", "/link/below"] {
       try withJob { job throws in
         #expect(try job.backup(Scratch.line("plain", path + wrong), to: MemoryBackup()) == nil)
         #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains(path) }, "\(job.messages)")
       }
     }
+  }
+
+  @Test("whose brick dies ends a backup and a restore with one fatal message")
+  func brickDies() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    for number in 0..<300 { _ = FileManager.default.createFile(atPath: local + "/\(number)", contents: Data("x".utf8)) }
+    let saved = MemoryBackup()
+    _ = try withJob { try $0.backup(Scratch.line("small", path), to: saved) }
+    func killBrick() throws {
+      let brick = try run("pgrep", "-f", "glusterfsd.*small").output.split(separator: "\n").first.flatMap { Int32($0) }
+      kill(try #require(brick), SIGKILL)
+    }
+    func restartBrick() throws {
+      #expect(try run("gluster", "--mode=script", "volume", "start", "small", "force").status == 0)
+      #expect(eventually {
+        try? Scratch.remount("small")
+        return FileManager.default.fileExists(atPath: local)
+      })
+    }
+    try withJob { job throws in
+      let backup = MemoryBackup()
+      backup.onBegin = { _ in if backup.items.count == 20 { try? killBrick() } }
+      _ = try job.backup(Scratch.line("small", path), to: backup)
+      #expect(backup.items.count < 301)
+      #expect(job.messages.count { $0.severity == .fatal && $0.text.contains("volume small") } == 1, "\(job.messages.suffix(3))")
+    }
+    try restartBrick()
+    try withJob { job throws in
+      job.onMessage = nil
+      var restore = Restore(job, Scratch.line("small"), RestoreOptions())
+      for (number, item) in saved.items.enumerated() {
+        if number == 20 { try killBrick() }
+        guard try restore.restore(item.entry, length: item.data.count, { write in
+          _ = item.data.withUnsafeBytes { write(0, $0) }
+        }) else { break }
+      }
+      #expect(restore.end().entries < 301)
+      #expect(job.messages.count { $0.severity == .fatal } == 1, "\(job.messages.suffix(3))")
+    }
+    try restartBrick()
   }
 
   @Test("does not keep a cancelled job waiting: while it connects")

@@ -27,12 +27,14 @@ package final class BackupRun {
 
   private unowned let daemon: any Daemon
   private let volume: JobVolume
-  private let isEstimate: Bool
+  package let isEstimate: Bool
   private let since: Int
   package private(set) var counts = Counts()
 
   private var options = Options()
   private var started = false
+  /// The volume is gone; a message has said so.
+  private var isGone = false
   /// The base directory, for a backup with nothing in it.
   private var base: Crawler.Entry?
   /// The next record, found when the one before ended.
@@ -283,6 +285,7 @@ package final class BackupRun {
   // MARK: Calls
 
   private func call<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
+    guard !isGone else { throw Ended(message: nil) }
     do {
       return try volume.run(isCancelled: { daemon.jobIsCancelled }, body)
     } catch is VolumeThread.Stopped {
@@ -292,6 +295,7 @@ package final class BackupRun {
 
   private func endIfGone(_ error: GlusterError) throws {
     if error.meansVolumeIsGone {
+      isGone = true
       throw Ended(message: "the volume cannot be reached any more, the backup ends here: \(volume.definition.volume): \(error)")
     }
   }

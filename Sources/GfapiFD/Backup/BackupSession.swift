@@ -44,6 +44,10 @@ package final class BackupSession {
     self.volume = volume
     let directory = volume.uri.directory
     let base = try volume.lookUp(directory)
+    // A link as well: none is followed.
+    guard base.status.isDirectory else {
+      throw GlusterError(errno: .notDirectory, call: "base directory", path: directory)
+    }
     crawler = Crawler(
       base: Crawler.Entry(
         path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object),

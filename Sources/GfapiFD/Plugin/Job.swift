@@ -58,7 +58,8 @@ package final class Job {
 
   /// Ends the backup: the line is done, or the job is.
   package func endBackup() {
-    if let counts = backup?.counts {
+    if let backup, !backup.isEstimate {
+      let counts = backup.counts
       daemon.tell(
         .info,
         "\(counts.carried) entries and \(counts.bytes) bytes read, \(counts.unchanged) unchanged, \(counts.excluded) excluded, \(counts.failed) failed")

@@ -22,24 +22,34 @@ package final class JobVolume: Sendable {
     isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
   ) throws {
     let definition = definition
-    do {
-      try thread.run(within: definition.timeout, isCancelled: isCancelled) { session in
-        session.volume = try Volume(
-          definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory)
+    func step(_ what: String, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
+      do {
+        try thread.run(within: definition.timeout, isCancelled: isCancelled, body)
+      } catch VolumeThread.Stopped.timedOut {
+        throw ConnectionFailure(
+          description: "\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)")
+      } catch let error as GlusterError {
+        throw ConnectionFailure(
+          description: "\(what)\(definition.volume): \(error)"
+            + (error.path.isEmpty ? "" : ": \(printable(error.path))"))
       }
-    } catch VolumeThread.Stopped.timedOut {
-      throw ConnectionFailure(
-        description: "cannot connect to \(definition.volume): no answer within \(definition.timeout) s (timeout=)")
-    } catch let error as GlusterError {
-      throw ConnectionFailure(description: "cannot connect to \(definition.volume): \(error)")
     }
-    do {
-      try thread.run(isCancelled: isCancelled) { try prepare($0, $0.volume!) }
-    } catch let error as GlusterError {
-      throw ConnectionFailure(
-        description: "\(definition.volume): \(error)"
-          + (error.path.isEmpty ? "" : ": \(printable(error.path))"))
+    try step("cannot connect to ") { session in
+      func connect(cachesAttributes: Bool) throws -> Volume {
+        try Volume(
+          definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory,
+          cachesAttributes: cachesAttributes)
+      }
+      let volume = try connect(cachesAttributes: true)
+      session.volume = volume
+      if try !volume.listingsTellSizes() {
+        // Files are asked for their sizes, and not from the cache that the listing has filled. The first connection
+        // stays until the end: ending it takes 10 s.
+        session.first = volume
+        session.volume = try connect(cachesAttributes: false)
+      }
     }
+    try step("") { try prepare($0, $0.volume!) }
   }
 
   /// Runs `body` where the volume's calls belong, and waits for its result.

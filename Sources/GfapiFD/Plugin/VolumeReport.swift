@@ -57,14 +57,16 @@ package struct VolumeReport: Sendable {
     return (kinds.isEmpty ? "plain" : kinds.joined(separator: ", ")) + ", \(bricks.count) brick\(bricks.count == 1 ? "" : "s")"
   }
 
-  /// libgfapi has no call for its version: the file that is loaded has it in its name.
+  /// libgfapi has no call for its version: the folder of the translators that it has loaded has it in its path,
+  /// `…/glusterfs/10.3/xlator/…`.
   private static func loadedClientVersion() -> String {
     guard let maps = fopen("/proc/self/maps", "r") else { return "unknown" }
     defer { fclose(maps) }
     var line = [CChar](repeating: 0, count: 4096)
     while fgets(&line, Int32(line.count), maps) != nil {
       let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-      if text.contains("libgfapi.so"), let path = text.split(whereSeparator: \.isWhitespace).last { return String(path) }
+      let parts = text.split(separator: "/")
+      if let folder = parts.firstIndex(of: "xlator"), folder > 0 { return String(parts[folder - 1]) }
     }
     return "unknown"
   }

@@ -188,6 +188,8 @@ package final class VolumeThread: @unchecked Sendable {
 /// What a job holds of a volume, on the thread that makes its calls.
 package final class VolumeSession {
   package var volume: Volume?
+  /// A connection that only served to learn of what type the volume is.
+  package var first: Volume?
   package var backup: BackupSession?
   package var restore: RestoreSession?
 }
