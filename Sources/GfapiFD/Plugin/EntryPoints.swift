@@ -91,19 +91,19 @@ private struct BareosTables: @unchecked Sendable {
       }
       return instance(context) { $0.handle(event.pointee.type, value) }
     }
-    table.start_backup_file = { context, packet in instance(context) { $0.startBackupFile(packet!) } }
+    table.start_backup_file = { instance($0, $1) { $0.startBackupFile($1) } }
     table.end_backup_file = { context in instance(context) { $0.endBackupFile() } }
     table.start_restore_file = { _, _ in Int32(BAREOS_OK) }
     table.end_restore_file = { context in instance(context) { $0.endRestoreFile() } }
-    table.plugin_io = { context, packet in instance(context) { $0.io(packet!) } }
-    table.create_file = { context, packet in instance(context) { $0.createFile(packet!) } }
-    table.set_file_attributes = { context, packet in instance(context) { $0.setFileAttributes(packet!) } }
+    table.plugin_io = { instance($0, $1) { $0.io($1) } }
+    table.create_file = { instance($0, $1) { $0.createFile($1) } }
+    table.set_file_attributes = { instance($0, $1) { $0.setFileAttributes($1) } }
     // Whether an entry of the accurate list is still there is told by the crawl.
     table.check_file = { _, _ in Int32(BAREOS_OK) }
-    table.get_acl = { context, packet in instance(context) { $0.getACL(packet!) } }
-    table.set_acl = { context, packet in instance(context) { $0.setACL(packet!) } }
-    table.get_xattr = { context, packet in instance(context) { $0.getXattr(packet!) } }
-    table.set_xattr = { context, packet in instance(context) { $0.setXattr(packet!) } }
+    table.get_acl = { instance($0, $1) { $0.getACL($1) } }
+    table.set_acl = { instance($0, $1) { $0.setACL($1) } }
+    table.get_xattr = { instance($0, $1) { $0.getXattr($1) } }
+    table.set_xattr = { instance($0, $1) { $0.setXattr($1) } }
     functions.initialize(to: table)
   }
 }
@@ -131,6 +131,13 @@ private func freePlugin(_ context: UnsafeMutablePointer<bareos_context>?) -> Int
 private func instance(_ context: UnsafeMutablePointer<bareos_context>?, _ body: (BareosDaemon) -> Int32) -> Int32 {
   guard let held = context?.pointee.plugin_private else { return Int32(BAREOS_ERROR) }
   return body(Unmanaged<BareosDaemon>.fromOpaque(held).takeUnretainedValue())
+}
+
+private func instance<Packet>(
+  _ context: UnsafeMutablePointer<bareos_context>?, _ packet: Packet?, _ body: (BareosDaemon, Packet) -> Int32
+) -> Int32 {
+  guard let packet else { return Int32(BAREOS_ERROR) }
+  return instance(context) { body($0, packet) }
 }
 
 /// The version of the module and the tools.
