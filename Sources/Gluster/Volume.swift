@@ -100,6 +100,12 @@ public final class Volume: @unchecked Sendable {
     !(try description().split(separator: "\n").contains { $0.hasSuffix("type cluster/disperse") })
   }
 
+  /// Whether all bricks tell the same times of an entry: they do with the translator `utime` (volume option
+  /// `features.ctime`, on by default since Gluster 6). Without it each brick has its own clock's.
+  public func bricksAgreeOnTimes() throws -> Bool {
+    try description().split(separator: "\n").contains { $0.hasSuffix("type features/utime") }
+  }
+
   /// The client's volume description: one text block for each translator.
   ///
   /// The corresponding C function is `glfs_get_volfile`.

@@ -94,6 +94,42 @@ struct BareosTests {
     #expect(found == ". ./a ./a/file ./a/new ./c ./c/file ")
   }
 
+  @Test("restores to another volume and directory with plugin options", arguments: trees)
+  func pluginOptions(_ tree: String) throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run(Scratch.script("hostile-tree"), "--wide", "20", local + "/tree").status == 0)
+    let (other, otherPath) = try Scratch.folder(on: "replicated")
+    let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + path)
+    #expect(try bareos.console("run job=backup level=Full yes", "wait", "messages").contains("Backup OK\n"))
+    // Four for the shell's printf and bconsole's own unescaping: two reach the director, one the plugin.
+    let options = #"gfapi:volume=gluster\\\\\\\\://scratch/replicated"# + otherPath + "/new"
+    let restore = try bareos.console(
+      #"restore client=client restorejob=restore where=/ pluginoptions="\#(options)" select all done yes"#, "wait", "messages")
+    #expect(restore.contains("Restore OK\n"), "\(restore)")
+    let comparison = try run(Scratch.script("compare-trees"), "--seconds", local + "/tree", other + "/new/tree")
+    #expect(comparison.status == 0, "\(comparison.output.suffix(3000))")
+  }
+
+  @Test("cancels a job that waits for a brick that hangs, and lives on", arguments: trees)
+  func cancel(_ tree: String) throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    for number in 0..<100 { _ = FileManager.default.createFile(atPath: local + "/\(number)", contents: Data("x".utf8)) }
+    let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/small"# + path)
+    let brick = try #require(
+      run("pgrep", "-f", "glusterfsd.*small").output.split(separator: "\n").first.flatMap { Int32($0) })
+    kill(brick, SIGSTOP)
+    defer { kill(brick, SIGCONT) }
+    _ = try bareos.console("run job=backup level=Full yes")
+    #expect(try eventually { try bareos.console("status client=client").contains("backup.") })
+    let began = ContinuousClock.now
+    let cancelled = try bareos.console("cancel jobid=1 yes", "wait jobid=1", "messages")
+    #expect(cancelled.contains("Backup Canceled"), "\(cancelled)")
+    #expect(ContinuousClock.now - began < .seconds(20))
+    #expect(try bareos.fileDaemonIsAlive())
+    kill(brick, SIGCONT)
+    #expect(try bareos.console("run job=backup level=Full yes", "wait", "messages").contains("Backup OK\n"))
+  }
+
   @Test("ends a job with a wrong definition with our message, and lives on", arguments: trees)
   func wrongDefinition(_ tree: String) throws {
     let (_, path) = try Scratch.folder()

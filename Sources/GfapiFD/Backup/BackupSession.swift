@@ -37,6 +37,7 @@ package final class BackupSession {
 
   private let volume: Volume
   private let crawler: Crawler
+  private let timesAreExact: Bool
   private var reader: FileReader?
 
   /// Finds the base directory and gets ready to crawl it.
@@ -48,6 +49,7 @@ package final class BackupSession {
     guard base.status.isDirectory else {
       throw GlusterError(errno: .notDirectory, call: "base directory", path: directory)
     }
+    timesAreExact = try volume.bricksAgreeOnTimes()
     crawler = Crawler(
       base: Crawler.Entry(
         path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object),
@@ -83,7 +85,7 @@ package final class BackupSession {
   package func open(_ entry: Crawler.Entry, _ wanted: Wanted) throws {
     reader = try FileReader(
       entry.object, expected: entry.status, withoutAccessTime: wanted.withoutAccessTime,
-      keepsAccessTime: wanted.keepsAccessTime)
+      keepsAccessTime: wanted.keepsAccessTime, timesAreExact: timesAreExact)
   }
 
   package func nextPiece() throws -> FileReader.Piece { try reader?.next() ?? .end }
