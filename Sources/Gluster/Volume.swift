@@ -94,31 +94,28 @@ public final class Volume: @unchecked Sendable {
     return status
   }
 
-  /// Whether directory listings tell files' sizes rightly. A dispersed volume's do not: for a file that was truncated a
-  /// moment ago by another client they tell its former size.
-  public func listingsTellSizes() throws -> Bool {
-    !(try description().split(separator: "\n").contains { $0.hasSuffix("type cluster/disperse") })
-  }
-
-  /// Whether all bricks tell the same times of an entry: they do with the translator `utime` (volume option
-  /// `features.ctime`, on by default since Gluster 6). Without it each brick has its own clock's.
-  public func bricksAgreeOnTimes() throws -> Bool {
-    try description().split(separator: "\n").contains { $0.hasSuffix("type features/utime") }
-  }
-
-  /// The client's volume description: one text block for each translator.
+  /// The types of the translators that this client has between itself and the bricks, such as `cluster/disperse`, each as
+  /// often as it is there.
   ///
-  /// The corresponding C function is `glfs_get_volfile`.
-  public func description() throws -> String {
-    var size = 64 << 10
-    while true {
-      var text = [CChar](repeating: 0, count: size)
-      let length = glfs_get_volfile(handle, &text, size)
-      // Gluster 10 sends more than the text: it ends at its NUL.
-      if length >= 0 { return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self) }
-      guard length < -1 || size < 1 << 24 else { throw failure("glfs_get_volfile") }
-      size += Int(-length) + 1
+  /// Read from the virtual directory `/.meta`, which the client itself serves. (`glfs_get_volfile` tells the same, but
+  /// copies memory from beyond its text and may end the process: Gluster 10.3.)
+  public func translators() throws -> [String] {
+    let graphs = try lookUp("/.meta/graphs".utf8).object
+    let active = try graphs.lookUp(try graphs.lookUp("active".utf8).object.linkTarget()).object
+    let directory = try active.openDirectory()
+    var types: [String] = []
+    while let entry = try directory.next() {
+      let translator = try active.lookUp(entry.name)
+      // Beside the translators' directories there are files, and a link to the topmost of them.
+      guard translator.status.isDirectory else { continue }
+      let file = try translator.object.lookUp("type".utf8).object.openForReading()
+      let text = try withUnsafeTemporaryAllocation(byteCount: 256, alignment: 1) { buffer in
+        let count = try file.read(into: buffer, at: 0)
+        return String(decoding: buffer[..<count], as: UTF8.self)
+      }
+      types.append(text.trimmingSuffix(while: \.isWhitespace))
     }
+    return types
   }
 }
 
@@ -143,5 +140,13 @@ extension Collection<UInt8> {
       buffer[index] = 0
       return try body(UnsafePointer(buffer.baseAddress!))
     }
+  }
+}
+
+extension String {
+  fileprivate func trimmingSuffix(while predicate: (Character) -> Bool) -> String {
+    var text = self[...]
+    while let last = text.last, predicate(last) { text.removeLast() }
+    return String(text)
   }
 }

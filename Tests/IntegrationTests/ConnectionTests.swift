@@ -59,6 +59,17 @@ struct ConnectionTests {
     }
   }
 
+  @Test("is reached through glusterd's Unix socket")
+  func unixSocket() throws {
+    let (_, path) = try Scratch.folder()
+    try withJob { job throws in
+      let line = "gfapi:volume=gluster+unix\\:///plain\(path)?socket=/run/glusterd.socket"
+      #expect(try job.backup(line, to: MemoryBackup())?.entries == 1)
+    }
+    let check = try run(Scratch.tool, "check", #"gfapi:volume=gluster+unix\:///plain?socket=/run/glusterd.socket"#)
+    #expect(check.status == 0 && check.output.contains("unix /run/glusterd.socket, volume plain"), "\(check.output)")
+  }
+
   @Test("whose first server is dead is reached through the next")
   func fallback() throws {
     let (_, path) = try Scratch.folder()

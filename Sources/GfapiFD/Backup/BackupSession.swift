@@ -49,11 +49,12 @@ package final class BackupSession {
     guard base.status.isDirectory else {
       throw GlusterError(errno: .notDirectory, call: "base directory", path: directory)
     }
-    timesAreExact = try volume.bricksAgreeOnTimes()
+    let traits = VolumeTraits(volume)
+    timesAreExact = traits.bricksAgreeOnTimes
     crawler = Crawler(
       base: Crawler.Entry(
         path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object),
-      trustsListings: try volume.listingsTellSizes())
+      trustsListings: traits.listingsTellSizes)
   }
 
   package func next() -> Crawler.Step { crawler.next() }

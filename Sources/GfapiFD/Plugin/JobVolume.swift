@@ -42,7 +42,7 @@ package final class JobVolume: Sendable {
       }
       let volume = try connect(cachesAttributes: true)
       session.volume = volume
-      if try !volume.listingsTellSizes() {
+      if !VolumeTraits(volume).listingsTellSizes {
         // Files are asked for their sizes, and not from the cache that the listing has filled. The first connection
         // stays until the end: ending it takes 10 s.
         session.first = volume

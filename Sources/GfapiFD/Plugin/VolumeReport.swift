@@ -21,7 +21,9 @@ package struct VolumeReport: Sendable {
     let space = try volume.fileSystemStatus()
     size = Int(space.f_blocks) * Int(space.f_frsize)
     free = Int(space.f_bavail) * Int(space.f_frsize)
-    type = Self.type(try volume.description())
+    let traits = VolumeTraits(volume)
+    let bricks = traits.bricks.map { ", \($0) brick\($0 == 1 ? "" : "s")" } ?? ""
+    type = (traits.type ?? "unknown") + bricks
     clientVersion = Self.loadedClientVersion()
     acls = Self.problem { _ = try base.extendedAttributeIfSupported(ACLStream.accessName) }
     extendedAttributes = Self.problem { _ = try base.extendedAttributeNames() }
@@ -32,29 +34,6 @@ package struct VolumeReport: Sendable {
       try ask()
       return nil
     } catch { return "\(error)" }
-  }
-
-  /// The translators of the client's graph that make a volume's type.
-  private static func type(_ description: String) -> String {
-    var kinds: [String] = []
-    var bricks: Set<Substring> = []
-    var (name, type) = (Substring(), Substring())
-    for line in description.split(separator: "\n") {
-      let words = line.split(separator: " ")
-      switch words.first {
-      case "volume": name = words.last!
-      case "type":
-        type = words.last!
-        if type == "protocol/client" { bricks.insert(name) }
-        if type == "features/shard" { kinds.append("sharded") }
-      case "subvolumes":
-        let word = ["cluster/distribute": "distributed", "cluster/replicate": "replicated", "cluster/disperse": "dispersed"][type]
-        // Every volume has the distributing translator: with one subvolume it distributes nothing.
-        if let word, !kinds.contains(word), type != "cluster/distribute" || words.count > 2 { kinds.append(word) }
-      default: break
-      }
-    }
-    return (kinds.isEmpty ? "plain" : kinds.joined(separator: ", ")) + ", \(bricks.count) brick\(bricks.count == 1 ? "" : "s")"
   }
 
   /// libgfapi has no call for its version: the folder of the translators that it has loaded has it in its path,
