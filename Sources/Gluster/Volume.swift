@@ -99,23 +99,22 @@ public final class Volume: @unchecked Sendable {
   ///
   /// Read from the virtual directory `/.meta`, which the client itself serves. (`glfs_get_volfile` tells the same, but
   /// copies memory from beyond its text and may end the process: Gluster 10.3.)
-  public func translators() throws -> [String] {
+  public func translators() throws -> [String] { try translatorDirectories().map(\.type) }
+
+  /// The translators' directories in `/.meta`.
+  func translatorDirectories() throws -> [(type: String, object: Object)] {
     let graphs = try lookUp("/.meta/graphs".utf8).object
     let active = try graphs.lookUp(try graphs.lookUp("active".utf8).object.linkTarget()).object
     let directory = try active.openDirectory()
-    var types: [String] = []
+    var found: [(type: String, object: Object)] = []
     while let entry = try directory.next() {
       let translator = try active.lookUp(entry.name)
       // Beside the translators' directories there are files, and a link to the topmost of them.
       guard translator.status.isDirectory else { continue }
-      let file = try translator.object.lookUp("type".utf8).object.openForReading()
-      let text = try withUnsafeTemporaryAllocation(byteCount: 256, alignment: 1) { buffer in
-        let count = try file.read(into: buffer, at: 0)
-        return String(decoding: buffer[..<count], as: UTF8.self)
-      }
-      types.append(text.trimmingSuffix(while: \.isWhitespace))
+      let type = try translator.object.lookUp("type".utf8).object.virtualText()
+      found.append((type.filter { !$0.isWhitespace }, translator.object))
     }
-    return types
+    return found
   }
 }
 
@@ -140,13 +139,5 @@ extension Collection<UInt8> {
       buffer[index] = 0
       return try body(UnsafePointer(buffer.baseAddress!))
     }
-  }
-}
-
-extension String {
-  fileprivate func trimmingSuffix(while predicate: (Character) -> Bool) -> String {
-    var text = self[...]
-    while let last = text.last, predicate(last) { text.removeLast() }
-    return String(text)
   }
 }

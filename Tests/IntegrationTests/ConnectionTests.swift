@@ -144,6 +144,43 @@ struct ConnectionTests {
     try restartBrick()
   }
 
+  @Test("that is distributed, with a brick missing, is not backed up in part: neither from the beginning nor from then on")
+  func subvolumeMissing() throws {
+    let (local, path) = try Scratch.folder(on: "distributed")
+    for number in 0..<200 {
+      try FileManager.default.createDirectory(atPath: "\(local)/\(number % 20)", withIntermediateDirectories: true)
+      _ = FileManager.default.createFile(atPath: "\(local)/\(number % 20)/\(number)", contents: nil)
+    }
+    func restartBrick() throws {
+      #expect(try run("gluster", "--mode=script", "volume", "start", "distributed", "force").status == 0)
+      #expect(try eventually {
+        try withJob { job throws in
+          let backup = MemoryBackup()
+          _ = try job.backup(Scratch.line("distributed", path), to: backup)
+          return backup.items.count == 221
+        }
+      })
+      // The mount's own client takes its time to come back.
+      try Scratch.remount("distributed")
+    }
+    func killBrick() throws {
+      let brick = try run("pgrep", "-f", "glusterfsd.*distributed1").output.split(separator: "\n").first.flatMap { Int32($0) }
+      kill(try #require(brick), SIGKILL)
+    }
+    try withJob { job throws in
+      let backup = MemoryBackup()
+      backup.onBegin = { _ in if backup.items.count == 20 { try? killBrick() } }
+      _ = try job.backup(Scratch.line("distributed", path), to: backup)
+      #expect(backup.items.count < 221)
+      #expect(job.messages.count { $0.severity == .fatal && $0.text.contains("volume distributed") } == 1, "\(job.messages)")
+    }
+    try withJob { job throws in
+      #expect(try job.backup(Scratch.line("distributed", path), to: MemoryBackup()) == nil)
+      #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("subvolume distributed-client-0") })
+    }
+    try restartBrick()
+  }
+
   @Test("does not keep a cancelled job waiting: while it connects")
   func cancelConnecting() throws {
     let server = try SilentServer()

@@ -50,11 +50,13 @@ package final class BackupSession {
       throw GlusterError(errno: .notDirectory, call: "base directory", path: directory)
     }
     let traits = VolumeTraits(volume)
+    let distribution = Distribution(volume)
+    _ = try distribution?.check()
     timesAreExact = traits.bricksAgreeOnTimes
     crawler = Crawler(
       base: Crawler.Entry(
         path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object),
-      trustsListings: traits.listingsTellSizes)
+      trustsListings: traits.listingsTellSizes, distribution: distribution)
   }
 
   package func next() -> Crawler.Step { crawler.next() }

@@ -47,9 +47,12 @@ package final class Crawler {
   private final class Level {
     let entry: Entry
     let directory: Directory
-    init(_ entry: Entry, _ directory: consuming Directory) {
+    /// State of the distribution when the directory was opened.
+    let state: Distribution.State?
+    init(_ entry: Entry, _ directory: consuming Directory, _ state: Distribution.State?) {
       self.entry = entry
       self.directory = directory
+      self.state = state
     }
   }
 
@@ -59,12 +62,15 @@ package final class Crawler {
   private var base: Entry?
 
   private let trustsListings: Bool
+  private let distribution: Distribution?
 
   /// - Parameters:
   ///   - base: where the walk begins; told like any other entry.
   ///   - trustsListings: directory listings tell files' sizes; else each file is asked for its own.
-  package init(base: Entry, trustsListings: Bool = true) {
+  ///   - distribution: tells whether a listing can be whole.
+  package init(base: Entry, trustsListings: Bool, distribution: Distribution?) {
     self.base = base
+    self.distribution = distribution
     self.trustsListings = trustsListings
   }
 
@@ -81,6 +87,10 @@ package final class Crawler {
     guard let level = stack.last else { return .end }
     do {
       guard let name = try level.directory.next() else {
+        // A listing leaves out what is on a subvolume that cannot be reached, and says nothing.
+        guard try distribution?.check() == level.state else {
+          throw GlusterError(errno: .socketNotConnected, call: "a subvolume went away and came back")
+        }
         stack.removeLast()
         return .directoryEnd(level.entry)
       }
@@ -99,7 +109,8 @@ package final class Crawler {
   package func enter() -> Failure? {
     guard let entry = offered else { return nil }
     do {
-      stack.append(Level(entry, try entry.object.openDirectory()))
+      let state = try distribution?.check()
+      stack.append(Level(entry, try entry.object.openDirectory(), state))
       offered = nil
       return nil
     } catch {

@@ -1,0 +1,67 @@
+import SystemPackage
+
+/// Tells whether all subvolumes of a distributed volume can be reached. Where one cannot, directory listings leave out what is
+/// on it, without an error.
+public final class Distribution {
+  /// What the distributing translator knows of its subvolumes.
+  public struct State: Equatable, Sendable {
+    /// Changes whenever a subvolume comes back.
+    public let generation: Int
+    /// Names of the subvolumes that cannot be reached.
+    public let missing: [String]
+
+    /// - Parameter text: lines of `key = value`: `subvolumes[0] = type.name`, `subvolume_status[0] = 1`, `gen = 3` …
+    public init(_ text: String) {
+      var values: [Substring: Substring] = [:]
+      for line in text.split(separator: "\n") {
+        let parts = line.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != " " } }
+        // Names come twice, first with their type in front.
+        if parts.count == 2, values[parts[0][...]] == nil { values[parts[0][...]] = parts[1][...] }
+      }
+      generation = values["gen"].flatMap { Int($0) } ?? 0
+      missing = values.filter { $0.key.hasPrefix("subvolume_status[") && $0.value == "0" }.keys.sorted().map { key in
+        let index = key.drop { $0 != "[" }
+        let name = values["subvolumes\(index)"] ?? key
+        return String(name.split(separator: ".").dropFirst().joined(separator: "."))
+      }
+    }
+  }
+
+  private let file: Object
+
+  /// Finds the translator; nil where the volume has none, or does not tell.
+  public init?(_ volume: Volume) {
+    guard let directory = try? volume.translatorDirectories().first(where: { $0.type == "cluster/distribute" })?.object,
+      let file = try? directory.lookUp("private".utf8).object
+    else { return nil }
+    self.file = file
+  }
+
+  /// Asks the translator, in this process: no call on the network.
+  public func state() throws -> State { State(try file.virtualText()) }
+
+  /// Throws `ENOTCONN` if a subvolume cannot be reached.
+  public func check() throws -> State {
+    let state = try state()
+    if !state.missing.isEmpty {
+      throw GlusterError(errno: .socketNotConnected, call: "subvolume \(state.missing.joined(separator: ", "))")
+    }
+    return state
+  }
+}
+
+extension Object {
+  /// Content of a small file of `/.meta`, which has no size of its own.
+  func virtualText() throws -> String {
+    let file = try openForReading()
+    var text: [UInt8] = []
+    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 16 << 10, alignment: 1)
+    defer { piece.deallocate() }
+    while text.count < 1 << 20 {
+      let count = try file.read(into: piece, at: text.count)
+      if count == 0 { break }
+      text += piece[..<count]
+    }
+    return String(decoding: text, as: UTF8.self)
+  }
+}
