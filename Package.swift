@@ -19,7 +19,7 @@ let package = Package(
     .target(name: "Gluster", dependencies: ["CGFAPI", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "GfapiFD", dependencies: ["Gluster", "FDPluginABI", "CXattr"]),
     .target(
-      name: "GfapiFDModule", dependencies: ["GfapiFD", "FDPluginABI"],
+      name: "GfapiFDModule", dependencies: ["GfapiFD", "FDPluginABI"], exclude: ["exports.map"],
       linkerSettings: [
         // A dynamic product gets no Swift runtime of its own from SwiftPM. `nodelete`: a daemon that unloads its
         // plugins must not pull the runtime from under threads that still wait for a volume.

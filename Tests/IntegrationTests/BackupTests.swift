@@ -260,8 +260,9 @@ struct BackupTests {
     let target = Counting()
     func fetched() throws -> Int {
       let text = try run("gluster", "--mode=script", "volume", "profile", "plain", "info", "incremental").output
-      return text.split(separator: "\n").filter { $0.contains(" READ") }
-        .compactMap { $0.split(separator: " ").dropLast().last.flatMap { Int($0) } }.reduce(0, +)
+      // Lines of a table; its last columns are the number of calls and the name of the call.
+      let lines = text.split(separator: "\n").map { $0.split(separator: " ") }
+      return lines.filter { $0.last == "READ" }.reduce(0) { $0 + (Int($1[$1.count - 2]) ?? 0) }
     }
     #expect(try run("gluster", "--mode=script", "volume", "profile", "plain", "start").status == 0)
     defer { _ = try? run("gluster", "--mode=script", "volume", "profile", "plain", "stop") }
@@ -272,7 +273,7 @@ struct BackupTests {
     }
     #expect(target.zero + target.other == 2 << 30)
     #expect(target.other <= 65536)
-    #expect(try fetched() < 20)
+    #expect((1..<20).contains(try fetched()))
   }
 
   @Test("with noatime or keepatime leaves access times as they were")
