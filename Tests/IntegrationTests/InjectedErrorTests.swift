@@ -1,0 +1,71 @@
+import FDPluginABI
+import Foundation
+import MiniDaemon
+import TestSupport
+import Testing
+
+@Suite("A volume that fails one kind of call", .serialized)
+struct InjectedErrorTests {
+  /// Runs `body` while Gluster's own translator makes each call of one kind fail on the brick of the small volume.
+  func failing<R>(_ call: String, _ body: () throws -> R) throws -> R {
+    func gluster(_ arguments: String...) throws {
+      let result = try run("gluster", ["--mode=script", "volume"] + arguments)
+      try #require(result.status == 0, "\(result.output)")
+    }
+    try gluster("set", "small", "debug.error-gen", "posix")
+    try gluster("set", "small", "debug.error-fops", call)
+    try gluster("set", "small", "debug.error-failure", "100%")
+    try gluster("stop", "small", "force")
+    try gluster("start", "small")
+    defer {
+      for option in ["debug.error-gen", "debug.error-fops", "debug.error-failure"] { try? gluster("reset", "small", option) }
+      try? gluster("stop", "small", "force")
+      try? gluster("start", "small")
+      try? Scratch.remount("small")
+    }
+    return try body()
+  }
+
+  @Test("is told for each entry with path and reason, and the job goes on", arguments: [
+    ("read", "/file", "(glfs_pread)"), ("opendir", "", "(glfs_h_opendir)"), ("readdirp", "", "(glfs_xreaddirplus_r)"),
+    ("readlink", "/link", "(glfs_h_readlink)"), ("getxattr", "/file", "was not saved"), ("open", "/file", "(glfs_"),
+  ])
+  func backup(_ call: String, _ name: String, _ words: String) throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    // Larger than what the client takes along with a look-up.
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data(repeating: 7, count: 200_000))
+    try FileManager.default.createSymbolicLink(atPath: local + "/link", withDestinationPath: "target")
+    try failing(call) {
+      let backup = MemoryBackup()
+      try withJob { job throws in
+        let counts = try #require(try job.backup(Scratch.line("small", path), to: backup))
+        let told = job.messages.filter { $0.severity == .error || $0.severity == .notSaved }
+        #expect(told.contains { $0.text.contains(path + name + ":") && $0.text.contains(words) }, "\(job.messages)")
+        #expect(!job.hasFailed && !job.messages.last!.text.contains(" 0 failed"))
+        #expect(counts.failed > 0 || call == "getxattr")
+      }
+      // The base directory comes last whatever happened before.
+      #expect(backup.paths.last == path)
+    }
+  }
+
+  @Test("is told for each entry that could not be restored as it was", arguments: ["write", "mkdir", "symlink", "setxattr", "setattr"])
+  func restore(_ call: String) throws {
+    let (local, path) = try Scratch.folder()
+    try FileManager.default.createDirectory(atPath: local + "/directory", withIntermediateDirectories: true)
+    _ = FileManager.default.createFile(atPath: local + "/directory/file", contents: Data(repeating: 7, count: 200_000))
+    #expect(try run("setfattr", "-n", "user.name", "-v", "value", local + "/directory/file").status == 0)
+    try FileManager.default.createSymbolicLink(atPath: local + "/link", withDestinationPath: "target")
+    let saved = MemoryBackup()
+    _ = try withJob { try $0.backup(Scratch.line("plain", path), to: saved) }
+    try failing(call) {
+      try withJob { job throws in
+        let counts = try saved.restore(job, Scratch.line("small"))
+        #expect(counts.entries == saved.items.count)
+        let name = call == "symlink" ? "/link" : call == "mkdir" ? "/directory" : "/directory/file"
+        #expect(job.messages.contains { $0.severity == .error && $0.text.contains(path + name) }, "\(job.messages)")
+        #expect(!job.hasFailed && !job.messages.last!.text.contains(" 0 failed"))
+      }
+    }
+  }
+}
