@@ -11,7 +11,7 @@ SWIFT ?= swift
 BUILD = build
 RELEASE = $(SWIFT) build -c release --static-swift-stdlib
 
-.PHONY: all setup demo test bench install clean
+.PHONY: all setup demo test install clean
 
 all: setup
 	$(RELEASE) --product gfapi-fd-module

@@ -37,12 +37,9 @@ public final class Distribution {
     self.file = file
   }
 
-  /// Asks the translator, in this process: no call on the network.
-  public func state() throws -> State { State(try file.virtualText()) }
-
-  /// Throws `ENOTCONN` if a subvolume cannot be reached.
+  /// Asks the translator, in this process: no call on the network. Throws `ENOTCONN` if a subvolume cannot be reached.
   public func check() throws -> State {
-    let state = try state()
+    let state = State(try file.virtualText())
     if !state.missing.isEmpty {
       throw GlusterError(errno: .socketNotConnected, call: "subvolume \(state.missing.joined(separator: ", "))")
     }

@@ -159,10 +159,11 @@ private final class Spool {
       length += piece.count
       start = end
     }
-    guard ftruncate(descriptor, length) == 0 else { throw DaemonError("the temporary file cannot be extended") }
   }
 
   func forEachPiece(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+    // A hole at the end has not been written.
+    guard ftruncate(descriptor, length) == 0 else { throw DaemonError("the temporary file cannot be extended") }
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
     defer { buffer.deallocate() }
     var offset = 0

@@ -115,8 +115,7 @@ struct BareosTests {
     let (local, path) = try Scratch.folder(on: "small")
     for number in 0..<100 { _ = FileManager.default.createFile(atPath: local + "/\(number)", contents: Data("x".utf8)) }
     let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/small"# + path)
-    let brick = try #require(
-      run("pgrep", "-f", "glusterfsd.*small").output.split(separator: "\n").first.flatMap { Int32($0) })
+    let brick = try Scratch.firstBrick("small")
     kill(brick, SIGSTOP)
     defer { kill(brick, SIGCONT) }
     _ = try bareos.console("run job=backup level=Full yes")

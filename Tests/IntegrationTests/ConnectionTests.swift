@@ -110,10 +110,7 @@ struct ConnectionTests {
     for number in 0..<300 { _ = FileManager.default.createFile(atPath: local + "/\(number)", contents: Data("x".utf8)) }
     let saved = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("small", path), to: saved) }
-    func killBrick() throws {
-      let brick = try run("pgrep", "-f", "glusterfsd.*small").output.split(separator: "\n").first.flatMap { Int32($0) }
-      kill(try #require(brick), SIGKILL)
-    }
+    func killBrick() throws { kill(try Scratch.firstBrick("small"), SIGKILL) }
     func restartBrick() throws {
       #expect(try run("gluster", "--mode=script", "volume", "start", "small", "force").status == 0)
       #expect(eventually {
@@ -163,10 +160,7 @@ struct ConnectionTests {
       // The mount's own client takes its time to come back.
       try Scratch.remount("distributed")
     }
-    func killBrick() throws {
-      let brick = try run("pgrep", "-f", "glusterfsd.*distributed1").output.split(separator: "\n").first.flatMap { Int32($0) }
-      kill(try #require(brick), SIGKILL)
-    }
+    func killBrick() throws { kill(try Scratch.firstBrick("distributed"), SIGKILL) }
     try withJob { job throws in
       let backup = MemoryBackup()
       backup.onBegin = { _ in if backup.items.count == 20 { try? killBrick() } }
@@ -196,8 +190,7 @@ struct ConnectionTests {
   func cancelHanging() throws {
     let (local, path) = try Scratch.folder(on: "small")
     #expect(try run("dd", "if=/dev/urandom", "of=\(local)/file", "bs=1M", "count=8").status == 0)
-    let brick = try #require(Int32(
-      try run("pgrep", "-f", "glusterfsd.*small").output.split(separator: "\n").first ?? ""))
+    let brick = try Scratch.firstBrick("small")
     defer { kill(brick, SIGCONT) }
     try withJob { job throws in
       let backup = MemoryBackup()

@@ -27,6 +27,13 @@ public enum Scratch {
     guard status == 0 else { throw DaemonError("cannot mount \(kind)") }
   }
 
+  /// The process that serves the first brick of a volume.
+  public static func firstBrick(_ kind: String) throws -> pid_t {
+    let found = try run("pgrep", "-f", "glusterfsd.*\(kind)1").output.split(separator: "\n").first.flatMap { pid_t($0) }
+    guard let found else { throw DaemonError("no brick of \(kind) is running") }
+    return found
+  }
+
   /// A new empty folder on a volume, and the path of it there.
   public static func folder(on kind: String = "plain", _ name: String = #function) throws -> (local: String, path: String) {
     let path = "/" + name.filter(\.isLetter) + "-" + UUID().uuidString.prefix(8)

@@ -43,6 +43,8 @@ package final class BackupRun {
   private var details = BackupSession.Details()
   private var nextAttribute = 0
   private var reading = Reading()
+  /// The session has a file open.
+  private var hasFile = false
 
   /// The data that has been fetched and not yet been handed on.
   private struct Reading {
@@ -108,6 +110,7 @@ package final class BackupRun {
       details = BackupSession.Details()
       return record
     }
+    hasFile = details.firstPiece != nil
     record.linkTarget = details.linkTarget
     for problem in details.problems { daemon.tell(.error, "\(printable(record.path)): \(problem)") }
     if !details.problems.isEmpty { counts.failed += 1 }
@@ -203,6 +206,7 @@ package final class BackupRun {
       let wanted = options.wanted
       do {
         try call { try $0.backup!.open(entry, wanted) }
+        hasFile = true
       } catch let error as GlusterError {
         reading.isOpen = false
         counts.failed += 1
@@ -261,7 +265,8 @@ package final class BackupRun {
   package func closeFile() throws {
     let wasRead = reading.isOpen && reading.atEnd
     reading = Reading()
-    guard let (record, _) = current, record.hasData else { return }
+    guard hasFile, let (record, _) = current else { return }
+    hasFile = false
     do {
       guard let change = try call({ try $0.backup!.closeFile() }), wasRead else { return }
       daemon.tell(.warning, "\(printable(record.path)): changed while it was read: \(change)")

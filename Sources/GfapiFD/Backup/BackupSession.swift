@@ -35,21 +35,18 @@ package final class BackupSession {
   /// MAX_XATTR_STREAM. It drops them all when there are more.
   static let extendedAttributeLimit = 1 << 20
 
-  private let volume: Volume
   private let crawler: Crawler
   private let timesAreExact: Bool
   private var reader: FileReader?
 
   /// Finds the base directory and gets ready to crawl it.
-  package init(_ volume: Volume) throws {
-    self.volume = volume
+  package init(_ volume: Volume, _ traits: VolumeTraits) throws {
     let directory = volume.uri.directory
     let base = try volume.lookUp(directory)
     // A link as well: none is followed.
     guard base.status.isDirectory else {
       throw GlusterError(errno: .notDirectory, call: "base directory", path: directory)
     }
-    let traits = VolumeTraits(volume)
     let distribution = Distribution(volume)
     _ = try distribution?.check()
     timesAreExact = traits.bricksAgreeOnTimes

@@ -49,7 +49,7 @@ package final class Job {
       daemon.tell(.fatal, "plugin definition: \"gffilelist\": backing up from glusterfind's list is not supported yet: leave it out, and the volume is crawled")
       return false
     }
-    guard let volume = connect(definition, { session, volume in session.backup = try BackupSession(volume) }) else {
+    guard let volume = connect(definition, { session, volume in session.backup = try BackupSession(volume, session.traits!) }) else {
       return false
     }
     backup = BackupRun(volume, daemon: daemon, isEstimate: isEstimate, since: isFull ? 0 : since)

@@ -41,8 +41,9 @@ package final class JobVolume: Sendable {
           cachesAttributes: cachesAttributes)
       }
       let volume = try connect(cachesAttributes: true)
-      session.volume = volume
-      if !VolumeTraits(volume).listingsTellSizes {
+      let traits = VolumeTraits(volume)
+      (session.volume, session.traits) = (volume, traits)
+      if !traits.listingsTellSizes {
         // Files are asked for their sizes, and not from the cache that the listing has filled. The first connection
         // stays until the end: ending it takes 10 s.
         session.first = volume
@@ -68,8 +69,6 @@ package final class JobVolume: Sendable {
 /// The one thing of a job that another thread may touch: its cancellation.
 package final class Cancellation: Sendable {
   private let state = Mutex<(isCancelled: Bool, volume: JobVolume?)>((false, nil))
-
-  package var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
   package func cancel() {
     let volume = state.withLock { state in

@@ -16,12 +16,11 @@ package struct VolumeReport: Sendable {
   package var extendedAttributes: String?
 
   /// Asks a volume. The base directory must be there.
-  package init(_ volume: Volume) throws {
+  package init(_ volume: Volume, _ traits: VolumeTraits) throws {
     let base = try volume.lookUp(volume.uri.directory).object
     let space = try volume.fileSystemStatus()
     size = Int(space.f_blocks) * Int(space.f_frsize)
     free = Int(space.f_bavail) * Int(space.f_frsize)
-    let traits = VolumeTraits(volume)
     let bricks = traits.bricks.map { ", \($0) brick\($0 == 1 ? "" : "s")" } ?? ""
     type = (traits.type ?? "unknown") + bricks
     clientVersion = Self.loadedClientVersion()
@@ -56,7 +55,7 @@ extension JobVolume {
   package func connectAndReport() throws -> VolumeReport {
     try connect(isCancelled: { false }) { _, _ in }
     do {
-      return try run(isCancelled: { false }) { try VolumeReport($0.volume!) }
+      return try run(isCancelled: { false }) { try VolumeReport($0.volume!, $0.traits!) }
     } catch let error as GlusterError {
       throw ConnectionFailure(description: "\(definition.volume): \(error)")
     }

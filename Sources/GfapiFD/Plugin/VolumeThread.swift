@@ -114,12 +114,6 @@ package final class VolumeThread: @unchecked Sendable {
     pthread_mutex_unlock(mutex)
   }
 
-  package var isCancelled: Bool {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    return cancelled
-  }
-
   /// Makes the thread release its session and end, as soon as its current call returns.
   package func end() {
     pthread_mutex_lock(mutex)
@@ -188,6 +182,8 @@ package final class VolumeThread: @unchecked Sendable {
 /// What a job holds of a volume, on the thread that makes its calls.
 package final class VolumeSession {
   package var volume: Volume?
+  /// Of `volume`.
+  package var traits: VolumeTraits?
   /// A connection that only served to learn of what type the volume is.
   package var first: Volume?
   package var backup: BackupSession?

@@ -21,7 +21,6 @@ package final class RestoreSession {
   private final class Current {
     let object: Object
     let path: [[UInt8]]
-    let isNew: Bool
     let inheritsACL: Bool
     var writer: SparseWriter?
     /// The first failed write ends the writing.
@@ -30,10 +29,9 @@ package final class RestoreSession {
     var acls: [ACLStream.Item]?
     var extendedAttributes: [BackupSession.ExtendedAttribute] = []
 
-    init(_ object: Object, path: [[UInt8]], isNew: Bool, inheritsACL: Bool, writer: consuming SparseWriter? = nil) {
+    init(_ object: Object, path: [[UInt8]], inheritsACL: Bool, writer: consuming SparseWriter? = nil) {
       self.object = object
       self.path = path
-      self.isNew = isNew
       self.inheritsACL = inheritsACL
       self.writer = writer
     }
@@ -58,7 +56,7 @@ package final class RestoreSession {
       guard entry.status.isDirectory else { throw RestoreProblem("the volume's root can only be a directory") }
       let root = try volume.root()
       if let rule = rule(entry, against: root.status) { return .skipped(rule) }
-      current = Current(root.object, path: [], isNew: false, inheritsACL: false)
+      current = Current(root.object, path: [], inheritsACL: false)
       return .created
     }
     let parent = try parents.directory(path.dropLast(), creating: true)
@@ -80,10 +78,10 @@ package final class RestoreSession {
         guard existing.status.isDirectory else {
           throw RestoreProblem("a directory is to be restored, something else stands in its place: move that away first")
         }
-        current = Current(existing.object, path: path, isNew: isOurs, inheritsACL: isOurs && parent.passesACLOn())
+        current = Current(existing.object, path: path, inheritsACL: isOurs && parent.passesACLOn())
       } else {
         let created = try parent.object.createDirectory(name, mode: 0o700)
-        current = Current(created.object, path: path, isNew: true, inheritsACL: parent.passesACLOn())
+        current = Current(created.object, path: path, inheritsACL: parent.passesACLOn())
       }
       return .created
     }
@@ -118,8 +116,7 @@ package final class RestoreSession {
     guard !first.status.isDirectory else { throw RestoreProblem("its first name \(printable(entry.link)) is a directory") }
     if let existing, existing.status.st_ino == first.status.st_ino { return .linked }
     try remove(existing, name, from: parent)
-    // Looking the target up may have moved the chain of parents: find this one again.
-    try parents.directory(try Self.components(entry.path).dropLast(), creating: false).object.link(first.object, as: name)
+    try parent.object.link(first.object, as: name)
     return .linked
   }
 
@@ -142,15 +139,15 @@ package final class RestoreSession {
     case S_IFREG:
       let created = try parent.object.createFile(name, mode: 0o600)
       let object = created.object
-      return Current(object, path: path, isNew: true, inheritsACL: inherits, writer: SparseWriter(created.file))
+      return Current(object, path: path, inheritsACL: inherits, writer: SparseWriter(created.file))
     case S_IFLNK:
       guard !entry.link.isEmpty else { throw RestoreProblem("a symbolic link without a target") }
       return Current(
-        try parent.object.createLink(name, target: entry.link), path: path, isNew: true, inheritsACL: false)
+        try parent.object.createLink(name, target: entry.link), path: path, inheritsACL: false)
     case S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK:
       let object = try parent.object.createSpecial(
         name, mode: entry.status.type | 0o600, device: entry.status.st_rdev)
-      return Current(object, path: path, isNew: true, inheritsACL: inherits)
+      return Current(object, path: path, inheritsACL: inherits)
     default:
       throw RestoreProblem("an entry of unknown type, mode \(String(entry.status.st_mode, radix: 8))")
     }
@@ -215,16 +212,12 @@ package final class RestoreSession {
   /// - Returns: what the volume refused, in words.
   package func finish() -> [String] {
     guard let current else { return [] }
-    self.current = nil
+    defer { self.current = nil }
     var problems: [String] = []
     func attempt(_ what: @autoclosure () -> String, _ body: () throws -> Void) {
       do { try body() } catch { problems.append("\(what()): \(asGlusterError(error))") }
     }
-    if current.writer != nil {
-      self.current = current
-      do { try closeFile(length: 0) } catch { problems.append("\(error)") }
-      self.current = nil
-    }
+    do { try closeFile(length: 0) } catch { problems.append("\(error)") }
     let object = current.object
     let status = current.attributes
     if let status {
