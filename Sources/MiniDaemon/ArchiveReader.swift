@@ -35,13 +35,13 @@ public final class ArchiveReader {
     try check(result)
     guard let status = archive_entry_stat(entry)?.pointee else { throw DaemonError("an entry without attributes") }
 
-    var saved = SavedEntry(type: BAREOS_FT_SPEC, path: absolute(archive_entry_pathname(entry)), status: status)
+    var saved = SavedEntry(type: FD_FT_SPEC, path: absolute(archive_entry_pathname(entry)), status: status)
     saved.status.st_rdev = archive_entry_rdev(entry)
     saved.status.st_atim.readAsLibarchiveParsed()
     saved.status.st_mtim.readAsLibarchiveParsed()
     saved.status.st_ctim.readAsLibarchiveParsed()
     if let first = archive_entry_hardlink(entry) {
-      saved.type = BAREOS_FT_LNKSAVED
+      saved.type = FD_FT_LNKSAVED
       saved.link = absolute(first)
       return (saved, 0)
     }
@@ -50,11 +50,11 @@ public final class ArchiveReader {
     switch saved.status.st_mode & S_IFMT {
     case S_IFREG where isSocket:
       saved.status.st_mode = saved.status.st_mode & ~S_IFMT | S_IFSOCK
-      saved.type = BAREOS_FT_FIFO
-    case S_IFREG: saved.type = status.st_size > 0 ? BAREOS_FT_REG : BAREOS_FT_REGE
-    case S_IFDIR: saved.type = BAREOS_FT_DIREND
+      saved.type = FD_FT_FIFO
+    case S_IFREG: saved.type = status.st_size > 0 ? FD_FT_REG : FD_FT_REGE
+    case S_IFDIR: saved.type = FD_FT_DIREND
     case S_IFLNK:
-      saved.type = BAREOS_FT_LNK
+      saved.type = FD_FT_LNK
       saved.link = bytes(archive_entry_symlink(entry))
     default: break
     }

@@ -50,7 +50,7 @@ public final class ArchiveWriter: BackupTarget {
   public func begin(_ entry: SavedEntry) throws {
     pending = []
     let status = entry.status
-    let isFile = status.st_mode & S_IFMT == S_IFREG && entry.type != BAREOS_FT_LNKSAVED
+    let isFile = status.st_mode & S_IFMT == S_IFREG && entry.type != FD_FT_LNKSAVED
     body =
       isFile && (status.st_blocks * 512 < status.st_size || status.st_size > Self.pendingLimit)
       ? .spooled(try Spool()) : .pending
@@ -90,7 +90,7 @@ private final class Header {
   init(_ saved: SavedEntry, _ warn: (String) -> Void) {
     var status = saved.status
     let kind = status.st_mode & S_IFMT
-    if kind == S_IFSOCK, saved.type != BAREOS_FT_LNKSAVED {
+    if kind == S_IFSOCK, saved.type != FD_FT_LNKSAVED {
       status.st_mode = status.st_mode & ~S_IFMT | S_IFREG
       archive_entry_xattr_add_entry(entry, ArchiveWriter.socketMark, "socket", 6)
     }
@@ -101,7 +101,7 @@ private final class Header {
     archive_entry_set_rdev(entry, status.st_rdev)
     relative(saved.path).withCString { archive_entry_copy_pathname(entry, $0) }
     setSize(0)
-    if saved.type == BAREOS_FT_LNKSAVED {
+    if saved.type == FD_FT_LNKSAVED {
       relative(saved.link).withCString { archive_entry_copy_hardlink(entry, $0) }
       return
     }

@@ -52,16 +52,16 @@ extension MiniJob {
     _ = send(BAREOS_EVENT_PLUGIN_COMMAND, line: Array(line.utf8))
     send(BAREOS_EVENT_START_BACKUP_JOB)
     defer { send(BAREOS_EVENT_END_BACKUP_JOB) }
-    guard send(BAREOS_EVENT_BACKUP_COMMAND, line: Array(line.utf8)) == Int32(BAREOS_OK), !hasFailed else { return nil }
+    guard send(BAREOS_EVENT_BACKUP_COMMAND, line: Array(line.utf8)) == Int32(FD_OK), !hasFailed else { return nil }
     var counts = JobCounts()
     var firstNames: [Inode: [UInt8]] = [:]
     while !isCancelled {
       var packet = savePacket()
       let answer = module.functions.pointee.start_backup_file(context, &packet)
-      guard answer == Int32(BAREOS_OK) else { break }
+      guard answer == Int32(FD_OK) else { break }
       try save(packet, to: target, &counts, &firstNames)
       progress(counts)
-      guard module.functions.pointee.end_backup_file(context) == Int32(BAREOS_MORE) else { break }
+      guard module.functions.pointee.end_backup_file(context) == Int32(FD_MORE) else { break }
     }
     return counts
   }
@@ -69,16 +69,16 @@ extension MiniJob {
   /// Counts what a backup would carry.
   public func estimate(_ line: String, _ each: (SavedEntry) -> Void = { _ in }) -> JobCounts? {
     guard events.contains(Int32(BAREOS_EVENT_ESTIMATE_COMMAND)),
-      send(BAREOS_EVENT_ESTIMATE_COMMAND, line: Array(line.utf8)) == Int32(BAREOS_OK)
+      send(BAREOS_EVENT_ESTIMATE_COMMAND, line: Array(line.utf8)) == Int32(FD_OK)
     else { return nil }
     var counts = JobCounts()
     while !isCancelled {
       var packet = savePacket()
-      guard module.functions.pointee.start_backup_file(context, &packet) == Int32(BAREOS_OK) else { break }
+      guard module.functions.pointee.start_backup_file(context, &packet) == Int32(FD_OK) else { break }
       counts.entries += 1
       counts.bytes += packet.statp.st_mode & S_IFMT == S_IFREG ? Int(packet.statp.st_size) : 0
       each(SavedEntry(type: Int(packet.type), path: bytes(packet.fname), link: bytes(packet.link), status: packet.statp))
-      guard module.functions.pointee.end_backup_file(context) == Int32(BAREOS_MORE) else { break }
+      guard module.functions.pointee.end_backup_file(context) == Int32(FD_MORE) else { break }
     }
     return counts
   }
@@ -95,12 +95,12 @@ extension MiniJob {
     packet.portable = true
     withUnsafeMutableBytes(of: &packet.flags) { flags in
       func set(_ bit: Int, _ on: Bool) { if on { flags[bit / 8] |= 1 << UInt8(bit % 8) } }
-      set(BAREOS_FO_ACL, options.acls)
-      set(BAREOS_FO_XATTR, options.extendedAttributes)
-      set(BAREOS_FO_NO_RECURSION, !options.recurses)
-      set(BAREOS_FO_NOATIME, options.withoutAccessTime)
-      set(BAREOS_FO_KEEPATIME, options.keepsAccessTime)
-      set(BAREOS_FO_NO_HARDLINK, !options.hardLinks)
+      set(FD_FO_ACL, options.acls)
+      set(FD_FO_XATTR, options.extendedAttributes)
+      set(FD_FO_NO_RECURSION, !options.recurses)
+      set(FD_FO_NOATIME, options.withoutAccessTime)
+      set(FD_FO_KEEPATIME, options.keepsAccessTime)
+      set(FD_FO_NO_HARDLINK, !options.hardLinks)
     }
     return packet
   }
@@ -112,24 +112,24 @@ extension MiniJob {
   ) throws {
     var entry = SavedEntry(type: Int(packet.type), path: bytes(packet.fname), status: packet.statp)
     switch entry.type {
-    case BAREOS_FT_NOACCESS, BAREOS_FT_NOSTAT, BAREOS_FT_NOOPEN:
+    case FD_FT_NOACCESS, FD_FT_NOSTAT, FD_FT_NOOPEN:
       counts.failed += 1
       return
-    case BAREOS_FT_NOCHG, BAREOS_FT_DIRNOCHG:
+    case FD_FT_NOCHG, FD_FT_DIRNOCHG:
       return
-    case BAREOS_FT_NORECURSE:
-      entry.type = BAREOS_FT_DIREND
-    case BAREOS_FT_SPEC where packet.statp.st_mode & S_IFMT == S_IFSOCK:
+    case FD_FT_NORECURSE:
+      entry.type = FD_FT_DIREND
+    case FD_FT_SPEC where packet.statp.st_mode & S_IFMT == S_IFSOCK:
       return
-    case BAREOS_FT_LNK:
+    case FD_FT_LNK:
       entry.link = bytes(packet.link)
     default: break
     }
     var reads = !packet.no_read
-    if options.hardLinks, entry.type != BAREOS_FT_DIREND, entry.status.st_nlink > 1, entry.type != BAREOS_FT_LNK {
+    if options.hardLinks, entry.type != FD_FT_DIREND, entry.status.st_nlink > 1, entry.type != FD_FT_LNK {
       let inode = Inode(device: entry.status.st_dev, number: entry.status.st_ino)
       if let first = firstNames[inode] {
-        entry.type = BAREOS_FT_LNKSAVED
+        entry.type = FD_FT_LNKSAVED
         entry.link = first
         reads = false
       } else {
@@ -140,7 +140,7 @@ extension MiniJob {
     if reads {
       try entry.path.withCString { try read($0, to: target, &counts) }
     }
-    if options.acls, entry.type != BAREOS_FT_LNK { entry.acls = acls() }
+    if options.acls, entry.type != FD_FT_LNK { entry.acls = acls() }
     if options.extendedAttributes { entry.extendedAttributes = extendedAttributes() }
     try target.end(entry)
     counts.entries += 1
@@ -149,16 +149,16 @@ extension MiniJob {
   private func read(
     _ name: UnsafePointer<CChar>, to target: some BackupTarget, _ counts: inout JobCounts
   ) throws {
-    var open = IOPacket(options.layout, BAREOS_IO_OPEN)
+    var open = IOPacket(options.layout, FD_IO_OPEN)
     open.base.fname = name
-    guard call(&open) == Int32(BAREOS_OK), open.base.status == 0 else {
+    guard call(&open) == Int32(FD_OK), open.base.status == 0 else {
       counts.failed += 1
       return
     }
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
     defer { buffer.deallocate() }
     while !isCancelled {
-      var packet = IOPacket(options.layout, BAREOS_IO_READ)
+      var packet = IOPacket(options.layout, FD_IO_READ)
       packet.base.count = Int32(buffer.count)
       packet.base.buf = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)
       _ = call(&packet)
@@ -167,7 +167,7 @@ extension MiniJob {
       counts.bytes += Int(packet.base.status)
       try target.data(UnsafeRawBufferPointer(rebasing: buffer[..<Int(packet.base.status)]))
     }
-    var close = IOPacket(options.layout, BAREOS_IO_CLOSE)
+    var close = IOPacket(options.layout, FD_IO_CLOSE)
     _ = call(&close)
   }
 
@@ -175,7 +175,7 @@ extension MiniJob {
     var packet = bareos_acl_packet()
     packet.pkt_size = Int32(MemoryLayout<bareos_acl_packet>.size)
     packet.pkt_end = packet.pkt_size
-    guard module.functions.pointee.get_acl(context, &packet) == Int32(BAREOS_OK), let content = packet.content else {
+    guard module.functions.pointee.get_acl(context, &packet) == Int32(FD_OK), let content = packet.content else {
       return []
     }
     defer { free(content) }
@@ -195,7 +195,7 @@ extension MiniJob {
         free(name)
         free(packet.value)
       }
-      guard answer == Int32(BAREOS_MORE) else { return attributes }
+      guard answer == Int32(FD_MORE) else { return attributes }
     }
   }
 
@@ -207,7 +207,7 @@ extension MiniJob {
 /// An I/O packet in the layout of one release.
 struct IOPacket {
   /// The fields that every release has at the same place.
-  var base = bareos_io_packet_18()
+  var base = fd_io_packet()
   private let layout: Layout
 
   init(_ layout: Layout, _ function: Int) {
@@ -217,12 +217,12 @@ struct IOPacket {
 
   mutating func withPointer(_ body: (UnsafeMutableRawPointer) -> Int32) -> Int32 {
     if layout == .bareos21 {
-      base.pkt_size = Int32(MemoryLayout<bareos_io_packet_18>.size)
+      base.pkt_size = Int32(MemoryLayout<fd_io_packet>.size)
       base.pkt_end = base.pkt_size
       return body(&base)
     }
     var packet = bareos_io_packet_22()
-    let common = MemoryLayout<bareos_io_packet_18>.offset(of: \.pkt_end)!
+    let common = MemoryLayout<fd_io_packet>.offset(of: \.pkt_end)!
     withUnsafeMutableBytes(of: &packet) { to in
       withUnsafeBytes(of: base) { from in to.copyMemory(from: UnsafeRawBufferPointer(rebasing: from[..<common])) }
     }

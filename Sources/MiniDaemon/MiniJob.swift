@@ -64,7 +64,7 @@ public final class MiniJob: @unchecked Sendable {
     core.pointee.job = Unmanaged.passUnretained(self).toOpaque()
     core.pointee.message = { MiniJob.of($0!).take(type: $1, text: $2!) }
     core.pointee.registered = { MiniJob.of($0!).events.insert($1) }
-    guard module.functions.pointee.new_plugin(context) == Int32(BAREOS_OK) else {
+    guard module.functions.pointee.new_plugin(context) == Int32(FD_OK) else {
       throw DaemonError("newPlugin failed")
     }
     send(BAREOS_EVENT_JOB_START)
@@ -101,8 +101,8 @@ public final class MiniJob: @unchecked Sendable {
 
   @discardableResult
   func send(_ event: Int, _ value: UnsafeMutableRawPointer? = nil) -> Int32 {
-    guard events.contains(Int32(event)) else { return Int32(BAREOS_OK) }
-    var packet = bareos_event(type: UInt32(event))
+    guard events.contains(Int32(event)) else { return Int32(FD_OK) }
+    var packet = fd_event(type: UInt32(event))
     return module.functions.pointee.handle_event(context, &packet, value)
   }
 
@@ -137,7 +137,7 @@ public final class MiniJob: @unchecked Sendable {
     mini_set_variadic(&table)
     table.get_value = { context, variable, value in
       let job = MiniJob.of(context)
-      guard let value else { return Int32(BAREOS_ERROR) }
+      guard let value else { return Int32(FD_ERROR) }
       let number = value.assumingMemoryBound(to: Int32.self)
       switch Int(variable) {
       case BAREOS_VAR_JOB_ID: number.pointee = 1
@@ -145,20 +145,20 @@ public final class MiniJob: @unchecked Sendable {
       case BAREOS_VAR_SINCE_TIME: number.pointee = Int32(truncatingIfNeeded: job.options.since)
       case BAREOS_VAR_ACCURATE: number.pointee = job.options.accurate == nil ? 0 : 1
       case BAREOS_VAR_JOB_STATUS:
-        number.pointee = job.isCancelled ? Int32(BAREOS_JOB_CANCELED) : Int32(UInt8(ascii: "R"))
-      default: return Int32(BAREOS_ERROR)
+        number.pointee = job.isCancelled ? Int32(FD_JOB_CANCELED) : Int32(UInt8(ascii: "R"))
+      default: return Int32(FD_ERROR)
       }
-      return Int32(BAREOS_OK)
+      return Int32(FD_OK)
     }
-    table.set_value = { _, _, _ in Int32(BAREOS_OK) }
+    table.set_value = { _, _, _ in Int32(FD_OK) }
     table.accept_file = { context, packet in
       let job = MiniJob.of(context)
       let excluded = job.options.excludes.contains { fnmatch($0, packet!.pointee.fname, 0) == 0 }
-      return Int32(excluded ? BAREOS_SKIP : BAREOS_OK)
+      return Int32(excluded ? FD_SKIP : FD_OK)
     }
     table.check_changes = { context, packet in MiniJob.of(context).checkChanges(packet!.pointee) }
-    table.set_seen_bitmap = { _, _, _ in Int32(BAREOS_OK) }
-    table.clear_seen_bitmap = { _, _, _ in Int32(BAREOS_OK) }
+    table.set_seen_bitmap = { _, _, _ in Int32(FD_OK) }
+    table.clear_seen_bitmap = { _, _, _ in Int32(FD_OK) }
     return table
   }
 
@@ -166,14 +166,14 @@ public final class MiniJob: @unchecked Sendable {
   private func checkChanges(_ packet: bareos_save_packet) -> Int32 {
     if let accurate = options.accurate {
       let path = packet.statp.st_mode & S_IFMT == S_IFDIR ? packet.link : packet.fname
-      guard let known = accurate[bytes(path)] else { return Int32(BAREOS_OK) }
+      guard let known = accurate[bytes(path)] else { return Int32(FD_OK) }
       let same = known.mtime == packet.statp.st_mtim.tv_sec && known.size == Int(packet.statp.st_size)
-      return Int32(same ? BAREOS_SEEN : BAREOS_OK)
+      return Int32(same ? FD_SEEN : FD_OK)
     }
     let unchanged =
       packet.save_time > 0 && packet.statp.st_mtim.tv_sec < packet.save_time
       && packet.statp.st_ctim.tv_sec < packet.save_time
-    return Int32(unchanged ? BAREOS_SEEN : BAREOS_OK)
+    return Int32(unchanged ? FD_SEEN : FD_OK)
   }
 }
 

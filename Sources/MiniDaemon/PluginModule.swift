@@ -48,21 +48,21 @@ public final class PluginModule: @unchecked Sendable {
     guard let load = dlsym(library, "loadPlugin") else {
       throw DaemonError("\(path) is no plugin of a file daemon: it has no loadPlugin")
     }
-    var interface = bareos_interface(size: UInt32(MemoryLayout<bareos_interface>.size), version: version)
+    var interface = fd_interface(size: UInt32(MemoryLayout<fd_interface>.size), version: version)
     // The plugin keeps the table's address.
     let table = UnsafeMutablePointer<bareos_core_functions>.allocate(capacity: 1)
     table.initialize(to: MiniJob.callbacks(version: version, size: tableSize))
     var information: UnsafeRawPointer?
     var functions: UnsafeRawPointer?
     let result = unsafeBitCast(load, to: Load.self)(&interface, table, &information, &functions)
-    guard result == Int32(BAREOS_OK), let information, let functions else {
+    guard result == Int32(FD_OK), let information, let functions else {
       dlclose(library)
       throw DaemonError("\(path): loadPlugin refused: \(result)")
     }
     self.library = library
     self.information = information.assumingMemoryBound(to: bareos_plugin_information.self).pointee
     self.functions = functions.assumingMemoryBound(to: bareos_plugin_functions.self)
-    guard String(cString: self.information.magic) == BAREOS_PLUGIN_MAGIC, self.information.version == version,
+    guard String(cString: self.information.magic) == FD_PLUGIN_MAGIC, self.information.version == version,
       self.information.size == UInt32(MemoryLayout<bareos_plugin_information>.size),
       String(cString: self.information.license) == "AGPLv3"
     else { throw DaemonError("\(path): the plugin's information is not what a daemon accepts") }

@@ -45,7 +45,7 @@ public struct Restore: ~Copyable {
   /// - Returns: false if the job cannot go on.
   public mutating func restore(_ entry: SavedEntry, length: Int = 0, _ data: Data = { _ in }) throws -> Bool {
     let functions = job.module.functions.pointee
-    guard !job.isCancelled, job.send(BAREOS_EVENT_RESTORE_COMMAND, line: line) == Int32(BAREOS_OK), !job.hasFailed else {
+    guard !job.isCancelled, job.send(BAREOS_EVENT_RESTORE_COMMAND, line: line) == Int32(FD_OK), !job.hasFailed else {
       return false
     }
     _ = line.withCString { functions.start_restore_file(job.context, $0) }
@@ -53,16 +53,16 @@ public struct Restore: ~Copyable {
 
     let name = options.place + entry.path
     // Bareos prefixes the first name of a hard link, and leaves a symbolic link's target alone.
-    let link = entry.type == BAREOS_FT_LNKSAVED ? options.place + entry.link : entry.link
+    let link = entry.type == FD_FT_LNKSAVED ? options.place + entry.link : entry.link
     let status = withRestorePacket(entry, name, link) { packet -> Int in
-      guard functions.create_file(job.context, packet) == Int32(BAREOS_OK) else { return BAREOS_CF_ERROR }
-      return Int(packet.assumingMemoryBound(to: bareos_restore_packet_18.self).pointee.create_status)
+      guard functions.create_file(job.context, packet) == Int32(FD_OK) else { return FD_CF_ERROR }
+      return Int(packet.assumingMemoryBound(to: fd_restore_packet.self).pointee.create_status)
     }
     counts.entries += 1
-    let extracts = status == BAREOS_CF_EXTRACT
+    let extracts = status == FD_CF_EXTRACT
     switch status {
-    case BAREOS_CF_EXTRACT:
-      var open = IOPacket(job.options.layout, BAREOS_IO_OPEN)
+    case FD_CF_EXTRACT:
+      var open = IOPacket(job.options.layout, FD_IO_OPEN)
       _ = name.withCString { name in
         open.base.fname = name
         open.base.flags = O_WRONLY | O_CREAT | O_TRUNC
@@ -71,15 +71,15 @@ public struct Restore: ~Copyable {
       if entry.status.st_mode & S_IFMT == S_IFREG { try write(data, length) }
       // Attributes come before the file is closed.
       setAttributes(entry, name, link)
-      var close = IOPacket(job.options.layout, BAREOS_IO_CLOSE)
+      var close = IOPacket(job.options.layout, FD_IO_CLOSE)
       _ = job.call(&close)
-    case BAREOS_CF_CREATED: setAttributes(entry, name, link)
-    case BAREOS_CF_SKIP: return true
+    case FD_CF_CREATED: setAttributes(entry, name, link)
+    case FD_CF_SKIP: return true
     default:
       counts.failed += 1
       return !job.hasFailed
     }
-    if extracts || entry.type == BAREOS_FT_DIREND { name.withCString { setStreams(entry, $0) } }
+    if extracts || entry.type == FD_FT_DIREND { name.withCString { setStreams(entry, $0) } }
     return !job.hasFailed
   }
 
@@ -89,7 +89,7 @@ public struct Restore: ~Copyable {
     var written = 0
     var failed = false
     func seek(_ offset: Int) {
-      var packet = IOPacket(layout, BAREOS_IO_SEEK)
+      var packet = IOPacket(layout, FD_IO_SEEK)
       packet.base.offset = Int64(offset)
       packet.base.whence = SEEK_SET
       _ = job.call(&packet)
@@ -97,7 +97,7 @@ public struct Restore: ~Copyable {
     }
     try data { offset, bytes in
       if offset != position { seek(offset) }
-      var packet = IOPacket(layout, BAREOS_IO_WRITE)
+      var packet = IOPacket(layout, FD_IO_WRITE)
       packet.base.count = Int32(bytes.count)
       packet.base.buf = UnsafeMutablePointer(mutating: bytes.baseAddress?.assumingMemoryBound(to: CChar.self))
       _ = job.call(&packet)
@@ -148,7 +148,7 @@ public struct Restore: ~Copyable {
         }
       }
       // As Bareos: the rest is dropped.
-      guard answer == Int32(BAREOS_OK) else { return }
+      guard answer == Int32(FD_OK) else { return }
     }
   }
 
@@ -158,8 +158,8 @@ public struct Restore: ~Copyable {
     name.withCString { name in
       link.withCString { link in
         options.place.withCString { place in
-          var base = bareos_restore_packet_18()
-          base.pkt_size = Int32(MemoryLayout<bareos_restore_packet_18>.size)
+          var base = fd_restore_packet()
+          base.pkt_size = Int32(MemoryLayout<fd_restore_packet>.size)
           base.pkt_end = base.pkt_size
           base.type = Int32(entry.type)
           base.statp = entry.status
@@ -168,13 +168,13 @@ public struct Restore: ~Copyable {
           base.where = place
           base.replace =
             switch options.replace {
-            case .always: Int32(BAREOS_REPLACE_ALWAYS)
-            case .never: Int32(BAREOS_REPLACE_NEVER)
-            case .ifNewer: Int32(BAREOS_REPLACE_IF_NEWER)
-            case .ifOlder: Int32(BAREOS_REPLACE_IF_OLDER)
+            case .always: Int32(FD_REPLACE_ALWAYS)
+            case .never: Int32(FD_REPLACE_NEVER)
+            case .ifNewer: Int32(FD_REPLACE_IF_NEWER)
+            case .ifOlder: Int32(FD_REPLACE_IF_OLDER)
             }
-          base.create_status = Int32(BAREOS_CF_ERROR)
-          let common = MemoryLayout<bareos_restore_packet_18>.offset(of: \.pkt_end)!
+          base.create_status = Int32(FD_CF_ERROR)
+          let common = MemoryLayout<fd_restore_packet>.offset(of: \.pkt_end)!
           func copyCommon(_ target: UnsafeMutableRawPointer) {
             withUnsafeBytes(of: base) { target.copyMemory(from: $0.baseAddress!, byteCount: common) }
           }

@@ -10,10 +10,10 @@ static int mini_register_events(struct bareos_context *context, int count, ...) 
   va_start(arguments, count);
   for (int i = 0; i < count; i++) core->registered(core->job, va_arg(arguments, int));
   va_end(arguments);
-  return BAREOS_OK;
+  return FD_OK;
 }
 
-static int mini_unregister_events(struct bareos_context *context, int count, ...) { return BAREOS_OK; }
+static int mini_unregister_events(struct bareos_context *context, int count, ...) { return FD_OK; }
 
 static int mini_job_message(struct bareos_context *context, const char *file, int line, int type, int64_t mtime,
                      const char *format, ...) {
@@ -23,14 +23,14 @@ static int mini_job_message(struct bareos_context *context, const char *file, in
   va_start(arguments, format);
   int length = vasprintf(&text, format, arguments);
   va_end(arguments);
-  if (length < 0) return BAREOS_ERROR;
+  if (length < 0) return FD_ERROR;
   core->message(core->job, type, text);
   free(text);
-  return BAREOS_OK;
+  return FD_OK;
 }
 
 static int mini_debug_message(struct bareos_context *context, const char *file, int line, int level, const char *format, ...) {
-  return BAREOS_OK;
+  return FD_OK;
 }
 
 void mini_set_variadic(struct bareos_core_functions *table) {

@@ -93,7 +93,7 @@ struct BackupTests {
     _ = try withJob { try $0.backup(Scratch.line("plain", path), to: all) }
     var known: [[UInt8]: (mtime: Int, size: Int)] = [:]
     for item in all.items {
-      let name = item.entry.type == BAREOS_FT_DIREND ? item.entry.path + [0x2f] : item.entry.path
+      let name = item.entry.type == FD_FT_DIREND ? item.entry.path + [0x2f] : item.entry.path
       known[name] = (item.entry.status.st_mtim.tv_sec, Int(item.entry.status.st_size))
     }
     known[Array((path + "/other-time").utf8)]!.mtime -= 1
@@ -115,7 +115,7 @@ struct BackupTests {
     try withJob { job throws in
       var links: [String] = []
       let counts = job.estimate(Scratch.line("plain", path)) { entry in
-        if entry.type == BAREOS_FT_LNK { links.append(String(decoding: entry.link, as: UTF8.self)) }
+        if entry.type == FD_FT_LNK { links.append(String(decoding: entry.link, as: UTF8.self)) }
       }
       #expect(counts?.entries == 3)
       #expect(counts?.bytes == 1000)
@@ -226,8 +226,8 @@ struct BackupTests {
     link(local + "/one", local + "/three")
     let backup = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("plain", path), to: backup) }
-    let files = backup.items.filter { $0.entry.type != BAREOS_FT_DIREND }
-    #expect(files.count { $0.entry.type == BAREOS_FT_LNKSAVED } == 2)
+    let files = backup.items.filter { $0.entry.type != FD_FT_DIREND }
+    #expect(files.count { $0.entry.type == FD_FT_LNKSAVED } == 2)
     #expect(files.map(\.data.count).sorted() == [0, 0, 6])
 
     var options = MiniJob.Options()

@@ -41,7 +41,7 @@ struct ModuleTests {
     }
   }
 
-  @Test("refuses a daemon that it does not know, and says what it knows", arguments: [0, 9, 11, 14, 21, 99] as [UInt32])
+  @Test("refuses a daemon that it does not know, and says what it knows", arguments: [0, 9, 11, 15, 24, 99] as [UInt32])
   func unknownVersion(_ version: UInt32) throws {
     #expect(throws: DaemonError.self) { try PluginModule(Scratch.modulePath, version: version) }
   }
@@ -56,21 +56,21 @@ struct ModuleTests {
     let (_, path) = try Scratch.folder()
     try withJob { job throws in
       let functions = job.module.functions.pointee
-      #expect(job.send(BAREOS_EVENT_BACKUP_COMMAND, line: Array(Scratch.line("plain", path).utf8)) == Int32(BAREOS_OK))
+      #expect(job.send(BAREOS_EVENT_BACKUP_COMMAND, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
       var save = bareos_save_packet()
       save.pkt_size = 248
-      #expect(functions.start_backup_file(job.context, &save) == Int32(BAREOS_ERROR))
+      #expect(functions.start_backup_file(job.context, &save) == Int32(FD_ERROR))
       var io = bareos_io_packet_22()
       io.pkt_size = 88
-      #expect(functions.plugin_io(job.context, &io) == Int32(BAREOS_ERROR))
+      #expect(functions.plugin_io(job.context, &io) == Int32(FD_ERROR))
       #expect(job.messages.count { $0.severity == .fatal } == 1)
       #expect(job.messages.contains { $0.text.contains("248 bytes") && $0.text.contains("240") })
     }
     try withJob { job throws in
-      #expect(job.send(BAREOS_EVENT_RESTORE_COMMAND, line: Array(Scratch.line("plain", path).utf8)) == Int32(BAREOS_OK))
+      #expect(job.send(BAREOS_EVENT_RESTORE_COMMAND, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
       var packet = bareos_restore_packet_26()
       packet.pkt_size = 264
-      #expect(job.module.functions.pointee.create_file(job.context, &packet) == Int32(BAREOS_ERROR))
+      #expect(job.module.functions.pointee.create_file(job.context, &packet) == Int32(FD_ERROR))
       #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("264 bytes") && $0.text.contains("232, 240, 256") })
     }
   }
@@ -78,14 +78,14 @@ struct ModuleTests {
   @Test("tells its name and description")
   func values() throws {
     try withJob { job throws in
-      for (variable, text) in [(BAREOS_PLUGIN_VAR_NAME, "gfapi"), (BAREOS_PLUGIN_VAR_DESCRIPTION, "GlusterFS")] {
+      for (variable, text) in [(FD_PLUGIN_VAR_NAME, "gfapi"), (FD_PLUGIN_VAR_DESCRIPTION, "GlusterFS")] {
         var value: UnsafePointer<CChar>?
-        #expect(job.module.functions.pointee.get_plugin_value(job.context, Int32(variable), &value) == Int32(BAREOS_OK))
+        #expect(job.module.functions.pointee.get_plugin_value(job.context, Int32(variable), &value) == Int32(FD_OK))
         #expect(value.map { String(cString: $0).contains(text) } == true)
       }
       var value: UnsafePointer<CChar>?
-      #expect(job.module.functions.pointee.get_plugin_value(job.context, 99, &value) == Int32(BAREOS_ERROR))
-      #expect(job.module.functions.pointee.set_plugin_value(job.context, 1, &value) == Int32(BAREOS_OK))
+      #expect(job.module.functions.pointee.get_plugin_value(job.context, 99, &value) == Int32(FD_ERROR))
+      #expect(job.module.functions.pointee.set_plugin_value(job.context, 1, &value) == Int32(FD_OK))
     }
   }
 

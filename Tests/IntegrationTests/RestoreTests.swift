@@ -54,10 +54,10 @@ struct RestoreTests {
   func replace(_ rule: RestoreOptions.Replace) throws {
     let (local, path) = try Scratch.folder()
     let kinds: [(name: String, type: Int, mode: mode_t)] = [
-      ("file", BAREOS_FT_REG, S_IFREG | 0o600), ("empty", BAREOS_FT_REGE, S_IFREG | 0o600),
-      ("link", BAREOS_FT_LNK, S_IFLNK | 0o777), ("fifo", BAREOS_FT_SPEC, S_IFIFO | 0o600),
-      ("socket", BAREOS_FT_FIFO, S_IFSOCK | 0o600), ("device", BAREOS_FT_SPEC, S_IFCHR | 0o600),
-      ("directory", BAREOS_FT_DIREND, S_IFDIR | 0o700),
+      ("file", FD_FT_REG, S_IFREG | 0o600), ("empty", FD_FT_REGE, S_IFREG | 0o600),
+      ("link", FD_FT_LNK, S_IFLNK | 0o777), ("fifo", FD_FT_SPEC, S_IFIFO | 0o600),
+      ("socket", FD_FT_FIFO, S_IFSOCK | 0o600), ("device", FD_FT_SPEC, S_IFCHR | 0o600),
+      ("directory", FD_FT_DIREND, S_IFDIR | 0o700),
     ]
     for (age, there) in [("older", 1_400_000_000), ("same", 1_500_000_000), ("newer", 1_600_000_000)] {
       for kind in kinds {
@@ -104,9 +104,9 @@ struct RestoreTests {
     write(local + "/file", "kept")
     try withJob { job throws in
       let backup = MemoryBackup([
-        entry(BAREOS_FT_REG, path + "/directory", mode: S_IFREG | 0o600, data: "x"),
-        entry(BAREOS_FT_DIREND, path + "/file", mode: S_IFDIR | 0o700),
-        entry(BAREOS_FT_REG, path + "/file/below", mode: S_IFREG | 0o600, data: "x"),
+        entry(FD_FT_REG, path + "/directory", mode: S_IFREG | 0o600, data: "x"),
+        entry(FD_FT_DIREND, path + "/file", mode: S_IFDIR | 0o700),
+        entry(FD_FT_REG, path + "/file/below", mode: S_IFREG | 0o600, data: "x"),
       ])
       #expect(try restore(backup, job).failed == 3)
       #expect(job.messages.count { $0.severity == .error } == 3)
@@ -128,12 +128,12 @@ struct RestoreTests {
     symlink("outside/victim", local + "/file")
     let before = try status(local + "/outside/victim")
     try withJob { job throws in
-      var link = entry(BAREOS_FT_LNK, path + "/link", mode: S_IFLNK | 0o777, link: "outside/victim")
+      var link = entry(FD_FT_LNK, path + "/link", mode: S_IFLNK | 0o777, link: "outside/victim")
       link.entry.status.st_uid = 4711
       link.entry.extendedAttributes = [(Array("trusted.mark".utf8), [1])]
       let backup = MemoryBackup([
-        entry(BAREOS_FT_REG, path + "/parent/new", mode: S_IFREG | 0o600, data: "x"),
-        entry(BAREOS_FT_REG, path + "/file", mode: S_IFREG | 0o604, data: "x"), link,
+        entry(FD_FT_REG, path + "/parent/new", mode: S_IFREG | 0o600, data: "x"),
+        entry(FD_FT_REG, path + "/file", mode: S_IFREG | 0o604, data: "x"), link,
       ])
       #expect(try restore(backup, job).failed == 1)
       #expect(job.messages.contains { $0.severity == .error && $0.text.contains(path + "/parent is a symbolic link") })
@@ -153,7 +153,7 @@ struct RestoreTests {
     write(local + "/file", "old data")
     link(local + "/file", local + "/elsewhere")
     try withJob { job throws in
-      try restore(MemoryBackup([entry(BAREOS_FT_REG, path + "/file", mode: S_IFREG | 0o600, data: "new")]), job)
+      try restore(MemoryBackup([entry(FD_FT_REG, path + "/file", mode: S_IFREG | 0o600, data: "new")]), job)
     }
     #expect(read(local + "/file") == "new")
     #expect(read(local + "/elsewhere") == "old data")
@@ -167,9 +167,9 @@ struct RestoreTests {
     options.replace = rule
     try withJob { job throws in
       let backup = MemoryBackup([
-        entry(BAREOS_FT_REG, path + "/a/b/file", mode: S_IFREG | 0o600, data: "x"),
-        entry(BAREOS_FT_DIREND, path + "/a/b", mode: S_IFDIR | 0o2751),
-        entry(BAREOS_FT_DIREND, path + "/a", mode: S_IFDIR | 0o1700),
+        entry(FD_FT_REG, path + "/a/b/file", mode: S_IFREG | 0o600, data: "x"),
+        entry(FD_FT_DIREND, path + "/a/b", mode: S_IFDIR | 0o2751),
+        entry(FD_FT_DIREND, path + "/a", mode: S_IFDIR | 0o1700),
       ])
       #expect(try restore(backup, job, Scratch.line("plain"), options).failed == 0)
     }
@@ -208,10 +208,10 @@ struct RestoreTests {
   func full() throws {
     let (local, path) = try Scratch.folder(on: "small")
     let large = [UInt8](repeating: 0x55, count: 40 << 20)
-    var item = entry(BAREOS_FT_REG, path + "/large", mode: S_IFREG | 0o600)
+    var item = entry(FD_FT_REG, path + "/large", mode: S_IFREG | 0o600)
     item.data = large
     item.entry.status.st_size = large.count
-    let tail = entry(BAREOS_FT_LNK, path + "/after", mode: S_IFLNK | 0o777, link: "x")
+    let tail = entry(FD_FT_LNK, path + "/after", mode: S_IFLNK | 0o777, link: "x")
     defer { try? FileManager.default.removeItem(atPath: local) }
     try withJob { job throws in
       _ = try MemoryBackup([item, tail]).restore(job, Scratch.line("small"))
@@ -234,7 +234,7 @@ struct RestoreTests {
     shapes.append(("mixed", mixed))
     try withJob { job throws in
       let backup = MemoryBackup(shapes.map { shape in
-        var item = entry(BAREOS_FT_REG, "\(path)/\(shape.name)", mode: S_IFREG | 0o600)
+        var item = entry(FD_FT_REG, "\(path)/\(shape.name)", mode: S_IFREG | 0o600)
         item.data = shape.data
         item.entry.status.st_size = shape.data.count
         return item
@@ -253,7 +253,7 @@ struct RestoreTests {
     let (local, path) = try Scratch.folder()
     let good: [UInt8] = Array("value".utf8)
     func item(_ name: String, acls: [UInt8]) -> MemoryBackup.Item {
-      var item = entry(BAREOS_FT_REG, "\(path)/\(name)", mode: S_IFREG | 0o751, data: "x")
+      var item = entry(FD_FT_REG, "\(path)/\(name)", mode: S_IFREG | 0o751, data: "x")
       item.entry.acls = acls
       item.entry.extendedAttributes = [
         (Array("user.first".utf8), good), (Array("nonsense.name".utf8), good), (Array("user.last".utf8), good),
@@ -288,8 +288,8 @@ struct RestoreTests {
     #expect(try run("setfacl", "-d", "-m", "u:1001:rwx", local).status == 0)
     try withJob { job throws in
       let backup = MemoryBackup([
-        entry(BAREOS_FT_REG, path + "/file", mode: S_IFREG | 0o640, data: "x"),
-        entry(BAREOS_FT_DIREND, path + "/directory", mode: S_IFDIR | 0o750),
+        entry(FD_FT_REG, path + "/file", mode: S_IFREG | 0o640, data: "x"),
+        entry(FD_FT_DIREND, path + "/directory", mode: S_IFDIR | 0o750),
       ])
       #expect(try restore(backup, job).failed == 0)
     }
@@ -304,7 +304,7 @@ struct RestoreTests {
   func missingFirstName() throws {
     let (_, path) = try Scratch.folder()
     try withJob { job throws in
-      let backup = MemoryBackup([entry(BAREOS_FT_LNKSAVED, path + "/second", mode: S_IFREG | 0o600, link: path + "/first")])
+      let backup = MemoryBackup([entry(FD_FT_LNKSAVED, path + "/second", mode: S_IFREG | 0o600, link: path + "/first")])
       #expect(try restore(backup, job).failed == 1)
       #expect(job.messages.contains { $0.severity == .error && $0.text.contains(path + "/first") })
     }
@@ -315,10 +315,10 @@ struct RestoreTests {
     let (local, path) = try Scratch.folder()
     try withJob { job throws in
       let backup = MemoryBackup([
-        entry(BAREOS_FT_REG, path + "/../escaped", mode: S_IFREG | 0o600, data: "x"),
-        entry(BAREOS_FT_REG, path + "/" + String(repeating: "n", count: 256), mode: S_IFREG | 0o600, data: "x"),
-        entry(BAREOS_FT_NOSTAT, path + "/nothing", mode: S_IFREG),
-        entry(BAREOS_FT_SPEC, path + "/untyped", mode: 0o600),
+        entry(FD_FT_REG, path + "/../escaped", mode: S_IFREG | 0o600, data: "x"),
+        entry(FD_FT_REG, path + "/" + String(repeating: "n", count: 256), mode: S_IFREG | 0o600, data: "x"),
+        entry(FD_FT_NOSTAT, path + "/nothing", mode: S_IFREG),
+        entry(FD_FT_SPEC, path + "/untyped", mode: 0o600),
       ])
       #expect(try restore(backup, job).failed == 4)
       #expect(job.messages.count { $0.severity == .error } == 4)
@@ -335,13 +335,13 @@ struct RestoreTests {
     }
     let (local, path) = try Scratch.folder()
     try withJob { job throws in
-      var directory = entry(BAREOS_FT_DIREND, path + "/directory", mode: S_IFDIR | 0o750)
+      var directory = entry(FD_FT_DIREND, path + "/directory", mode: S_IFDIR | 0o750)
       directory.entry.acls = stream
       directory.entry.extendedAttributes = [(Array("user.old".utf8), Array("kept".utf8))]
       let backup = MemoryBackup([
-        entry(BAREOS_FT_REG, path + "/directory/file", mode: S_IFREG | 0o644, data: "old data"),
+        entry(FD_FT_REG, path + "/directory/file", mode: S_IFREG | 0o644, data: "old data"),
         // The old plugin left FIFOs without no_read: their records are there, without data.
-        entry(BAREOS_FT_SPEC, path + "/directory/fifo", mode: S_IFIFO | 0o640), directory,
+        entry(FD_FT_SPEC, path + "/directory/fifo", mode: S_IFIFO | 0o640), directory,
       ])
       #expect(try restore(backup, job, #"gfapi:volume=gluster\://scratch/plain:"#).failed == 0)
       #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")

@@ -1,29 +1,16 @@
 /*
  * The binary interface of Bareos's file daemon plugins, interface version 10 (Bareos 18.2 to 26), x86-64 Linux with
  * 64-bit off_t. Names of types and fields are this project's; order, sizes and numbers are Bareos's:
- * core/src/filed/fd_plugins.h, core/src/lib/plugins.h, core/src/include/{fileopts,filetypes,bc_types,baconfig}.h.
+ * core/src/filed/fd_plugins.h, core/src/lib/plugins.h. What Bacula has alike is in common.h.
  *
  * A packet begins with its size (pkt_size) and ends with it (pkt_end); the size tells which release laid it out.
  */
 #ifndef FD_PLUGIN_ABI_BAREOS_H
 #define FD_PLUGIN_ABI_BAREOS_H
 
-#include <assert.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <time.h>
+#include "common.h"
 
-#define BAREOS_PLUGIN_MAGIC "*FDPluginData*"
 #define BAREOS_INTERFACE_VERSION 10
-
-/* What the daemon hands to loadPlugin first: its interface. */
-struct bareos_interface {
-  uint32_t size;
-  uint32_t version;
-};
 
 /* What loadPlugin answers: who the plugin is. */
 struct bareos_plugin_information {
@@ -48,25 +35,6 @@ struct bareos_context {
 };
 static_assert(sizeof(struct bareos_context) == 32, "bareos_context");
 static_assert(offsetof(struct bareos_context, plugin_private) == 24, "bareos_context.plugin_private");
-
-/* bRC: the answer of every entry point and callback. */
-enum {
-  BAREOS_OK = 0,
-  BAREOS_STOP = 1,
-  BAREOS_ERROR = 2,
-  BAREOS_MORE = 3,
-  BAREOS_SEEN = 5,
-  BAREOS_SKIP = 7,
-};
-
-/* Message types (lib/message_severity.h). */
-enum {
-  BAREOS_M_FATAL = 3,
-  BAREOS_M_ERROR = 4,
-  BAREOS_M_WARNING = 5,
-  BAREOS_M_INFO = 6,
-  BAREOS_M_NOTSAVED = 8,
-};
 
 enum {
   BAREOS_EVENT_JOB_START = 1,
@@ -97,58 +65,8 @@ enum {
   BAREOS_VAR_WHERE = 13,
 };
 
-/* Value of the job status. */
-enum { BAREOS_JOB_CANCELED = 'A' };
-
-/* pVariable: what getPluginValue names. */
-enum {
-  BAREOS_PLUGIN_VAR_NAME = 1,
-  BAREOS_PLUGIN_VAR_DESCRIPTION = 2,
-};
-
-/* Bit numbers in a save packet's flags. */
-enum {
-  BAREOS_FO_NO_RECURSION = 3,
-  BAREOS_FO_SPARSE = 5,
-  BAREOS_FO_KEEPATIME = 12,
-  BAREOS_FO_ACL = 14,
-  BAREOS_FO_NO_HARDLINK = 15,
-  BAREOS_FO_NOATIME = 22,
-  BAREOS_FO_XATTR = 27,
-};
+/* Bytes of the bitmap in a save packet. */
 #define BAREOS_FLAG_BYTES 5
-
-/* Types of entries. */
-enum {
-  BAREOS_FT_LNKSAVED = 1,
-  BAREOS_FT_REGE = 2,
-  BAREOS_FT_REG = 3,
-  BAREOS_FT_LNK = 4,
-  BAREOS_FT_DIREND = 5,
-  BAREOS_FT_SPEC = 6,
-  BAREOS_FT_NOACCESS = 7,
-  BAREOS_FT_NOSTAT = 9,
-  BAREOS_FT_NOCHG = 10,
-  BAREOS_FT_DIRNOCHG = 11,
-  BAREOS_FT_NORECURSE = 13,
-  BAREOS_FT_NOOPEN = 15,
-  BAREOS_FT_FIFO = 17,
-};
-
-/* create_status of a restore packet. */
-enum {
-  BAREOS_CF_SKIP = 1,
-  BAREOS_CF_ERROR = 2,
-  BAREOS_CF_EXTRACT = 3,
-  BAREOS_CF_CREATED = 4,
-};
-
-enum {
-  BAREOS_REPLACE_ALWAYS = 'a',
-  BAREOS_REPLACE_IF_NEWER = 'w',
-  BAREOS_REPLACE_NEVER = 'n',
-  BAREOS_REPLACE_IF_OLDER = 'o',
-};
 
 struct bareos_save_packet {
   int32_t pkt_size;
@@ -182,35 +100,8 @@ static_assert(offsetof(struct bareos_save_packet, save_time) == 192, "save.save_
 static_assert(offsetof(struct bareos_save_packet, object_name) == 208, "save.object_name");
 static_assert(offsetof(struct bareos_save_packet, pkt_end) == 232, "save.pkt_end");
 
-/* Bareos 18.2 to 21. The fields up to delta_seq lie alike in every release: the later layouts only add behind them. */
-struct bareos_restore_packet_18 {
-  int32_t pkt_size;
-  int32_t stream;
-  int32_t data_stream;
-  int32_t type;
-  int32_t file_index;
-  int32_t LinkFI;
-  uid_t uid;
-  struct stat statp;
-  const char *attrEx;
-  const char *ofname;
-  const char *olname;
-  const char *where;
-  const char *RegexWhere;
-  int replace;
-  int create_status;
-  uint32_t delta_seq;
-  int32_t pkt_end;
-};
-static_assert(sizeof(struct bareos_restore_packet_18) == 232, "bareos_restore_packet_18");
-static_assert(offsetof(struct bareos_restore_packet_18, statp) == 32, "restore.statp");
-static_assert(offsetof(struct bareos_restore_packet_18, ofname) == 184, "restore.ofname");
-static_assert(offsetof(struct bareos_restore_packet_18, olname) == 192, "restore.olname");
-static_assert(offsetof(struct bareos_restore_packet_18, where) == 200, "restore.where");
-static_assert(offsetof(struct bareos_restore_packet_18, replace) == 216, "restore.replace");
-static_assert(offsetof(struct bareos_restore_packet_18, create_status) == 220, "restore.create_status");
-static_assert(offsetof(struct bareos_restore_packet_18, delta_seq) == 224, "restore.delta_seq");
-static_assert(offsetof(struct bareos_restore_packet_18, pkt_end) == 228, "restore.pkt_end (18)");
+/* Bareos 18.2 to 21: fd_restore_packet. The fields up to delta_seq lie alike in every release: the later layouts only add
+ * behind them. */
 
 /* Bareos 22 to 25. */
 struct bareos_restore_packet_22 {
@@ -267,31 +158,7 @@ static_assert(offsetof(struct bareos_restore_packet_26, filedes) == 228, "restor
 static_assert(offsetof(struct bareos_restore_packet_26, original_file_name) == 232, "restore.original_file_name");
 static_assert(offsetof(struct bareos_restore_packet_26, pkt_end) == 248, "restore.pkt_end (26)");
 
-enum { BAREOS_IO_OPEN = 1, BAREOS_IO_READ, BAREOS_IO_WRITE, BAREOS_IO_CLOSE, BAREOS_IO_SEEK };
-
-/* Bareos 18.2 to 21. */
-struct bareos_io_packet_18 {
-  int32_t pkt_size;
-  int32_t func;
-  int32_t count;
-  int32_t flags;
-  mode_t mode;
-  char *buf;
-  const char *fname;
-  int32_t status;
-  int32_t io_errno;
-  int32_t lerror;
-  int32_t whence;
-  int64_t offset;
-  bool win32;
-  int32_t pkt_end;
-};
-static_assert(sizeof(struct bareos_io_packet_18) == 72, "bareos_io_packet_18");
-static_assert(offsetof(struct bareos_io_packet_18, buf) == 24, "io.buf");
-static_assert(offsetof(struct bareos_io_packet_18, status) == 40, "io.status");
-static_assert(offsetof(struct bareos_io_packet_18, offset) == 56, "io.offset");
-static_assert(offsetof(struct bareos_io_packet_18, win32) == 64, "io.win32");
-static_assert(offsetof(struct bareos_io_packet_18, pkt_end) == 68, "io.pkt_end (18)");
+/* Bareos 18.2 to 21: fd_io_packet. */
 
 /* Bareos 22 and later. A status of 0 for IO_OPEN says that the plugin does the I/O; 1 that the core shall read filedes. */
 struct bareos_io_packet_22 {
@@ -340,10 +207,6 @@ struct bareos_xattr_packet {
 static_assert(sizeof(struct bareos_xattr_packet) == 56, "bareos_xattr_packet");
 static_assert(offsetof(struct bareos_xattr_packet, value) == 40, "xattr.value");
 
-struct bareos_event {
-  uint32_t type;
-};
-
 /* The daemon's callbacks. */
 struct bareos_core_functions {
   uint32_t size;
@@ -383,7 +246,7 @@ struct bareos_plugin_functions {
   int (*free_plugin)(struct bareos_context *);
   int (*get_plugin_value)(struct bareos_context *, int variable, void *value);
   int (*set_plugin_value)(struct bareos_context *, int variable, void *value);
-  int (*handle_event)(struct bareos_context *, struct bareos_event *, void *value);
+  int (*handle_event)(struct bareos_context *, struct fd_event *, void *value);
   int (*start_backup_file)(struct bareos_context *, struct bareos_save_packet *);
   int (*end_backup_file)(struct bareos_context *);
   int (*start_restore_file)(struct bareos_context *, const char *command);

@@ -1,71 +1,23 @@
-/// The stream in which ACLs travel, one for each entry, in backups old and new.
-///
-/// For each ACL that the entry has: a big-endian `UInt32` length of the name including its NUL, the name with its NUL, a
-/// big-endian `UInt32` length of the value, and the value as the extended attribute of that name holds it. Names are
-/// `system.posix_acl_access` and `system.posix_acl_default`. On restore Bareos hands over one byte more than was backed
-/// up, a NUL.
+/// The stream in which ACLs travel, one for each entry, in backups old and new: an ``AttributeStream`` of the extended
+/// attributes `system.posix_acl_access` and `system.posix_acl_default`, as far as the entry has them, with their raw values.
 package enum ACLStream {
   package static let accessName = Array("system.posix_acl_access".utf8)
   package static let defaultName = Array("system.posix_acl_default".utf8)
 
   /// One ACL: the name of its extended attribute, and its raw value.
-  package struct Item: Equatable, Sendable {
-    package var name: [UInt8]
-    package var value: [UInt8]
+  package typealias Item = AttributeStream.Item
+  package typealias Malformed = AttributeStream.Malformed
 
-    package init(name: [UInt8], value: [UInt8]) {
-      self.name = name
-      self.value = value
-    }
-  }
-
-  /// What makes a stream unreadable.
-  package struct Malformed: Error, Equatable, CustomStringConvertible {
-    package let description: String
-  }
-
-  package static func encode(_ items: [Item]) -> [UInt8] {
-    var stream: [UInt8] = []
-    for item in items {
-      stream += bigEndian(item.name.count + 1)
-      stream += item.name
-      stream.append(0)
-      stream += bigEndian(item.value.count)
-      stream += item.value
-    }
-    return stream
-  }
+  package static func encode(_ items: [Item]) -> [UInt8] { AttributeStream.encode(items) }
 
   /// Reads a stream of any origin.
   ///
   /// - Throws: ``Malformed``, if it is cut off, a length points past its end, or a name is not one of an ACL.
   package static func decode(_ stream: some Collection<UInt8>) throws(Malformed) -> [Item] {
-    var rest = Array(stream)[...]
-    func take(_ count: Int, _ what: String) throws(Malformed) -> ArraySlice<UInt8> {
-      guard count <= rest.count else {
-        throw Malformed(description: "\(what) of \(count) bytes where \(rest.count) bytes are left")
-      }
-      defer { rest = rest.dropFirst(count) }
-      return rest.prefix(count)
-    }
-    func length(_ what: String) throws(Malformed) -> Int {
-      try take(4, what).reduce(0) { $0 << 8 | Int($1) }
-    }
-    var items: [Item] = []
-    // The daemons' own NUL behind the last item is shorter than a length.
-    while !(rest.count < 4 && rest.allSatisfy { $0 == 0 }) {
-      var name = try take(try length("the length of a name"), "a name")
-      guard name.popLast() == 0 else { throw Malformed(description: "a name without its NUL") }
-      guard name.elementsEqual(accessName) || name.elementsEqual(defaultName) else {
-        throw Malformed(description: "\"\(printable(name))\" is not the name of an ACL")
-      }
-      let value = try take(try length("the length of a value"), "a value")
-      items.append(Item(name: Array(name), value: Array(value)))
+    let items = try AttributeStream.decode(stream)
+    for item in items where item.name != accessName && item.name != defaultName {
+      throw Malformed(description: "\"\(printable(item.name))\" is not the name of an ACL")
     }
     return items
-  }
-
-  private static func bigEndian(_ value: Int) -> [UInt8] {
-    withUnsafeBytes(of: UInt32(value).bigEndian, Array.init)
   }
 }

@@ -30,6 +30,7 @@ package final class BackupRun {
   package let isEstimate: Bool
   private let since: Int
   package private(set) var counts = Counts()
+  package private(set) var unread = UnreadPlaces()
 
   private var options = Options()
   private var started = false
@@ -165,6 +166,7 @@ package final class BackupRun {
 
   private func tell(_ failure: Crawler.Failure) throws -> SaveRecord {
     try endIfGone(failure.error)
+    unread.add(failure.path)
     let kind: SaveRecord.Kind
     var status = stat()
     switch failure.kind {
@@ -195,8 +197,11 @@ package final class BackupRun {
   ///
   /// - Throws: ``GlusterError``, or ``Ended``.
   package func openFile() throws {
-    guard let (record, entry) = current, record.hasData, let entry else {
-      throw GlusterError(errno: .invalidArgument, call: "open")
+    guard let (record, entry) = current, let entry else { throw GlusterError(errno: .invalidArgument, call: "open") }
+    // Bacula opens everything that travels as a FIFO.
+    guard record.hasData else {
+      reading = Reading(isOpen: true, atEnd: true)
+      return
     }
     reading = Reading(isOpen: true)
     if let piece = details.firstPiece {
@@ -301,6 +306,7 @@ package final class BackupRun {
   private func endIfGone(_ error: GlusterError) throws {
     if error.meansVolumeIsGone {
       isGone = true
+      unread.addEverything()
       throw Ended(message: "the volume cannot be reached any more, the backup ends here: \(volume.definition.volume): \(error)")
     }
   }

@@ -12,6 +12,8 @@ package final class BackupSession {
     package var withoutAccessTime = false
     /// Set the access time back after reading.
     package var keepsAccessTime = false
+    /// The most that the daemon takes of one entry's extended attributes, in bytes; nil: all.
+    package var extendedAttributeLimit: Int? = BackupSession.bareosLimit
   }
 
   /// What belongs to an entry beside its record.
@@ -31,9 +33,9 @@ package final class BackupSession {
     package let value: [UInt8]
   }
 
-  /// The most that a daemon takes of one entry's extended attributes, in its own serialization: Bareos's
-  /// MAX_XATTR_STREAM. It drops them all when there are more.
-  static let extendedAttributeLimit = 1 << 20
+  /// The most that Bareos takes of one entry's extended attributes, in its own serialization: its MAX_XATTR_STREAM. It
+  /// drops them all when there are more.
+  static let bareosLimit = 1 << 20
 
   private let crawler: Crawler
   private let timesAreExact: Bool
@@ -122,10 +124,10 @@ package final class BackupSession {
         guard let value = try entry.object.extendedAttribute(name) else { continue }
         // As Bareos counts: magic, two lengths, name with NUL, value.
         size += 13 + name.count + value.count
-        guard size < Self.extendedAttributeLimit else {
+        if let limit = wanted.extendedAttributeLimit, size >= limit {
           size -= 13 + name.count + value.count
           details.problems.append(
-            "its extended attribute \(printable(name)) was not saved: the daemon takes no more than \(Self.extendedAttributeLimit) bytes for one entry")
+            "its extended attribute \(printable(name)) was not saved: the daemon takes no more than \(limit) bytes for one entry")
           continue
         }
         details.extendedAttributes.append(ExtendedAttribute(name: name, value: value))

@@ -16,6 +16,8 @@ package final class Job {
   package private(set) var backup: BackupRun?
   package private(set) var restore: RestoreRun?
   private var restoreLine: [UInt8]?
+  /// What the job's backups could not look into.
+  private var unread = UnreadPlaces()
 
   package init(daemon: any Daemon) { self.daemon = daemon }
 
@@ -56,8 +58,12 @@ package final class Job {
     return true
   }
 
+  /// Whether an entry that no backup of this job has told may be there all the same.
+  package func mayExist(_ path: [UInt8]) -> Bool { unread.contain(path) || backup?.unread.contain(path) ?? false }
+
   /// Ends the backup: the line is done, or the job is.
   package func endBackup() {
+    if let backup { unread.add(backup.unread) }
     if let backup, !backup.isEstimate {
       let counts = backup.counts
       daemon.tell(
@@ -110,6 +116,31 @@ package final class Job {
     backup = nil
     restore = nil
     disconnect()
+  }
+
+  // MARK: Questions
+
+  /// What the console may ask, as `parameter`.
+  private static let parameters = ["volume"]
+
+  /// Answers a question from the console about a plugin line: lines of the form `key=value`, one at least.
+  package func answers(to parameter: [UInt8], _ line: [UInt8]) -> [String] {
+    guard Self.parameters.contains(String(decoding: parameter, as: UTF8.self)) else {
+      return ["error=unknown parameter \"\(printable(parameter))\"; known: \(Self.parameters.joined(separator: ", "))"]
+    }
+    do {
+      let definition = try PluginDefinition(PluginDefinition.Arguments(line).overridden(by: overrides))
+      let volume = JobVolume(definition)
+      defer { volume.close() }
+      let report = try volume.connectAndReport()
+      return [
+        "volume=\(definition.volume)", "type=\(report.type)", "libgfapi=\(report.clientVersion)", "size=\(report.size)",
+        "free=\(report.free)", "acls=\(report.acls ?? "supported")",
+        "xattrs=\(report.extendedAttributes ?? "supported")",
+      ]
+    } catch {
+      return ["error=" + "\(error)".split(separator: "\n").joined(separator: " ")]
+    }
   }
 
   // MARK: The volume

@@ -175,6 +175,17 @@ package final class RestoreRun {
     }
   }
 
+  /// - Parameter content: an ``AttributeStream``, of any origin.
+  package func setExtendedAttributes(_ content: some Collection<UInt8>) {
+    guard let path, !isLink else { return }
+    do {
+      for item in try AttributeStream.decode(content) { setExtendedAttribute(item.name, item.value) }
+    } catch {
+      counts.failed += 1
+      daemon.tell(.error, "\(printable(path)): its extended attributes are not restored: the stream is malformed: \(error)")
+    }
+  }
+
   /// - Parameters:
   ///   - name: may end with a NUL.
   ///   - value: of any length.

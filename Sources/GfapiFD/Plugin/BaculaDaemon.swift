@@ -1,0 +1,297 @@
+import FDPluginABI
+import Glibc
+
+/// Bacula's side of a job: turns its packets into the plugin's own types and back, and the plugin's questions into its
+/// callbacks.
+final class BaculaDaemon: PacketDaemon {
+  private let core: UnsafePointer<bacula_core_functions>
+  private let context: UnsafeMutablePointer<bacula_context>
+  private let release: BaculaRelease
+  private(set) lazy var job = Job(daemon: self)
+  let state = PacketState()
+  static let releases = "Bacula 9.6, 11, 13 and 15"
+
+  private var hardLinks = HardLinks()
+  /// The record in hand, if it may be the first name of several, and the job's count of entries before it.
+  private var candidate: (record: SaveRecord, count: Int32)?
+  private var record = RecordAttributes()
+  /// Answers to a question from the console that have not been handed out.
+  private var answers: [String] = []
+  /// What the daemon has been handed last, kept until the next call.
+  private var handedOut = CBytes([])
+
+  /// What has been handed out of the record in hand.
+  private struct RecordAttributes {
+    var hasACLs = true
+    var isLink = false
+  }
+
+  init(core: UnsafePointer<bacula_core_functions>, context: UnsafeMutablePointer<bacula_context>, _ release: BaculaRelease) {
+    self.core = core
+    self.context = context
+    self.release = release
+  }
+
+  /// The events that concern the plugin.
+  static let events = [
+    BACULA_EVENT_JOB_START, BACULA_EVENT_JOB_END, BACULA_EVENT_START_BACKUP_JOB, BACULA_EVENT_END_BACKUP_JOB,
+    BACULA_EVENT_START_RESTORE_JOB, BACULA_EVENT_END_RESTORE_JOB, BACULA_EVENT_BACKUP_COMMAND,
+    BACULA_EVENT_RESTORE_COMMAND, BACULA_EVENT_ESTIMATE_COMMAND, BACULA_EVENT_LEVEL, BACULA_EVENT_SINCE,
+    BACULA_EVENT_CANCEL_COMMAND, BACULA_EVENT_PLUGIN_COMMAND, BACULA_EVENT_HANDLE_BACKUP_FILE,
+  ]
+
+  func registerEvents() {
+    for event in Self.events { _ = bacula_register_event(core, context, Int32(event)) }
+  }
+
+  // MARK: Daemon
+
+  func tell(_ severity: Severity, _ text: String) {
+    // The daemon cuts a message off. What is too long goes on in messages that count as nothing.
+    var severity = severity
+    for part in "gfapi: \(text)".split(utf8Bytes: BACULA_LONGEST_MESSAGE - 1) {
+      _ = bacula_job_message(core, context, severity.messageType, part + "\n")
+      severity = .info
+    }
+  }
+
+  func accepts(_ path: [UInt8], _ status: stat) -> Bool {
+    let name = CBytes(path)
+    let answer = withSavePacket { packet in
+      packet.fname = name.pointer
+      packet.statp = status
+    } ask: { core.pointee.accept_file(context, $0) }
+    return withExtendedLifetime(name) { answer } == Int32(FD_OK)
+  }
+
+  /// The daemon knows since when, and marks an entry of its accurate list as seen.
+  func hasChanged(_ record: SaveRecord, since: Int) -> Bool {
+    let strings = RecordStrings(record)
+    let answer = withSavePacket { $0.fill(record, strings) } ask: { core.pointee.check_changes(context, $0) }
+    // Anything but "seen" is backed up: rather once too often.
+    return withExtendedLifetime(strings) { answer } != Int32(FD_SEEN)
+  }
+
+  var jobIsCancelled: Bool {
+    // nil: the daemon cannot tell.
+    value(Int32(BACULA_VAR_JOB_STATUS)) == Int32(FD_JOB_CANCELED)
+  }
+
+  private func value(_ variable: Int32) -> Int32? {
+    var value: Int32 = 0
+    return core.pointee.get_value(context, variable, &value) == Int32(FD_OK) ? value : nil
+  }
+
+  /// Asks the daemon about a save packet, in its release's layout.
+  private func withSavePacket(
+    _ fill: (inout any BaculaSavePacket) -> Void, ask: (UnsafeMutableRawPointer) -> Int32
+  ) -> Int32 {
+    func inLayout<P: BaculaSavePacket>(of type: P.Type) -> Int32 {
+      var packet: any BaculaSavePacket = type.empty()
+      fill(&packet)
+      var concrete = packet as! P
+      return ask(&concrete)
+    }
+    return switch release {
+    case .v9: inLayout(of: bacula_save_packet_9.self)
+    case .v11: inLayout(of: bacula_save_packet_11.self)
+    case .v13, .v15: inLayout(of: bacula_save_packet_13.self)
+    }
+  }
+
+  // MARK: Events
+
+  func handle(_ event: UInt32, _ value: UnsafeMutableRawPointer?) -> Int32 {
+    let text = { value.map { bytes(UnsafePointer($0.assumingMemoryBound(to: CChar.self))) } ?? [] }
+    switch Int(event) {
+    case BACULA_EVENT_LEVEL: job.setLevel(UInt8(truncatingIfNeeded: Int(bitPattern: value)))
+    case BACULA_EVENT_SINCE: job.setSince(Int(bitPattern: value))
+    case BACULA_EVENT_BACKUP_COMMAND:
+      hardLinks = HardLinks()
+      return answer(job.beginBackup(text(), isEstimate: false))
+    case BACULA_EVENT_ESTIMATE_COMMAND:
+      hardLinks = HardLinks()
+      return answer(job.beginBackup(text(), isEstimate: true))
+    case BACULA_EVENT_RESTORE_COMMAND:
+      // Never an error: the daemon would go on without the plugin and restore onto its own disk. A message has said why,
+      // and each entry is refused.
+      _ = job.beginRestore(text())
+    case BACULA_EVENT_END_BACKUP_JOB: job.endBackup()
+    case BACULA_EVENT_END_RESTORE_JOB: job.endRestore()
+    case BACULA_EVENT_JOB_END:
+      job.endBackup()
+      job.endRestore()
+    case BACULA_EVENT_HANDLE_BACKUP_FILE:
+      if !state.hasRefused {
+        state.hasRefused = true
+        tell(.error, "named as Plugin in a FileSet's Options, where it has nothing to do: name it in Include, as Plugin = \"\(PluginDefinition.name):volume=…\"")
+      }
+      return Int32(FD_CORE)
+    default: break
+    }
+    return Int32(FD_OK)
+  }
+
+  // MARK: Backup
+
+  func startBackupFile(_ raw: UnsafeMutableRawPointer) -> Int32 {
+    switch release {
+    case .v9: start(raw.assumingMemoryBound(to: bacula_save_packet_9.self))
+    case .v11: start(raw.assumingMemoryBound(to: bacula_save_packet_11.self))
+    case .v13, .v15: start(raw.assumingMemoryBound(to: bacula_save_packet_13.self))
+    }
+  }
+
+  private func start<P: BaculaSavePacket>(_ packet: UnsafeMutablePointer<P>) -> Int32 {
+    guard check(packet.pointee.pkt_size, [MemoryLayout<P>.size], "save packet"), let backup = job.backup else {
+      return Int32(FD_ERROR)
+    }
+    do {
+      // Bacula does not tell its plugins the FileSet's options: everything that belongs to an entry is carried.
+      var options = BackupRun.Options()
+      options.wanted.acls = true
+      options.wanted.extendedAttributes = true
+      options.wanted.extendedAttributeLimit = nil
+      options.wanted.withoutAccessTime = true
+      let record = try fill(packet, options, of: backup)
+      // Blocks of zeros need not travel. The daemon takes this from the plugin, and drops it if the data are encrypted.
+      if record.hasHoles { packet.pointee.flags |= 1 << UInt64(FD_FO_SPARSE) }
+      self.record = RecordAttributes(hasACLs: !backup.acls.isEmpty)
+      candidate = nil
+      if let first = hardLinks.first(of: record) {
+        state.strings = RecordStrings(name: record.path, link: first.path)
+        packet.pointee.fname = state.strings.name.pointer
+        packet.pointee.link = state.strings.link.pointer
+        packet.pointee.type = Int32(FD_FT_LNKSAVED)
+        packet.pointee.LinkFI = first.fileIndex
+        packet.pointee.no_read = true
+        self.record = RecordAttributes(hasACLs: false, isLink: true)
+      } else if HardLinks.concern(record), let count = value(release.fileIndexVariable) {
+        candidate = (record, count)
+      }
+      return Int32(FD_OK)
+    } catch {
+      return ended(error)
+    }
+  }
+
+  func endBackupFile() -> Int32 {
+    // Only what has gone into the backup, whole, can be a further name's first.
+    if let (record, count) = candidate, !state.hasFailed, let index = value(release.fileIndexVariable), index == count + 1 {
+      hardLinks.remember(record, fileIndex: index)
+    }
+    candidate = nil
+    return endRecord()
+  }
+
+  // MARK: ACLs and extended attributes
+
+  /// Hands out or takes the content of one ACL or extended attribute stream.
+  ///
+  /// A stream of ACLs is an ``ACLStream``; one of extended attributes an ``AttributeStream`` with one attribute, so that
+  /// none is longer than what a volume takes as one value.
+  func handleXACL(_ packet: UnsafeMutablePointer<bacula_xacl_packet>) -> Int32 {
+    guard check(packet.pointee.pkt_size, [MemoryLayout<bacula_xacl_packet>.size], "xacl packet") else {
+      return Int32(FD_ERROR)
+    }
+    switch Int(packet.pointee.func) {
+    case BACULA_ACL_BACKUP:
+      handOut(record.hasACLs ? job.backup?.acls : nil, packet)
+      record.hasACLs = false
+    case BACULA_XATTR_BACKUP:
+      let next = record.isLink ? nil : job.backup?.nextExtendedAttribute()
+      handOut(next.map { AttributeStream.encode([.init(name: $0.attribute.name, value: $0.attribute.value)]) }, packet)
+    case BACULA_ACL_RESTORE:
+      job.restore?.setACLs(bytes(packet.pointee.content, Int(packet.pointee.count)))
+    case BACULA_XATTR_RESTORE:
+      job.restore?.setExtendedAttributes(bytes(packet.pointee.content, Int(packet.pointee.count)))
+    default:
+      return Int32(FD_ERROR)
+    }
+    // Always: what failed has been told, and a second message without a name would not help.
+    return Int32(FD_OK)
+  }
+
+  /// The daemon copies the content, and asks again until there is none.
+  private func handOut(_ content: [UInt8]?, _ packet: UnsafeMutablePointer<bacula_xacl_packet>) {
+    handedOut = CBytes(content ?? [])
+    packet.pointee.count = Int32(content?.count ?? 0)
+    packet.pointee.content = content == nil ? nil : handedOut.pointer
+  }
+
+  // MARK: Data
+
+  func checkedIO(_ packet: UnsafeMutablePointer<fd_io_packet>) -> Int32 {
+    guard check(packet.pointee.pkt_size, [MemoryLayout<fd_io_packet>.size], "I/O packet") else { return Int32(FD_ERROR) }
+    return io(packet)
+  }
+
+  // MARK: Restore
+
+  func createFile(_ raw: UnsafeMutableRawPointer) -> Int32 {
+    guard check(raw) else { return Int32(FD_ERROR) }
+    return release == .v9
+      ? createFile(raw.assumingMemoryBound(to: fd_restore_packet.self))
+      : createFile(raw.assumingMemoryBound(to: bacula_restore_packet_11.self))
+  }
+
+  func setFileAttributes(_ raw: UnsafeMutableRawPointer) -> Int32 {
+    guard check(raw) else { return Int32(FD_ERROR) }
+    return release == .v9
+      ? setFileAttributes(raw.assumingMemoryBound(to: fd_restore_packet.self))
+      : setFileAttributes(raw.assumingMemoryBound(to: bacula_restore_packet_11.self))
+  }
+
+  private func check(_ raw: UnsafeMutableRawPointer) -> Bool {
+    let size = release == .v9 ? MemoryLayout<fd_restore_packet>.size : MemoryLayout<bacula_restore_packet_11>.size
+    return check(raw.loadUnaligned(as: Int32.self), [size], "restore packet")
+  }
+
+  // MARK: Questions
+
+  /// Leaves the plugin's stream as it is.
+  func checkStream(_ packet: UnsafeMutablePointer<bacula_stream_packet>) -> Int32 {
+    answer(check(packet.pointee.pkt_size, [MemoryLayout<bacula_stream_packet>.size], "stream packet"))
+  }
+
+  /// Answers a question from the console, a line with each call: what the plugin line's volume is and can do.
+  func query(_ packet: UnsafeMutablePointer<bacula_query_packet>) -> Int32 {
+    guard check(packet.pointee.pkt_size, [MemoryLayout<bacula_query_packet>.size], "query packet") else {
+      return Int32(FD_ERROR)
+    }
+    if answers.isEmpty { answers = job.answers(to: bytes(packet.pointee.parameter), bytes(packet.pointee.command)) }
+    handedOut = CBytes(Array((answers.removeFirst() + "\n").utf8))
+    packet.pointee.result = handedOut.pointer
+    return Int32(answers.isEmpty ? FD_OK : FD_MORE)
+  }
+}
+
+/// The fields of Bacula's save packets, wherever a release has them.
+protocol BaculaSavePacket: SavePacket {
+  var flags: UInt64 { get set }
+  var LinkFI: Int32 { get set }
+}
+
+extension bacula_save_packet_9: BaculaSavePacket {}
+extension bacula_save_packet_11: BaculaSavePacket {}
+extension bacula_save_packet_13: BaculaSavePacket {}
+extension bacula_restore_packet_11: RestorePacket {}
+
+extension SaveRecord {
+  /// Whether the file has blocks that are not stored.
+  var hasHoles: Bool { hasData && status.st_blocks * 512 < status.st_size }
+}
+
+extension String {
+  /// The text in parts of at most so many bytes, none in the middle of a character.
+  func split(utf8Bytes limit: Int) -> [Substring] {
+    var (parts, rest): ([Substring], Substring) = ([], self[...])
+    while rest.utf8.count > limit {
+      var end = rest.utf8.index(rest.startIndex, offsetBy: limit)
+      while rest.utf8[end] & 0xc0 == 0x80 { end = rest.utf8.index(before: end) }
+      parts.append(rest[..<end])
+      rest = rest[end...]
+    }
+    return parts + [rest]
+  }
+}

@@ -1,0 +1,48 @@
+import FDPluginABI
+
+/// The releases of Bacula that are known. Its packets do not tell themselves apart by size: the interface version does.
+enum BaculaRelease: CaseIterable {
+  case v9, v11, v13, v15
+
+  /// Of the daemon's interface.
+  var version: UInt32 {
+    let version =
+      switch self {
+      case .v9: BACULA_9_INTERFACE
+      case .v11: BACULA_11_INTERFACE
+      case .v13: BACULA_13_INTERFACE
+      case .v15: BACULA_15_INTERFACE
+      }
+    return UInt32(version)
+  }
+
+  /// Size of the daemon's table of callbacks, in bytes.
+  var coreSize: Int {
+    switch self {
+    case .v9, .v11: BACULA_CORE_SIZE_9
+    case .v13: BACULA_CORE_SIZE_13
+    case .v15: BACULA_CORE_SIZE_15
+    }
+  }
+
+  /// Size of the plugin's table of entry points, in bytes.
+  var functionsSize: Int {
+    switch self {
+    case .v9: BACULA_FUNCTIONS_SIZE_9
+    case .v11: BACULA_FUNCTIONS_SIZE_11
+    case .v13: BACULA_FUNCTIONS_SIZE_13
+    case .v15: BACULA_FUNCTIONS_SIZE_15
+    }
+  }
+
+  /// Number of the variable that tells how many entries the job has.
+  var fileIndexVariable: Int32 {
+    let variable =
+      switch self {
+      case .v9: BACULA_VAR_FILE_INDEX_9
+      case .v11: BACULA_VAR_FILE_INDEX_11
+      case .v13, .v15: BACULA_VAR_FILE_INDEX_13
+      }
+    return Int32(variable)
+  }
+}

@@ -1,0 +1,70 @@
+import FDPluginABI
+import Synchronization
+
+/// What Bareos is given at loading: made once, kept for good.
+struct BareosTables: @unchecked Sendable {
+  private static let shared = BareosTables()
+  /// The daemon's callbacks, set once at loading.
+  private static let core = Mutex(0)
+
+  private let information: UnsafeMutablePointer<bareos_plugin_information>
+  private let functions: UnsafeMutablePointer<bareos_plugin_functions>
+
+  static func load(
+    _ core: UnsafePointer<bareos_core_functions>, _ information: UnsafeMutablePointer<UnsafeRawPointer?>,
+    _ functions: UnsafeMutablePointer<UnsafeRawPointer?>
+  ) {
+    self.core.withLock { $0 = Int(bitPattern: core) }
+    information.pointee = UnsafeRawPointer(shared.information)
+    functions.pointee = UnsafeRawPointer(shared.functions)
+  }
+
+  private init() {
+    information = .allocate(capacity: 1)
+    information.initialize(
+      to: bareos_plugin_information(
+        size: UInt32(MemoryLayout<bareos_plugin_information>.size), version: UInt32(BAREOS_INTERFACE_VERSION),
+        magic: PluginInformation.magic.pointer, license: PluginInformation.license.pointer,
+        author: PluginInformation.author.pointer, date: PluginInformation.date.pointer,
+        plugin_version: PluginInformation.version.pointer, description: PluginInformation.description.pointer,
+        usage: PluginInformation.usage.pointer))
+
+    functions = .allocate(capacity: 1)
+    var table = bareos_plugin_functions()
+    table.size = UInt32(MemoryLayout<bareos_plugin_functions>.size)
+    table.version = UInt32(BAREOS_INTERFACE_VERSION)
+    table.new_plugin = { context in
+      guard let context, let core = UnsafePointer<bareos_core_functions>(bitPattern: BareosTables.core.withLock { $0 })
+      else { return Int32(FD_ERROR) }
+      let daemon = BareosDaemon(core: core, context: context)
+      install(daemon, context)
+      daemon.registerEvents()
+      return Int32(FD_OK)
+    }
+    table.free_plugin = { remove($0) }
+    table.get_plugin_value = { PluginInformation.value($1, $2) }
+    // There is nothing to set.
+    table.set_plugin_value = { _, _, _ in Int32(FD_OK) }
+    table.handle_event = { context, event, value in
+      guard let event else { return Int32(FD_ERROR) }
+      // The only call that may come from another thread: it touches nothing but the cancellation.
+      if Int(event.pointee.type) == BAREOS_EVENT_CANCEL_COMMAND {
+        return instance(context) { $0.job.cancellation.cancel(); return Int32(FD_OK) }
+      }
+      return instance(context) { $0.handle(event.pointee.type, value) }
+    }
+    table.start_backup_file = { instance($0, $1) { $0.startBackupFile($1) } }
+    table.end_backup_file = { context in instance(context) { $0.endRecord() } }
+    table.start_restore_file = { _, _ in Int32(FD_OK) }
+    table.end_restore_file = { context in instance(context) { $0.endRestoreFile() } }
+    table.plugin_io = { instance($0, $1) { $0.io($1) } }
+    table.create_file = { instance($0, $1) { $0.createFile($1) } }
+    table.set_file_attributes = { instance($0, $1) { $0.setFileAttributes($1) } }
+    table.check_file = { instance($0, $1) { $0.checkFile($1) } }
+    table.get_acl = { instance($0, $1) { $0.getACL($1) } }
+    table.set_acl = { instance($0, $1) { $0.setACL($1) } }
+    table.get_xattr = { instance($0, $1) { $0.getXattr($1) } }
+    table.set_xattr = { instance($0, $1) { $0.setXattr($1) } }
+    functions.initialize(to: table)
+  }
+}

@@ -1,0 +1,149 @@
+import FDPluginABI
+import Glibc
+import Gluster
+
+/// What the adapters of both families do alike. Bareos is a fork of Bacula: entry points, I/O and the order of calls have
+/// stayed the same; packets, events and callbacks have not.
+protocol PacketDaemon: Daemon {
+  var job: Job { get }
+  var state: PacketState { get }
+  /// For messages: `Bareos 18.2 to 26`.
+  static var releases: String { get }
+}
+
+/// The state of an adapter between two calls.
+final class PacketState {
+  /// Strings of the record in hand: the daemon reads them until the record ends.
+  var strings = RecordStrings()
+  /// Reading the record in hand has failed.
+  var hasFailed = false
+  /// A packet has been refused, and a message has said so.
+  var hasRefused = false
+}
+
+extension PacketDaemon {
+  // MARK: Backup
+
+  /// Fills a packet with the next record.
+  func fill(_ packet: UnsafeMutablePointer<some SavePacket>, _ options: BackupRun.Options, of backup: BackupRun) throws
+    -> SaveRecord
+  {
+    let record = try backup.start(options)
+    state.strings = RecordStrings(record)
+    state.hasFailed = false
+    packet.pointee.fill(record, state.strings)
+    return record
+  }
+
+  /// Ends the record in hand.
+  func endRecord() -> Int32 {
+    guard let backup = job.backup else { return Int32(FD_ERROR) }
+    do {
+      return try backup.end() ? Int32(FD_MORE) : Int32(FD_OK)
+    } catch {
+      return ended(error)
+    }
+  }
+
+  /// A backup that cannot go on. After a fatal message, or a cancellation, the daemon ends the job by itself.
+  func ended(_ error: any Error) -> Int32 {
+    if let message = (error as? BackupRun.Ended)?.message { tell(.fatal, message) }
+    return Int32(FD_STOP)
+  }
+
+  /// Whether an entry of the accurate list that the crawl has not told shall stay in it.
+  func checkFile(_ name: UnsafePointer<CChar>) -> Int32 { Int32(job.mayExist(bytes(name)) ? FD_SEEN : FD_OK) }
+
+  // MARK: Data
+
+  /// Answers an I/O packet. Its size has been checked.
+  func io(_ packet: UnsafeMutablePointer<fd_io_packet>) -> Int32 {
+    packet.pointee.status = 0
+    packet.pointee.io_errno = 0
+    packet.pointee.lerror = 0
+    packet.pointee.win32 = false
+    do {
+      try perform(packet)
+      return Int32(FD_OK)
+    } catch {
+      state.hasFailed = true
+      packet.pointee.status = -1
+      packet.pointee.io_errno = (error as? GlusterError)?.errno.rawValue ?? (error is BackupRun.Ended ? EINTR : EIO)
+      if let message = (error as? BackupRun.Ended)?.message { tell(.fatal, message) }
+      return Int32(FD_ERROR)
+    }
+  }
+
+  private func perform(_ packet: UnsafeMutablePointer<fd_io_packet>) throws {
+    switch Int(packet.pointee.func) {
+    case FD_IO_OPEN:
+      if let restore = job.restore { restore.openFile() } else { try backup().openFile() }
+    case FD_IO_READ:
+      let buffer = UnsafeMutableRawBufferPointer(start: packet.pointee.buf, count: Int(max(packet.pointee.count, 0)))
+      packet.pointee.status = Int32(try backup().read(into: buffer))
+    case FD_IO_WRITE:
+      guard let restore = job.restore else { throw GlusterError(errno: .invalidArgument, call: "write") }
+      try restore.write(bytes(packet.pointee.buf, Int(packet.pointee.count)))
+      packet.pointee.status = packet.pointee.count
+    case FD_IO_SEEK:
+      guard let restore = job.restore else { throw GlusterError(errno: .invalidArgument, call: "seek") }
+      switch packet.pointee.whence {
+      case SEEK_SET: try restore.seek(to: Int(packet.pointee.offset))
+      case SEEK_CUR: try restore.seek(to: restore.offset + Int(packet.pointee.offset))
+      default: throw GlusterError(errno: .invalidArgument, call: "seek")
+      }
+      packet.pointee.offset = Int64(restore.offset)
+    case FD_IO_CLOSE:
+      if let restore = job.restore { try restore.closeFile() } else { try backup().closeFile() }
+    default:
+      throw GlusterError(errno: .invalidArgument, call: "I/O function \(packet.pointee.func)")
+    }
+  }
+
+  private func backup() throws -> BackupRun {
+    guard let backup = job.backup else { throw GlusterError(errno: .invalidArgument, call: "no backup is running") }
+    return backup
+  }
+
+  // MARK: Restore
+
+  /// Makes the entry that a packet of a checked size asks for.
+  func createFile(_ packet: UnsafeMutablePointer<some RestorePacket>) -> Int32 {
+    guard let restore = job.restore else { return Int32(FD_ERROR) }
+    guard let entry = packet.pointee.entry else {
+      tell(.error, "\(printable(bytes(packet.pointee.ofname))): the backup's record has a type that holds no entry: \(packet.pointee.type)")
+      packet.pointee.create_status = Int32(FD_CF_ERROR)
+      return Int32(FD_OK)
+    }
+    packet.pointee.create_status = restore.create(entry, under: bytes(packet.pointee.where)).createStatus
+    return Int32(FD_OK)
+  }
+
+  func setFileAttributes(_ packet: UnsafeMutablePointer<some RestorePacket>) -> Int32 {
+    guard let restore = job.restore else { return Int32(FD_ERROR) }
+    restore.setAttributes(packet.pointee.statp)
+    packet.pointee.create_status = Int32(FD_CF_CREATED)
+    return Int32(FD_OK)
+  }
+
+  func endRestoreFile() -> Int32 {
+    job.restore?.finishEntry()
+    return Int32(FD_OK)
+  }
+
+  // MARK: Packets
+
+  /// Whether a packet has one of the sizes that are known; a message says so if not.
+  func check(_ size: Int32, _ known: [Int], _ what: String) -> Bool {
+    if known.contains(Int(size)) { return true }
+    if !state.hasRefused {
+      state.hasRefused = true
+      tell(
+        .fatal,
+        "this daemon's \(what) has \(size) bytes, the plugin knows \(known.map(String.init).joined(separator: ", ")): it is made for \(Self.releases)")
+    }
+    return false
+  }
+
+  func answer(_ isWell: Bool) -> Int32 { Int32(isWell ? FD_OK : FD_ERROR) }
+}

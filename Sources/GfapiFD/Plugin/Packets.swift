@@ -1,0 +1,169 @@
+import FDPluginABI
+import Glibc
+
+/// The fields of a save packet that the plugin fills, wherever a release has them.
+protocol SavePacket {
+  var pkt_size: Int32 { get set }
+  var pkt_end: Int32 { get set }
+  var fname: UnsafeMutablePointer<CChar>! { get set }
+  var link: UnsafeMutablePointer<CChar>! { get set }
+  var statp: stat { get set }
+  var type: Int32 { get set }
+  var no_read: Bool { get set }
+  init()
+}
+
+extension bareos_save_packet: SavePacket {}
+
+extension SavePacket {
+  /// A packet for a question to the daemon.
+  static func empty() -> Self {
+    var packet = Self()
+    packet.pkt_size = Int32(MemoryLayout<Self>.size)
+    packet.pkt_end = packet.pkt_size
+    return packet
+  }
+
+  /// Fills in a record. The strings must outlive the packet's use.
+  mutating func fill(_ record: SaveRecord, _ strings: RecordStrings) {
+    fname = strings.name.pointer
+    link = strings.link.pointer
+    statp = record.status
+    type = record.packetType
+    no_read = !record.hasData
+  }
+}
+
+/// The fields of a restore packet that the plugin uses, wherever a release has them.
+protocol RestorePacket {
+  var pkt_size: Int32 { get }
+  var type: Int32 { get }
+  var statp: stat { get }
+  var ofname: UnsafePointer<CChar>! { get }
+  var olname: UnsafePointer<CChar>! { get }
+  var `where`: UnsafePointer<CChar>! { get }
+  var replace: Int32 { get }
+  var create_status: Int32 { get set }
+}
+
+extension fd_restore_packet: RestorePacket {}
+
+extension RestorePacket {
+  /// The entry that the packet asks for; nil if its type holds none.
+  var entry: RestoreEntry? {
+    let known = [
+      FD_FT_LNKSAVED, FD_FT_REGE, FD_FT_REG, FD_FT_LNK, FD_FT_DIREND, FD_FT_SPEC, FD_FT_FIFO,
+    ]
+    guard known.contains(Int(type)) else { return nil }
+    let rule: RestoreEntry.Replace =
+      switch Int(replace) {
+      case FD_REPLACE_NEVER: .never
+      case FD_REPLACE_IF_NEWER: .ifNewer
+      case FD_REPLACE_IF_OLDER: .ifOlder
+      default: .always
+      }
+    return RestoreEntry(
+      kind: type == Int32(FD_FT_LNKSAVED) ? .hardLink : .own, path: bytes(ofname), link: bytes(olname), status: statp,
+      replace: rule)
+  }
+}
+
+extension SaveRecord {
+  /// The type that the daemons give an entry like this.
+  var packetType: Int32 {
+    let type =
+      switch kind {
+      case .regular: status.st_size > 0 ? FD_FT_REG : FD_FT_REGE
+      case .symbolicLink: FD_FT_LNK
+      case .directory: FD_FT_DIREND
+      case .directoryNotEntered: FD_FT_NORECURSE
+      case .directoryUnchanged: FD_FT_DIRNOCHG
+      // The daemons skip a socket that comes as a special file, and take it as a FIFO; its mode says what it is.
+      case .special: status.type == S_IFSOCK ? FD_FT_FIFO : FD_FT_SPEC
+      case .unknown: FD_FT_NOSTAT
+      case .unreadable: FD_FT_NOACCESS
+      case .directoryNotOpened: FD_FT_NOOPEN
+      }
+    return Int32(type)
+  }
+}
+
+extension Severity {
+  var messageType: Int32 {
+    let type =
+      switch self {
+      case .fatal: FD_M_FATAL
+      case .error: FD_M_ERROR
+      case .notSaved: FD_M_NOTSAVED
+      case .warning: FD_M_WARNING
+      case .info: FD_M_INFO
+      }
+    return Int32(type)
+  }
+}
+
+extension RestoreRun.Answer {
+  var createStatus: Int32 {
+    let status =
+      switch self {
+      // The daemons hand ACLs and extended attributes only to what is "extracted", whether there is data or not.
+      case .created: FD_CF_EXTRACT
+      case .createdDirectory, .linked: FD_CF_CREATED
+      case .skipped: FD_CF_SKIP
+      case .failed: FD_CF_ERROR
+      }
+    return Int32(status)
+  }
+}
+
+// MARK: Memory
+
+/// Name and link of a record as the daemons store them: a directory's link is its name with a slash.
+struct RecordStrings {
+  let name: CBytes
+  let link: CBytes
+
+  init(name: [UInt8] = [], link: [UInt8] = []) {
+    self.name = CBytes(name)
+    self.link = CBytes(link)
+  }
+
+  init(_ record: SaveRecord) {
+    let slash = UInt8(ascii: "/")
+    self.init(
+      name: record.path,
+      link: record.kind == .symbolicLink ? record.linkTarget
+        : record.isDirectory && record.path.last != slash ? record.path + [slash] : record.path)
+  }
+}
+
+/// Bytes as a C string that stays where it is.
+final class CBytes {
+  let pointer: UnsafeMutablePointer<CChar>
+
+  init(_ bytes: [UInt8]) {
+    pointer = .allocate(capacity: bytes.count + 1)
+    UnsafeMutableRawPointer(pointer).copyMemory(from: bytes, byteCount: bytes.count)
+    pointer[bytes.count] = 0
+  }
+
+  deinit { pointer.deallocate() }
+}
+
+/// The bytes of a C string; none for a null pointer.
+func bytes(_ string: UnsafePointer<CChar>?) -> [UInt8] {
+  guard let string else { return [] }
+  return Array(UnsafeRawBufferPointer(start: string, count: strlen(string)))
+}
+
+/// The bytes at a pointer; none for a null pointer or a negative count.
+func bytes(_ start: UnsafeMutablePointer<CChar>?, _ count: Int) -> UnsafeRawBufferPointer {
+  UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : max(count, 0))
+}
+
+/// A copy that the daemon frees.
+func allocated(_ bytes: [UInt8]) -> UnsafeMutablePointer<CChar>? {
+  guard let memory = malloc(max(bytes.count, 1)) else { return nil }
+  memory.copyMemory(from: bytes, byteCount: bytes.count)
+  return memory.assumingMemoryBound(to: CChar.self)
+}
