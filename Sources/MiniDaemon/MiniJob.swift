@@ -4,7 +4,7 @@ import MiniDaemonCallbacks
 import Synchronization
 
 /// One job of the small file daemon: an instance of the plugin, the callbacks that it is given, and the calls that Bareos
-/// makes, in Bareos's order.
+/// makes, in Bareos's and Bacula's order.
 public final class MiniJob: @unchecked Sendable {
   // A job belongs to one thread. Another one may call `cancel` and read `messages`.
 
@@ -21,7 +21,6 @@ public final class MiniJob: @unchecked Sendable {
 
   /// What the FileSet and the job say.
   public struct Options: Sendable {
-    public var layout = Layout.bareos26
     public var acls = true
     public var extendedAttributes = true
     public var recurses = true
@@ -44,50 +43,50 @@ public final class MiniJob: @unchecked Sendable {
 
   let module: PluginModule
   public let options: Options
-  let context: UnsafeMutablePointer<bareos_context>
+  private(set) var calls: (any ModuleCalls)!
   private let core: UnsafeMutablePointer<mini_core>
   private let log = Mutex<[Message]>([])
   private let state = Mutex(false)
   private(set) var events: Set<Int32> = []
   /// Told of each message as it comes.
   public var onMessage: ((Message) -> Void)?
+  /// Entries that have gone into the backup.
+  var fileIndex: Int32 = 0
+  /// Of the accurate list.
+  private var seen: Set<[UInt8]> = []
 
   /// Makes an instance of the plugin and tells it of the job.
   public init(_ module: PluginModule, _ options: Options = Options()) throws {
     self.module = module
     self.options = options
-    context = .allocate(capacity: 1)
     core = .allocate(capacity: 1)
-    context.initialize(to: bareos_context())
     core.initialize(to: mini_core())
-    context.pointee.core_private = UnsafeMutableRawPointer(core)
     core.pointee.job = Unmanaged.passUnretained(self).toOpaque()
-    core.pointee.message = { MiniJob.of($0!).take(type: $1, text: $2!) }
-    core.pointee.registered = { MiniJob.of($0!).events.insert($1) }
-    guard module.functions.pointee.new_plugin(context) == Int32(FD_OK) else {
-      throw DaemonError("newPlugin failed")
+    core.pointee.message = { MiniJob.of(job: $0!).take(type: $1, text: $2!) }
+    core.pointee.registered = { MiniJob.of(job: $0!).events.insert($1) }
+    calls = module.abi.isBacula ? BaculaCalls(self, core) : BareosCalls(self, core)
+    guard calls.newPlugin() == Int32(FD_OK) else { throw DaemonError("newPlugin failed") }
+    send(.jobStart)
+    send(.level, UnsafeMutableRawPointer(bitPattern: Int(options.level)))
+    send(.since, UnsafeMutableRawPointer(bitPattern: options.since))
+    if let line = options.pluginOptions {
+      guard !module.abi.isBacula else { throw DaemonError("Bacula has no plugin options of a job") }
+      _ = send(.newPluginOptions, line: Array(line.utf8))
     }
-    send(BAREOS_EVENT_JOB_START)
-    send(BAREOS_EVENT_LEVEL, UnsafeMutableRawPointer(bitPattern: Int(options.level)))
-    send(BAREOS_EVENT_SINCE, UnsafeMutableRawPointer(bitPattern: options.since))
-    if let line = options.pluginOptions { _ = send(BAREOS_EVENT_NEW_PLUGIN_OPTIONS, line: Array(line.utf8)) }
   }
 
   /// Ends the job: the plugin's instance is freed. To be called once.
   public func end() {
-    send(BAREOS_EVENT_JOB_END)
-    _ = module.functions.pointee.free_plugin(context)
+    send(.jobEnd)
+    calls.freePlugin()
   }
 
-  deinit {
-    context.deallocate()
-    core.deallocate()
-  }
+  deinit { core.deallocate() }
 
   /// Cancels the job, from any thread.
   public func cancel() {
     state.withLock { $0 = true }
-    send(BAREOS_EVENT_CANCEL_COMMAND)
+    send(.cancelCommand)
   }
 
   public var isCancelled: Bool { state.withLock { $0 } }
@@ -100,13 +99,9 @@ public final class MiniJob: @unchecked Sendable {
   // MARK: Calls to the plugin
 
   @discardableResult
-  func send(_ event: Int, _ value: UnsafeMutableRawPointer? = nil) -> Int32 {
-    guard events.contains(Int32(event)) else { return Int32(FD_OK) }
-    var packet = fd_event(type: UInt32(event))
-    return module.functions.pointee.handle_event(context, &packet, value)
-  }
+  func send(_ event: DaemonEvent, _ value: UnsafeMutableRawPointer? = nil) -> Int32 { calls.send(event, value) }
 
-  func send(_ event: Int, line: [UInt8]) -> Int32 {
+  func send(_ event: DaemonEvent, line: [UInt8]) -> Int32 {
     var text = line + [0]
     return text.withUnsafeMutableBytes { send(event, $0.baseAddress) }
   }
@@ -121,59 +116,44 @@ public final class MiniJob: @unchecked Sendable {
     onMessage?(message)
   }
 
-  private static func of(_ job: UnsafeMutableRawPointer) -> MiniJob {
+  private static func of(job: UnsafeMutableRawPointer) -> MiniJob {
     Unmanaged<MiniJob>.fromOpaque(job).takeUnretainedValue()
   }
 
-  private static func of(_ context: UnsafeMutablePointer<bareos_context>?) -> MiniJob {
-    of(context!.pointee.core_private.assumingMemoryBound(to: mini_core.self).pointee.job)
+  /// - Parameter core: a context's pointer to what is the daemon's own.
+  static func of(_ core: UnsafeMutableRawPointer) -> MiniJob {
+    of(job: core.assumingMemoryBound(to: mini_core.self).pointee.job)
   }
 
-  static func callbacks(version: UInt32, size: Int) -> bareos_core_functions {
-    var table = bareos_core_functions()
-    table.size = UInt32(size)
-    table.version = version
-    // Swift has no type for a variadic function: the tables' fields are set by address.
-    mini_set_variadic(&table)
-    table.get_value = { context, variable, value in
-      let job = MiniJob.of(context)
-      guard let value else { return Int32(FD_ERROR) }
-      let number = value.assumingMemoryBound(to: Int32.self)
-      switch Int(variable) {
-      case BAREOS_VAR_JOB_ID: number.pointee = 1
-      case BAREOS_VAR_LEVEL: number.pointee = Int32(job.options.level)
-      case BAREOS_VAR_SINCE_TIME: number.pointee = Int32(truncatingIfNeeded: job.options.since)
-      case BAREOS_VAR_ACCURATE: number.pointee = job.options.accurate == nil ? 0 : 1
-      case BAREOS_VAR_JOB_STATUS:
-        number.pointee = job.isCancelled ? Int32(FD_JOB_CANCELED) : Int32(UInt8(ascii: "R"))
-      default: return Int32(FD_ERROR)
-      }
-      return Int32(FD_OK)
+  func value(_ variable: DaemonVariable) -> Int32 {
+    switch variable {
+    case .jobID: 1
+    case .level: Int32(options.level)
+    case .sinceTime: Int32(truncatingIfNeeded: options.since)
+    case .accurate: options.accurate == nil ? 0 : 1
+    case .jobStatus: isCancelled ? Int32(FD_JOB_CANCELED) : Int32(UInt8(ascii: "R"))
+    case .fileIndex: fileIndex
     }
-    table.set_value = { _, _, _ in Int32(FD_OK) }
-    table.accept_file = { context, packet in
-      let job = MiniJob.of(context)
-      let excluded = job.options.excludes.contains { fnmatch($0, packet!.pointee.fname, 0) == 0 }
-      return Int32(excluded ? FD_SKIP : FD_OK)
-    }
-    table.check_changes = { context, packet in MiniJob.of(context).checkChanges(packet!.pointee) }
-    table.set_seen_bitmap = { _, _, _ in Int32(FD_OK) }
-    table.clear_seen_bitmap = { _, _, _ in Int32(FD_OK) }
-    return table
   }
 
-  /// As Bareos compares: in an accurate job with what the catalog has, else with the time of the last backup.
-  private func checkChanges(_ packet: bareos_save_packet) -> Int32 {
+  func accepts(_ path: UnsafePointer<CChar>) -> Bool { !options.excludes.contains { fnmatch($0, path, 0) == 0 } }
+
+  /// As the daemons compare: in an accurate job with what the catalog has, else with the time of the last backup.
+  func hasChanged(_ path: [UInt8], link: [UInt8], _ status: stat, since: Int) -> Bool {
     if let accurate = options.accurate {
-      let path = packet.statp.st_mode & S_IFMT == S_IFDIR ? packet.link : packet.fname
-      guard let known = accurate[bytes(path)] else { return Int32(FD_OK) }
-      let same = known.mtime == packet.statp.st_mtim.tv_sec && known.size == Int(packet.statp.st_size)
-      return Int32(same ? FD_SEEN : FD_OK)
+      let path = status.st_mode & S_IFMT == S_IFDIR ? link : path
+      guard let known = accurate[path] else { return true }
+      markSeen(path)
+      return known.mtime != status.st_mtim.tv_sec || known.size != Int(status.st_size)
     }
-    let unchanged =
-      packet.save_time > 0 && packet.statp.st_mtim.tv_sec < packet.save_time
-      && packet.statp.st_ctim.tv_sec < packet.save_time
-    return Int32(unchanged ? FD_SEEN : FD_OK)
+    return !(since > 0 && status.st_mtim.tv_sec < since && status.st_ctim.tv_sec < since)
+  }
+
+  func markSeen(_ path: [UInt8]) { seen.insert(path) }
+
+  /// Entries of the accurate list that the backup takes for deleted. To be asked before the job ends.
+  public var deleted: [[UInt8]] {
+    (options.accurate ?? [:]).keys.filter { !seen.contains($0) && !calls.keeps($0) }
   }
 }
 

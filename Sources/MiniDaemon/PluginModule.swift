@@ -1,16 +1,5 @@
 import FDPluginABI
 import Glibc
-import MiniDaemonCallbacks
-
-/// Which release of Bareos the small daemon lays its packets out like.
-public enum Layout: String, CaseIterable, Sendable {
-  /// Bareos 18.2 to 21.
-  case bareos21 = "21"
-  /// Bareos 22 to 25.
-  case bareos25 = "25"
-  /// Bareos 26.
-  case bareos26 = "26"
-}
 
 /// Something that kept the small daemon from working.
 public struct DaemonError: Error, CustomStringConvertible {
@@ -19,11 +8,18 @@ public struct DaemonError: Error, CustomStringConvertible {
 }
 
 /// The plugin's module, loaded through its C interface as a file daemon loads it.
+///
+/// A process is to load it for one release of Bacula at a time: the module answers the last one.
 public final class PluginModule: @unchecked Sendable {
   // Set once, at loading.
+  public let abi: ABI
   private let library: UnsafeMutableRawPointer
-  let functions: UnsafePointer<bareos_plugin_functions>
-  public let information: bareos_plugin_information
+  let functions: UnsafeRawPointer
+  /// Size that the plugin's information claims, in bytes.
+  public let informationSize: UInt32
+  public let description: String
+  /// What the plugin tells of its use; nil: this daemon does not ask.
+  public let usage: String?
 
   private typealias Load =
     @convention(c) (
@@ -36,22 +32,20 @@ public final class PluginModule: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - path: of `gfapi-fd.so`.
-  ///   - version: the daemon's interface version.
-  ///   - tableSize: size that the table of callbacks claims to have, in bytes.
-  public init(
-    _ path: String, version: UInt32 = UInt32(BAREOS_INTERFACE_VERSION),
-    tableSize: Int = MemoryLayout<bareos_core_functions>.size
-  ) throws {
+  ///   - abi: the daemon to be.
+  ///   - version: the daemon's interface version; nil: that of `abi`.
+  ///   - tableSize: size that the table of callbacks claims to have, in bytes; nil: that of `abi`.
+  public init(_ path: String, _ abi: ABI = .bareos26, version: UInt32? = nil, tableSize: Int? = nil) throws {
     guard let library = dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
       throw DaemonError("cannot load \(path): \(String(cString: dlerror()))")
     }
     guard let load = dlsym(library, "loadPlugin") else {
       throw DaemonError("\(path) is no plugin of a file daemon: it has no loadPlugin")
     }
+    let version = version ?? abi.version
     var interface = fd_interface(size: UInt32(MemoryLayout<fd_interface>.size), version: version)
-    // The plugin keeps the table's address.
-    let table = UnsafeMutablePointer<bareos_core_functions>.allocate(capacity: 1)
-    table.initialize(to: MiniJob.callbacks(version: version, size: tableSize))
+    let size = UInt32(tableSize ?? abi.coreSize)
+    let table = abi.isBacula ? BaculaCalls.callbacks(version, size) : BareosCalls.callbacks(version, size)
     var information: UnsafeRawPointer?
     var functions: UnsafeRawPointer?
     let result = unsafeBitCast(load, to: Load.self)(&interface, table, &information, &functions)
@@ -59,12 +53,19 @@ public final class PluginModule: @unchecked Sendable {
       dlclose(library)
       throw DaemonError("\(path): loadPlugin refused: \(result)")
     }
+    self.abi = abi
     self.library = library
-    self.information = information.assumingMemoryBound(to: bareos_plugin_information.self).pointee
-    self.functions = functions.assumingMemoryBound(to: bareos_plugin_functions.self)
-    guard String(cString: self.information.magic) == FD_PLUGIN_MAGIC, self.information.version == version,
-      self.information.size == UInt32(MemoryLayout<bareos_plugin_information>.size),
-      String(cString: self.information.license) == "AGPLv3"
+    self.functions = functions
+    // Bareos has a field more, behind the others.
+    let common = information.assumingMemoryBound(to: bacula_plugin_information.self).pointee
+    informationSize = common.size
+    description = String(cString: common.description)
+    usage =
+      abi.isBacula
+      ? nil : String(cString: information.assumingMemoryBound(to: bareos_plugin_information.self).pointee.usage)
+    let expected = abi.isBacula ? MemoryLayout<bacula_plugin_information>.size : MemoryLayout<bareos_plugin_information>.size
+    guard String(cString: common.magic) == FD_PLUGIN_MAGIC, common.version == version, common.size == UInt32(expected),
+      String(cString: common.license) == "AGPLv3"
     else { throw DaemonError("\(path): the plugin's information is not what a daemon accepts") }
   }
 

@@ -4,8 +4,8 @@ import MiniDaemon
 
 /// Options that backup and restore share.
 struct DaemonArguments: ParsableArguments {
-  @Option(help: "The release of Bareos whose packets the module is called with: 21, 25 or 26.")
-  var abi: Layout = .bareos26
+  @Option(help: "The daemon whose tables and packets the module is called with.")
+  var abi: ABI = .bareos26
 
   @Option(help: ArgumentHelp("The plugin's module.", valueName: "path"))
   var module: String = Self.defaultModule
@@ -28,12 +28,11 @@ struct DaemonArguments: ParsableArguments {
   /// Runs a job: its messages go to stderr, an interrupt cancels it.
   func run(_ options: MiniJob.Options, _ body: (MiniJob) throws -> JobCounts?) throws {
     var options = options
-    options.layout = abi
     options.pluginOptions = pluginOptions
     var counts: JobCounts?
     var failed = 0
     do {
-      let job = try MiniJob(try PluginModule(module), options)
+      let job = try MiniJob(try PluginModule(module, abi), options)
       job.onMessage = { message in Progress.line("\(Self.label(message.severity))\(message.text)") }
       Self.cancelOnSignal(job)
       counts = try body(job)
@@ -80,7 +79,7 @@ struct DaemonArguments: ParsableArguments {
   }
 }
 
-extension Layout: ExpressibleByArgument {}
+extension ABI: ExpressibleByArgument {}
 
 private enum Thread {
   private final class Body {

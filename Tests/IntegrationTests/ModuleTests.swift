@@ -46,46 +46,59 @@ struct ModuleTests {
     #expect(throws: DaemonError.self) { try PluginModule(Scratch.modulePath, version: version) }
   }
 
-  @Test("refuses a table of callbacks of another size")
-  func unknownTable() throws {
-    #expect(throws: DaemonError.self) { try PluginModule(Scratch.modulePath, tableSize: 184) }
+  @Test("refuses a table of callbacks of another size", arguments: ABI.allCases)
+  func unknownTable(_ abi: ABI) throws {
+    #expect(throws: DaemonError.self) { try PluginModule(Scratch.modulePath, abi, tableSize: 184) }
+  }
+
+  @Test("answers each daemon with its own version, in its own terms: only Bareos is told the usage", arguments: ABI.allCases)
+  func answers(_ abi: ABI) throws {
+    let module = try PluginModule(Scratch.modulePath, abi)
+    #expect(module.informationSize == (abi.isBacula ? 56 : 64))
+    #expect(module.usage?.contains("volume=") == (abi.isBacula ? nil : true))
+    let (local, path) = try Scratch.folder()
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    try withJob(abi: abi) { job throws in
+      #expect(try job.backup(Scratch.line("plain", path), to: MemoryBackup())?.entries == 2)
+    }
   }
 
   @Test("refuses packets of a size that it does not know, with one fatal message")
   func unknownPackets() throws {
     let (_, path) = try Scratch.folder()
     try withJob { job throws in
-      let functions = job.module.functions.pointee
-      #expect(job.send(BAREOS_EVENT_BACKUP_COMMAND, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
+      let calls = try #require(job.calls as? BareosCalls)
+      #expect(job.send(.backupCommand, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
       var save = bareos_save_packet()
       save.pkt_size = 248
-      #expect(functions.start_backup_file(job.context, &save) == Int32(FD_ERROR))
+      #expect(calls.functions.start_backup_file(calls.context, &save) == Int32(FD_ERROR))
       var io = bareos_io_packet_22()
       io.pkt_size = 88
-      #expect(functions.plugin_io(job.context, &io) == Int32(FD_ERROR))
+      #expect(calls.functions.plugin_io(calls.context, &io) == Int32(FD_ERROR))
       #expect(job.messages.count { $0.severity == .fatal } == 1)
       #expect(job.messages.contains { $0.text.contains("248 bytes") && $0.text.contains("240") })
     }
     try withJob { job throws in
-      #expect(job.send(BAREOS_EVENT_RESTORE_COMMAND, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
+      let calls = try #require(job.calls as? BareosCalls)
+      #expect(job.send(.restoreCommand, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
       var packet = bareos_restore_packet_26()
       packet.pkt_size = 264
-      #expect(job.module.functions.pointee.create_file(job.context, &packet) == Int32(FD_ERROR))
+      #expect(calls.functions.create_file(calls.context, &packet) == Int32(FD_ERROR))
       #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("264 bytes") && $0.text.contains("232, 240, 256") })
     }
   }
 
-  @Test("tells its name and description")
-  func values() throws {
-    try withJob { job throws in
+  @Test("tells its name and description", arguments: ABI.allCases)
+  func values(_ abi: ABI) throws {
+    try withJob(abi: abi) { job throws in
       for (variable, text) in [(FD_PLUGIN_VAR_NAME, "gfapi"), (FD_PLUGIN_VAR_DESCRIPTION, "GlusterFS")] {
         var value: UnsafePointer<CChar>?
-        #expect(job.module.functions.pointee.get_plugin_value(job.context, Int32(variable), &value) == Int32(FD_OK))
+        #expect(job.calls.getValue(variable, &value) == Int32(FD_OK))
         #expect(value.map { String(cString: $0).contains(text) } == true)
       }
       var value: UnsafePointer<CChar>?
-      #expect(job.module.functions.pointee.get_plugin_value(job.context, 99, &value) == Int32(FD_ERROR))
-      #expect(job.module.functions.pointee.set_plugin_value(job.context, 1, &value) == Int32(FD_OK))
+      #expect(job.calls.getValue(99, &value) == Int32(FD_ERROR))
+      #expect(job.calls.setValue(1, &value) == Int32(FD_OK))
     }
   }
 

@@ -10,7 +10,7 @@ struct RoundTripTests {
     let wide = kind == "plain" ? 20000 : 100
     let times = kind == "distributed" ? ["--since-1970"] : []
     #expect(try run(Scratch.script("hostile-tree"), ["--wide", "\(wide)"] + times + [local + "/tree"]).status == 0)
-    for layout in ["21", "25", "26"] {
+    for layout in ["bareos21", "bareos25", "bareos26", "bacula9", "bacula11", "bacula13", "bacula15"] {
       let archive = try Scratch.temporaryFile(".pax")
       defer { try? FileManager.default.removeItem(atPath: archive) }
       let backup = try run(Scratch.tool, "backup", Scratch.line(kind, path + "/tree"), "-o", archive, "--abi", layout)
@@ -25,7 +25,7 @@ struct RoundTripTests {
       let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/\(layout)\(path)/tree")
       #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
       // The 20,000 once is enough.
-      if kind == "plain", layout == "21" { try FileManager.default.removeItem(atPath: local + "/tree/wide") }
+      if kind == "plain", layout == "bareos21" { try FileManager.default.removeItem(atPath: local + "/tree/wide") }
     }
   }
 

@@ -119,8 +119,11 @@ public final class MemoryBackup: BackupTarget {
 }
 
 /// Runs a job of the small daemon to its end.
-public func withJob<R>(_ options: MiniJob.Options = MiniJob.Options(), _ body: (MiniJob) throws -> R) throws -> R {
-  let job = try MiniJob(Scratch.module.get(), options)
+public func withJob<R>(
+  _ options: MiniJob.Options = MiniJob.Options(), abi: ABI = .bareos26, _ body: (MiniJob) throws -> R
+) throws -> R {
+  let module = try abi == .bareos26 ? Scratch.module.get() : PluginModule(Scratch.modulePath, abi)
+  let job = try MiniJob(module, options)
   defer { job.end() }
   return try body(job)
 }

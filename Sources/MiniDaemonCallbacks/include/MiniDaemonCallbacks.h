@@ -10,7 +10,8 @@ struct mini_core {
   void (*registered)(void *job, int event);
 };
 
-/* Sets the variadic callbacks of a table. */
-void mini_set_variadic(struct bareos_core_functions *table);
+/* Set the variadic callbacks of a table. */
+void mini_set_variadic_bareos(struct bareos_core_functions *table);
+void mini_set_variadic_bacula(struct bacula_core_functions *table);
 
 #endif
