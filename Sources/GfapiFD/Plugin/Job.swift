@@ -100,7 +100,7 @@ package final class Job {
   /// Ends the restore.
   package func endRestore() {
     if let restore {
-      restore.finishEntry()
+      restore.end()
       let counts = restore.counts
       daemon.tell(
         .info,

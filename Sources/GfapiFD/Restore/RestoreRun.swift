@@ -213,6 +213,14 @@ package final class RestoreRun {
     if !problems.isEmpty { counts.failed += 1 }
   }
 
+  /// Ends the restore.
+  package func end() {
+    finishEntry()
+    guard let problems = try? call({ $0.restore!.end() }) else { return }
+    for problem in problems { daemon.tell(.error, problem) }
+    counts.failed += problems.count
+  }
+
   private func fail(_ path: [UInt8], _ error: any Error) {
     if error is VolumeThread.Stopped { return }
     counts.failed += 1

@@ -22,6 +22,8 @@ package final class RestoreSession {
     let object: Object
     let path: [[UInt8]]
     let inheritsACL: Bool
+    /// Of a directory's inode.
+    let directoryNumber: ino_t?
     var writer: SparseWriter?
     /// The first failed write ends the writing.
     var failed = false
@@ -29,10 +31,14 @@ package final class RestoreSession {
     var acls: [ACLStream.Item]?
     var extendedAttributes: [BackupSession.ExtendedAttribute] = []
 
-    init(_ object: Object, path: [[UInt8]], inheritsACL: Bool, writer: consuming SparseWriter? = nil) {
+    init(
+      _ object: Object, path: [[UInt8]], inheritsACL: Bool, directoryNumber: ino_t? = nil,
+      writer: consuming SparseWriter? = nil
+    ) {
       self.object = object
       self.path = path
       self.inheritsACL = inheritsACL
+      self.directoryNumber = directoryNumber
       self.writer = writer
     }
   }
@@ -56,7 +62,7 @@ package final class RestoreSession {
       guard entry.status.isDirectory else { throw RestoreProblem("the volume's root can only be a directory") }
       let root = try volume.root()
       if let rule = rule(entry, against: root.status) { return .skipped(rule) }
-      current = Current(root.object, path: [], inheritsACL: false)
+      current = Current(root.object, path: [], inheritsACL: false, directoryNumber: root.status.st_ino)
       return .created
     }
     let parent = try parents.directory(path.dropLast(), creating: true)
@@ -78,13 +84,18 @@ package final class RestoreSession {
         guard existing.status.isDirectory else {
           throw RestoreProblem("a directory is to be restored, something else stands in its place: move that away first")
         }
-        current = Current(existing.object, path: path, inheritsACL: isOurs && parent.passesACLOn())
+        current = Current(
+          existing.object, path: path, inheritsACL: isOurs && parent.passesACLOn(),
+          directoryNumber: existing.status.st_ino)
       } else {
+        parent.disturb()
         let created = try parent.object.createDirectory(name, mode: 0o700)
-        current = Current(created.object, path: path, inheritsACL: parent.passesACLOn())
+        current = Current(
+          created.object, path: path, inheritsACL: parent.passesACLOn(), directoryNumber: created.status.st_ino)
       }
       return .created
     }
+    parent.disturb()
     try remove(existing, name, from: parent)
     current = try make(entry, name, path, in: parent)
     return .created
@@ -115,6 +126,7 @@ package final class RestoreSession {
     }
     guard !first.status.isDirectory else { throw RestoreProblem("its first name \(printable(entry.link)) is a directory") }
     if let existing, existing.status.st_ino == first.status.st_ino { return .linked }
+    parent.disturb()
     try remove(existing, name, from: parent)
     try parent.object.link(first.object, as: name)
     return .linked
@@ -237,8 +249,16 @@ package final class RestoreSession {
       }
       attempt("cannot set the times") { try object.setAttributes(status, .times) }
     }
-    parents.changed(current.path[...])
+    parents.changed(current.path[...], current.directoryNumber, status)
     return problems
+  }
+
+  /// Ends the restore.
+  ///
+  /// - Returns: what the volume refused, in words that name the path.
+  package func end() -> [String] {
+    current = nil
+    return parents.finish()
   }
 
   private func applyACLs(_ current: Current, _ attempt: (@autoclosure () -> String, () throws -> Void) -> Void) {

@@ -1,0 +1,130 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// A private Bacula (scripts/bacula): director, storage daemon and file daemon, with a catalog of its own.
+final class Bacula {
+  private let processes: [pid_t]
+
+  /// Starts the daemons.
+  ///
+  /// - Parameters:
+  ///   - line: the plugin line of the FileSet, as it stands in the director's configuration.
+  ///   - second: that of the second FileSet.
+  init(_ line: String, second: String? = nil) throws {
+    // A shell: the daemons must not hold what the test waits for.
+    let status = system(
+      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null")
+    try #require(status == 0, "scripts/bacula up")
+    processes = try run(Scratch.script("bacula"), "pid").output.split(separator: "\n").compactMap { pid_t($0) }
+    try #require(processes.count == 3)
+  }
+
+  deinit { _ = try? run(Scratch.script("bacula"), "down") }
+
+  /// The plugin line for a directory of a volume, as it stands in the director's configuration.
+  static func line(_ kind: String, _ path: String = "") -> String { #"gfapi:volume=gluster\\://scratch/"# + kind + path }
+
+  /// Runs commands of bconsole and returns what it printed.
+  func console(_ commands: String...) throws -> String {
+    let input = commands.map { $0 + "\\n" }.joined() + "quit\\n"
+    return try run("/bin/sh", "-c", "printf '\(input)' | timeout 120 '\(Scratch.script("bacula"))' console").output
+  }
+
+  /// Starts a job. Returns its number.
+  func start(_ command: String) throws -> Int {
+    let output = try console(command)
+    let number = output.split(separator: "\n").last { $0.contains("Job queued. JobId=") }?
+      .split(separator: "=").last.flatMap { Int($0) }
+    return try #require(number, "\(output)")
+  }
+
+  /// Waits for a job and returns its log.
+  func finish(_ job: Int) throws -> JobLog {
+    _ = try console("wait jobid=\(job) timeout=100")
+    var log: JobLog?
+    #expect(try eventually { log = try JobLog(job); return log?.termination != nil })
+    return try #require(log)
+  }
+
+  /// Runs a job to its end and returns its log.
+  func job(_ command: String) throws -> JobLog { try finish(start(command)) }
+
+  /// Restores all that the catalog has of the client.
+  func restore(_ place: String, _ more: String = "") throws -> JobLog {
+    try job("restore client=client restorejob=restore where=\(place) \(more) select current all done yes")
+  }
+
+  /// What `status client` says of a running job.
+  func progress() throws -> String { try console("status client=client") }
+
+  /// Whether file daemon, storage daemon and director live.
+  var isAlive: Bool { processes.allSatisfy { kill($0, 0) == 0 } }
+
+  /// Stops the daemons, and says whether they ended by themselves and nothing of them is left.
+  func stop() throws -> Bool {
+    try run(Scratch.script("bacula"), "down").status == 0 && processes.allSatisfy { kill($0, 0) != 0 }
+  }
+}
+
+/// What the director wrote about one job.
+struct JobLog {
+  struct Message {
+    /// `client`, `test-sd`, `test-dir`.
+    let daemon: String
+    let text: String
+  }
+
+  let messages: [Message]
+
+  init(_ job: Int) throws {
+    let path = (ProcessInfo.processInfo.environment["GFAPI_FD_SCRATCH_TMP"] ?? "") + "/bacula/log/jobs.log"
+    let text = String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
+    var messages: [Message] = []
+    var belongs = false
+    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+      // "23-Nov 01:17 client JobId 1: text"; further lines of a message have no such beginning.
+      if let match = line.wholeMatch(of: /\d\d-\w{3} \d\d:\d\d (\S+) JobId (\d+): (.*)/) {
+        belongs = Int(match.2) == job
+        if belongs { messages.append(Message(daemon: String(match.1), text: String(match.3))) }
+      } else if belongs, let last = messages.popLast() {
+        messages.append(Message(daemon: last.daemon, text: last.text + "\n" + line))
+      }
+    }
+    self.messages = messages
+  }
+
+  /// What the job ended with, as in `Backup OK -- with warnings`.
+  var termination: String? {
+    messages.lazy.flatMap { $0.text.split(separator: "\n") }.first { $0.contains("  Termination: ") }
+      .map { $0.split(separator: ":", maxSplits: 1)[1].trimmingCharacters(in: .whitespaces) }
+  }
+
+  /// What the file daemon said.
+  var client: [String] {
+    messages.filter { $0.daemon == "client" }.map { $0.text.trimmingCharacters(in: .whitespacesAndNewlines) }
+  }
+
+  /// What is a warning or worse, of whichever daemon.
+  var complaints: [String] {
+    // The director's report of a failed job is an error too.
+    messages.map(\.text).filter {
+      ($0.contains("Warning: ") || $0.contains("Error: ") || $0.contains("Fatal error: ")) && !$0.contains("  Termination: ")
+    }
+  }
+
+  var text: String { messages.map { "\($0.daemon): \($0.text)" }.joined(separator: "\n") }
+
+  /// Expects an end; that each pattern was said, once; that the file daemon said nothing else, and no other daemon
+  /// complained of anything else.
+  func expect(_ termination: String, _ said: Regex<Substring>..., sourceLocation: SourceLocation = #_sourceLocation) {
+    #expect(self.termination == termination, "\(text)", sourceLocation: sourceLocation)
+    for pattern in said {
+      #expect((client + complaints.filter { !client.contains($0) }).count { $0.contains(pattern) } == 1, "\(text)", sourceLocation: sourceLocation)
+    }
+    let unexpected = client.filter { line in !said.contains { line.contains($0) } }
+    #expect(unexpected == [], "\(text)", sourceLocation: sourceLocation)
+    let complaints = complaints.filter { line in !said.contains { line.contains($0) } }
+    #expect(complaints == [], "\(text)", sourceLocation: sourceLocation)
+  }
+}

@@ -1,0 +1,253 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("The real Bacula", .serialized)
+struct BaculaTests {
+  /// Of the plugin's summary line.
+  static var wellCarried: Regex<Substring> { /^gfapi: \d+ entries and \d+ bytes read, 0 unchanged, 0 excluded, 0 failed$/ }
+  static var wellRestored: Regex<Substring> { /^gfapi: \d+ entries restored, \d+ bytes written, 0 skipped, 0 failed$/ }
+
+  func expectIdentical(
+    _ original: String, _ copy: String, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let comparison = try run(Scratch.script("compare-trees"), "--seconds", original, copy)
+    #expect(comparison.status == 0, "\(comparison.output.suffix(3000))", sourceLocation: sourceLocation)
+  }
+
+  /// Waits until what is written from now on has another time than what has been written, in whole seconds.
+  func nextSecond() {
+    let now = time(nil)
+    #expect(eventually { time(nil) > now + 1 })
+  }
+
+  @Test("backs a hostile tree up and restores it exactly, elsewhere and in place over damage", arguments: Scratch.kinds)
+  func backupAndRestore(_ kind: String) throws {
+    let (local, path) = try Scratch.folder(on: kind)
+    let times = kind == "distributed" ? ["--since-1970"] : []
+    #expect(try run(Scratch.script("hostile-tree"), ["--wide", "200"] + times + [local + "/tree"]).status == 0)
+    let mounts = try run("cat", "/proc/mounts").output
+    let bacula = try Bacula(Bacula.line(kind, path + "/tree"))
+
+    try bacula.job("run job=backup yes").expect("Backup OK", Self.wellCarried)
+    try bacula.restore(path + "/restored").expect("Restore OK", Self.wellRestored)
+    if kind == "sharded" { try Scratch.remount(kind) }
+    let copy = local + "/restored" + path + "/tree"
+    try expectIdentical(local + "/tree", copy)
+
+    let damage = """
+      cd '\(local)/tree' && rm -r names types/* && echo damage > data/size-4096 && chmod 777 modes/0000 &&
+      setfacl -b acls/* && rm links/second
+      """
+    #expect(try run("sh", "-c", damage).status == 0)
+    try bacula.restore("/").expect("Restore OK", Self.wellRestored)
+    try Scratch.remount(kind)
+    try expectIdentical(copy, local + "/tree")
+
+    #expect(bacula.isAlive)
+    #expect(try bacula.stop())
+    #expect(try Set(run("cat", "/proc/mounts").output.split(separator: "\n")) == Set(mounts.split(separator: "\n")))
+  }
+
+  @Test("goes on with what changed, incrementally and differentially")
+  func changes() throws {
+    let (local, path) = try Scratch.folder()
+    let script = { (commands: String) throws in #expect(try run("sh", "-c", "cd '\(local)' && \(commands)").status == 0) }
+    try script("mkdir -p tree/a tree/b && cd tree && for n in 1 2 3; do echo $n > a/$n; echo $n > b/$n; done; ln a/1 a/one")
+    let bacula = try Bacula(Bacula.line("plain", path + "/tree"))
+    nextSecond()
+    try bacula.job("run job=backup level=Full yes")
+      .expect("Backup OK", /gfapi: 10 entries and 12 bytes read, 0 unchanged, 0 excluded, 0 failed/)
+
+    nextSecond()
+    try script("cd tree && echo new > a/new && chmod 600 b/2 && ln -s a link")
+    // a, new, b/2, link and the base directory.
+    try bacula.job("run job=backup level=Incremental yes")
+      .expect("Backup OK", /gfapi: 5 entries and 6 bytes read, 7 unchanged, 0 excluded, 0 failed/)
+    nextSecond()
+    try bacula.job("run job=backup level=Incremental yes")
+      .expect("Backup OK", /gfapi: 0 entries and 0 bytes read, 12 unchanged, 0 excluded, 0 failed/)
+
+    nextSecond()
+    try script("cd tree && echo more >> b/3")
+    try bacula.job("run job=backup level=Differential yes")
+      .expect("Backup OK", /gfapi: 6 entries and 13 bytes read, 6 unchanged, 0 excluded, 0 failed/)
+    try bacula.restore(path + "/restored").expect("Restore OK", Self.wellRestored)
+    try expectIdentical(local + "/tree", local + "/restored" + path + "/tree")
+    #expect(bacula.isAlive)
+  }
+
+  @Test("in accurate mode the last restore is what is on the volume: deleted, renamed and changed entries, whole directories")
+  func accurate() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run(Scratch.script("hostile-tree"), "--wide", "50", local + "/tree").status == 0)
+    let bacula = try Bacula(Bacula.line("plain", path + "/tree"))
+    nextSecond()
+    try bacula.job("run job=accurate level=Full yes").expect("Backup OK", Self.wellCarried)
+    nextSecond()
+    let commands = """
+      cd '\(local)/tree' && mv wide renamed && rm -r data types && mv links/first links/moved && chmod 711 modes/0000 &&
+      mkdir data && echo new > data/new && setfacl -m u:7:r data/new
+      """
+    #expect(try run("sh", "-c", commands).status == 0)
+    let job = try bacula.job("run job=accurate level=Incremental yes")
+    job.expect("Backup OK", /gfapi: \d+ entries and \d+ bytes read, \d+ unchanged, 0 excluded, 0 failed/)
+    try bacula.restore(path + "/restored").expect("Restore OK", Self.wellRestored)
+    try expectIdentical(local + "/tree", local + "/restored" + path + "/tree")
+    #expect(bacula.isAlive)
+  }
+
+  @Test("restores a further name of a file alone, and a single file")
+  func selected() throws {
+    let (local, path) = try Scratch.folder()
+    let commands = "cd '\(local)' && mkdir tree && echo linked > tree/first && ln tree/first tree/second && echo x > tree/x"
+    #expect(try run("sh", "-c", commands).status == 0)
+    let bacula = try Bacula(Bacula.line("plain", path + "/tree"))
+    try bacula.job("run job=backup yes").expect("Backup OK", /gfapi: 4 entries and 9 bytes read/)
+    for (name, entries) in [("second", "links"), ("x", "x")] {
+      let place = path + "/" + entries
+      let restore = try bacula.job(
+        "restore client=client restorejob=restore where=\(place) file=\(path)/tree/\(name) yes")
+      #expect(restore.termination == "Restore OK", "\(restore.text)")
+      let restored = try run("cat", local + "/" + entries + path + "/tree/" + name)
+      #expect(restored.output == (name == "x" ? "x\n" : "linked\n"), "\(restore.text)")
+    }
+  }
+
+  @Test("estimates without reading")
+  func estimate() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("sh", "-c", "cd '\(local)' && mkdir d && for n in 1 2 3; do printf 12345 > d/$n; done; ln -s x link").status == 0)
+    let bacula = try Bacula(Bacula.line("plain", path))
+    let output = try bacula.console("estimate job=backup listing")
+    #expect(output.contains("estimate files=6 bytes=15\n"), "\(output)")
+    #expect(output.contains("\(path)/d/2\n") && output.contains("\(path)/link -> x\n"), "\(output)")
+    let wrong = try bacula.console("estimate job=wrong", "messages")
+    #expect(wrong.contains(#""port": the port is not a number"#), "\(wrong)")
+    #expect(bacula.isAlive)
+  }
+
+  @Test("verifies the volume against the catalog; the disk Bacula does not ask a plugin for, and says so")
+  func verify() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run(Scratch.script("hostile-tree"), "--wide", "20", local + "/tree").status == 0)
+    let bacula = try Bacula(Bacula.line("plain", path + "/tree"))
+    try bacula.job("run job=backup yes").expect("Backup OK", Self.wellCarried)
+    try bacula.job("run job=verify-volume yes").expect("Verify OK")
+    try bacula.job("run job=verify-disk yes")
+      .expect(
+        "*** Verify Error ***", /Fatal error: Plugin: "gfapi:volume=gluster\\:\/\/scratch\/plain.*" not found/,
+        /Warning: The following files are in the Catalog but not on disk:/)
+    #expect(bacula.isAlive)
+    try bacula.job("run job=backup yes").expect("Backup OK", Self.wellCarried)
+  }
+
+  @Test("cancels a job in the middle of a large file, and lives on")
+  func cancelInFile() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("sh", "-c", "head -c 60000000 /dev/urandom > '\(local)/large'").status == 0)
+    let bacula = try Bacula(Bacula.line("plain", path))
+    let job = try bacula.start("run job=slow yes")
+    #expect(try eventually { try bacula.progress().contains(/Files=1 Bytes=[1-9][\d,]+/) })
+    let began = ContinuousClock.now
+    _ = try bacula.console("cancel jobid=\(job) yes")
+    let log = try bacula.finish(job)
+    log.expect("Backup Canceled")
+    #expect(ContinuousClock.now - began < .seconds(20))
+    #expect(bacula.isAlive)
+    try bacula.job("run job=backup yes").expect("Backup OK", Self.wellCarried)
+  }
+
+  @Test("cancels a job in the middle of a crawl, while the brick hangs, and lives on")
+  func cancelInCrawl() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    #expect(try run("sh", "-c", "cd '\(local)' && for n in $(seq 3000); do echo $n > $n; done").status == 0)
+    let bacula = try Bacula(Bacula.line("small", path))
+    let job = try bacula.start("run job=backup yes")
+    let brick = try Scratch.firstBrick("small")
+    #expect(try eventually { try bacula.progress().contains(/Files=[1-9]\d/) })
+    kill(brick, SIGSTOP)
+    defer { kill(brick, SIGCONT) }
+    let began = ContinuousClock.now
+    _ = try bacula.console("cancel jobid=\(job) yes")
+    let log = try bacula.finish(job)
+    // The storage daemon's own words for a job that was cancelled while it waited for data.
+    log.expect("Backup Canceled", /Fatal error: append.c:\d+ Error reading data header from FD/)
+    #expect(ContinuousClock.now - began < .seconds(20))
+    #expect(bacula.isAlive)
+    kill(brick, SIGCONT)
+    try bacula.job("run job=backup yes").expect("Backup OK", Self.wellCarried)
+    #expect(try run("sh", "-c", "rm -r '\(local)'").status == 0)
+  }
+
+  @Test("runs two backups at once on two volumes, and two restores")
+  func twoJobs() throws {
+    let folders = try ["plain", "replicated"].map { kind in
+      let (local, path) = try Scratch.folder(on: kind)
+      #expect(try run(Scratch.script("hostile-tree"), "--wide", "300", local + "/tree").status == 0)
+      return (kind, local, path)
+    }
+    let lines = folders.map { Bacula.line($0.0, $0.2 + "/tree") }
+    let bacula = try Bacula(lines[0], second: lines[1])
+    let jobs = [try bacula.start("run job=backup yes"), try bacula.start("run job=second yes")]
+    for job in jobs { try bacula.finish(job).expect("Backup OK", Self.wellCarried) }
+    let restores = try zip(jobs, folders).map { job, folder in
+      try bacula.start("restore jobid=\(job) client=client restorejob=restore where=\(folder.2)/restored all done yes")
+    }
+    for job in restores { try bacula.finish(job).expect("Restore OK", Self.wellRestored) }
+    for (_, local, path) in folders { try expectIdentical(local + "/tree", local + "/restored" + path + "/tree") }
+    #expect(bacula.isAlive)
+  }
+
+  @Test("ends a job on a stopped volume with the reason, and the next job works when it is started")
+  func stoppedVolume() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    let bacula = try Bacula(Bacula.line("small", path + ":timeout=20"))
+    #expect(try run("gluster", "--mode=script", "volume", "stop", "small", "force").status == 0)
+    let log = try bacula.job("run job=backup yes")
+    #expect(try run("gluster", "--mode=script", "volume", "start", "small").status == 0)
+    log.expect("*** Backup Error ***", /Fatal error: gfapi: cannot connect to tcp scratch \(default port\), volume small/)
+    #expect(bacula.isAlive)
+    try Scratch.remount("small")
+    try bacula.job("run job=backup yes").expect("Backup OK", Self.wellCarried)
+  }
+
+  @Test("ends a job with a wrong definition with our message, and lives on")
+  func wrongDefinition() throws {
+    let (_, path) = try Scratch.folder()
+    let bacula = try Bacula(Bacula.line("plain", path))
+    try bacula.job("run job=wrong yes")
+      .expect("*** Backup Error ***", /Fatal error: gfapi: .*"port": the port is not a number/)
+    #expect(bacula.isAlive)
+    try bacula.job("run job=backup yes").expect("Backup OK", Self.wellCarried)
+  }
+
+  @Test("tells each file that a full volume does not take, and restores the others")
+  func fullVolume() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    let commands = """
+      cd '\(local)' && mkdir tree && for n in 1 2 3; do head -c 3000000 /dev/urandom > tree/large-$n; done &&
+      for n in 1 2 3; do echo $n > tree/small-$n; done
+      """
+    #expect(try run("sh", "-c", commands).status == 0)
+    let bacula = try Bacula(Bacula.line("small", path + "/tree"))
+    try bacula.job("run job=backup yes").expect("Backup OK", Self.wellCarried)
+    // Room for one of the large ones.
+    _ = try run("sh", "-c", "cd '\(local)' && head -c 50000000 /dev/zero > filling; truncate -s -4000000 filling; sync")
+    let log = try bacula.restore(path + "/restored")
+    #expect(try run("sh", "-c", "rm '\(local)/filling'").status == 0)
+    let failed = log.client.filter { $0.contains(/Error: gfapi: .*\/tree\/large-\d: not restored as it was: .*No space left/) }
+    #expect(failed.count >= 1, "\(log.text)")
+    #expect(log.termination == "*** Restore Error ***", "\(log.text)")
+    #expect(log.client.contains { $0.contains("\(failed.count) failed") }, "\(log.text)")
+    for number in 1...3 {
+      let copy = try run("cat", "\(local)/restored\(path)/tree/small-\(number)")
+      #expect(copy.output == "\(number)\n", "\(log.text)")
+      let whole = try run("cmp", "\(local)/tree/large-\(number)", "\(local)/restored\(path)/tree/large-\(number)").status == 0
+      #expect(whole != failed.contains { $0.contains("large-\(number)") }, "\(log.text)")
+    }
+    #expect(bacula.isAlive)
+    #expect(try run("sh", "-c", "rm -r '\(local)'").status == 0)
+  }
+}
