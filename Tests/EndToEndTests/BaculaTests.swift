@@ -152,7 +152,7 @@ struct BaculaTests {
     let began = ContinuousClock.now
     _ = try bacula.console("cancel jobid=\(job) yes")
     let log = try bacula.finish(job)
-    log.expect("Backup Canceled")
+    #expect(log.termination == "Backup Canceled" && log.client == [], "\(log.text)")
     #expect(ContinuousClock.now - began < .seconds(20))
     #expect(bacula.isAlive)
     try bacula.job("run job=backup yes").expect("Backup OK", Self.wellCarried)
@@ -171,8 +171,7 @@ struct BaculaTests {
     let began = ContinuousClock.now
     _ = try bacula.console("cancel jobid=\(job) yes")
     let log = try bacula.finish(job)
-    // The storage daemon's own words for a job that was cancelled while it waited for data.
-    log.expect("Backup Canceled", /Fatal error: append.c:\d+ Error reading data header from FD/)
+    #expect(log.termination == "Backup Canceled" && log.client == [], "\(log.text)")
     #expect(ContinuousClock.now - began < .seconds(20))
     #expect(bacula.isAlive)
     kill(brick, SIGCONT)

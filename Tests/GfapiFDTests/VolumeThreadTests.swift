@@ -15,6 +15,7 @@ struct VolumeThreadTests {
     #expect(throws: Failed.self) { try thread.run { _ in throw Failed() } }
     #expect(try thread.run { $0.volume == nil })
     thread.end()
+    #expect(throws: VolumeThread.Stopped.cancelled) { try thread.run { _ in } }
     #expect(eventually { thread.hasEnded })
   }
 

@@ -52,6 +52,19 @@ struct ConnectionTests {
     }
   }
 
+  @Test("that is about to start is waited for")
+  func starting() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    #expect(try run("gluster", "--mode=script", "volume", "stop", "small", "force").status == 0)
+    defer { try? Scratch.remount("small") }
+    // Not by `run`: the bricks are its children.
+    #expect(system("(sleep 2; gluster --mode=script volume start small) > /dev/null 2>&1 < /dev/null &") == 0)
+    try withJob { job throws in
+      #expect(try job.backup(Scratch.line("small", path), to: MemoryBackup())?.entries == 2, "\(job.messages)")
+    }
+  }
+
   @Test("with nobody at its port is told")
   func nobody() throws {
     try withJob { job throws in

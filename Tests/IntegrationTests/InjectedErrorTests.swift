@@ -49,6 +49,44 @@ struct InjectedErrorTests {
     }
   }
 
+  @Test("keeps what it could not look into in the accurate list", arguments: [ABI.bareos26, .bacula9, .bacula15])
+  func unread(_ abi: ABI) throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    try FileManager.default.createDirectory(atPath: local + "/directory", withIntermediateDirectories: true)
+    let names = ["", "/directory/", "/directory/file", "/directory/below/", "/gone"].map { path + $0 }
+    var options = MiniJob.Options()
+    options.level = UInt8(ascii: "I")
+    options.accurate = Dictionary(uniqueKeysWithValues: names.map { (Array($0.utf8), (mtime: 0, size: 0)) })
+    options.accurate![Array("/elsewhere".utf8)] = (0, 0)
+    try withJob(options, abi: abi) { job throws in
+      _ = try job.backup(Scratch.line("small", path), to: MemoryBackup())
+      let deleted = Set(job.deleted.map { String(decoding: $0, as: UTF8.self) })
+      #expect(deleted == Set(["/directory/file", "/directory/below/", "/gone"].map { path + $0 } + ["/elsewhere"]))
+    }
+    // Of the base directory itself nothing can be said, so of nothing in it.
+    try failing("opendir") {
+      try withJob(options, abi: abi) { job throws in
+        _ = try job.backup(Scratch.line("small", path), to: MemoryBackup())
+        #expect(job.deleted.map { String(decoding: $0, as: UTF8.self) } == ["/elsewhere"], "\(job.messages)")
+      }
+    }
+  }
+
+  @Test("lets Bacula have a further name with its own data where the first could not be read")
+  func firstNameFails() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    #expect(FileManager.default.createFile(atPath: local + "/a", contents: Data(repeating: 7, count: 200_000)))
+    #expect(link(local + "/a", local + "/b") == 0)
+    try failing("read") {
+      let backup = MemoryBackup()
+      try withJob(abi: .bacula9) { job throws in
+        let counts = try #require(try job.backup(Scratch.line("small", path), to: backup))
+        #expect(counts.failed == 2)
+      }
+      #expect(!backup.items.contains { $0.entry.type == FD_FT_LNKSAVED })
+    }
+  }
+
   @Test("is told for each entry that could not be restored as it was", arguments: ["write", "mkdir", "symlink", "setxattr", "setattr"])
   func restore(_ call: String) throws {
     let (local, path) = try Scratch.folder()

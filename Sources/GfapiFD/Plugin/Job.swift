@@ -63,14 +63,15 @@ package final class Job {
 
   /// Ends the backup: the line is done, or the job is.
   package func endBackup() {
-    if let backup { unread.add(backup.unread) }
-    if let backup, !backup.isEstimate {
+    guard let backup else { return }
+    unread.add(backup.unread)
+    if !backup.isEstimate {
       let counts = backup.counts
       daemon.tell(
         .info,
         "\(counts.carried) entries and \(counts.bytes) bytes read, \(counts.unchanged) unchanged, \(counts.excluded) excluded, \(counts.failed) failed")
     }
-    backup = nil
+    self.backup = nil
     disconnect()
   }
 
@@ -99,15 +100,14 @@ package final class Job {
 
   /// Ends the restore.
   package func endRestore() {
-    if let restore {
-      restore.end()
-      let counts = restore.counts
-      daemon.tell(
-        .info,
-        "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
-    }
-    restore = nil
     restoreLine = nil
+    guard let restore else { return }
+    restore.end()
+    let counts = restore.counts
+    daemon.tell(
+      .info,
+      "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
+    self.restore = nil
     disconnect()
   }
 

@@ -1,3 +1,4 @@
+import Glibc
 import Gluster
 import Synchronization
 
@@ -7,6 +8,9 @@ package final class JobVolume: Sendable {
   package struct ConnectionFailure: Error, CustomStringConvertible {
     package let description: String
   }
+
+  /// How long a connection is tried again whose bricks do not answer, in seconds.
+  private static let patience = 10
 
   private let thread = VolumeThread()
   package let definition: PluginDefinition
@@ -31,14 +35,23 @@ package final class JobVolume: Sendable {
       } catch let error as GlusterError {
         throw ConnectionFailure(
           description: "\(what)\(definition.volume): \(error)"
-            + (error.path.isEmpty ? "" : ": \(printable(error.path))"))
+            + (error.path.isEmpty ? "" : ": \(printable(error.path))")
+            + (error.meansNoBrickAnswers ? ": no brick answers; is the volume started (gluster volume status)?" : ""))
       }
     }
     try step("cannot connect to ") { session in
       func connect(cachesAttributes: Bool) throws -> Volume {
-        try Volume(
-          definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory,
-          cachesAttributes: cachesAttributes)
+        let deadline = Time.now.adding(milliseconds: Self.patience * 1000)
+        while true {
+          do {
+            return try Volume(
+              definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory,
+              cachesAttributes: cachesAttributes)
+          } catch let error as GlusterError where error.meansNoBrickAnswers && Time.now < deadline {
+            // The client gives up at the first "no" of its bricks: they may be about to start.
+            usleep(500_000)
+          }
+        }
       }
       let volume = try connect(cachesAttributes: true)
       let traits = VolumeTraits(volume)
@@ -89,6 +102,11 @@ package final class Cancellation: Sendable {
 }
 
 extension GlusterError {
+  /// Whether glusterd described the volume, but none of its bricks could be reached.
+  fileprivate var meansNoBrickAnswers: Bool {
+    call == "glfs_init" && (errno == .ioError || errno == .socketNotConnected)
+  }
+
   /// Whether not this entry failed, but the volume: no brick or no majority of them can be reached.
   package var meansVolumeIsGone: Bool {
     errno == .socketNotConnected || errno == .socketShutdown || errno == .connectionRefused

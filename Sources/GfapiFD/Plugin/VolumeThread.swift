@@ -11,7 +11,7 @@ package final class VolumeThread: @unchecked Sendable {
 
   /// Why a call has no result.
   package enum Stopped: Error {
-    /// The job is cancelled.
+    /// The job is cancelled, or the thread has been told to end.
     case cancelled
     /// The time is up.
     case timedOut
@@ -80,7 +80,7 @@ package final class VolumeThread: @unchecked Sendable {
 
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
-    guard !cancelled else { throw Stopped.cancelled }
+    guard !cancelled, !ending else { throw Stopped.cancelled }
     guard !stuck else { throw Stopped.timedOut }
     task = { session in
       outcome.result = Result { try body(session) }

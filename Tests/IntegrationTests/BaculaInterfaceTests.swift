@@ -1,0 +1,257 @@
+import FDPluginABI
+import Foundation
+import TestSupport
+import Testing
+
+@testable import MiniDaemon
+
+@Suite("In Bacula's terms")
+struct BaculaInterfaceTests {
+  static let releases = ABI.allCases.filter(\.isBacula)
+
+  func calls(_ job: MiniJob) throws -> BaculaCalls { try #require(job.calls as? BaculaCalls) }
+
+  @Test("a further name of a file is a link with the number of the first", arguments: releases)
+  func hardLinks(_ abi: ABI) throws {
+    let (local, path) = try Scratch.folder()
+    let commands = """
+      cd '\(local)' && mkdir tree && cd tree && echo first > a && ln a b && ln a c && mkfifo pipe && ln pipe pipe2 &&
+      ln -s target link && ln -P link link2 && echo alone > alone
+      """
+    #expect(try run("sh", "-c", commands).status == 0)
+    let backup = MemoryBackup()
+    try withJob(abi: abi) { job throws in
+      #expect(try job.backup(Scratch.line("plain", path + "/tree"), to: backup)?.entries == 9)
+    }
+    for names in [["a", "b", "c"], ["pipe", "pipe2"], ["link", "link2"]] {
+      let items = names.compactMap { backup.item("\(path)/tree/\($0)") }
+      let first = try #require(items.min { $0.entry.fileIndex < $1.entry.fileIndex })
+      #expect(first.entry.type != FD_FT_LNKSAVED && first.entry.linkIndex == 0)
+      for item in items where item.entry.path != first.entry.path {
+        #expect(item.entry.type == FD_FT_LNKSAVED && item.data.isEmpty)
+        #expect(item.entry.link == first.entry.path && item.entry.linkIndex == first.entry.fileIndex)
+      }
+    }
+    #expect(backup.item(path + "/tree/alone")?.entry.linkIndex == 0)
+    var options = RestoreOptions()
+    options.place = Array((path + "/restored").utf8)
+    _ = try withJob(abi: abi) { try backup.restore($0, Scratch.line(), options) }
+    let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/restored" + path + "/tree")
+    #expect(comparison.status == 0, "\(comparison.output)")
+  }
+
+  @Test("the flags are 64 bits wide, and ask to leave zeros out where a file has holes", arguments: releases)
+  func flags(_ abi: ABI) throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("sh", "-c", "cd '\(local)' && truncate -s 1M hole && echo x > whole && : > empty").status == 0)
+    try withJob(abi: abi) { job throws in
+      let calls = try calls(job)
+      #expect(job.send(.backupCommand, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
+      var sparse: [String: Bool] = [:]
+      repeat {
+        let record = try #require(calls.startBackupFile(job.options))
+        sparse[URL(fileURLWithPath: String(decoding: record.path, as: UTF8.self)).lastPathComponent] = record.isSparse
+      } while calls.endBackupFile() == Int32(FD_MORE)
+      #expect(sparse == ["hole": true, "whole": false, "empty": false, String(path.dropFirst()): false])
+    }
+    guard abi == .bacula9 else { return }
+    // What the daemon has set beyond bit 31 stays.
+    try withJob(abi: abi) { job throws in
+      let calls = try calls(job)
+      #expect(job.send(.backupCommand, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
+      var packet = bacula_save_packet_9()
+      packet.pkt_size = Int32(MemoryLayout<bacula_save_packet_9>.size)
+      packet.flags = 1 << 40
+      #expect(calls.functions.start_backup_file(calls.context, &packet) == Int32(FD_OK))
+      #expect(packet.flags & ~(1 << UInt64(FD_FO_SPARSE)) == 1 << 40)
+    }
+  }
+
+  @Test("ACLs and extended attributes come stream by stream until there is none; the content stays the plugin's", arguments: releases)
+  func attributes(_ abi: ABI) throws {
+    let (local, path) = try Scratch.folder()
+    let commands = """
+      cd '\(local)' && echo x > file && setfacl -m u:7:rw file && setfattr -n user.one -v 1 file &&
+      setfattr -n user.empty file && setfattr -n user.binary -v 0x000102ff00 file
+      """
+    #expect(try run("sh", "-c", commands).status == 0)
+    let backup = MemoryBackup()
+    try withJob(abi: abi) { job throws in
+      #expect(try job.backup(Scratch.line("plain", path), to: backup)?.entries == 2)
+      let calls = try calls(job)
+      // Nothing in hand: nothing to hand out.
+      #expect(calls.acls() == [] && calls.extendedAttributes().isEmpty)
+    }
+    let entry = try #require(backup.item(path + "/file")).entry
+    #expect(entry.acls.starts(with: [0, 0, 0, 24] + Array("system.posix_acl_access".utf8) + [0]))
+    let attributes = Dictionary(uniqueKeysWithValues: entry.extendedAttributes.map { (String(decoding: $0.name, as: UTF8.self), $0.value) })
+    #expect(attributes == ["user.one": Array("1".utf8), "user.empty": [], "user.binary": [0, 1, 2, 255, 0]])
+  }
+
+  @Test("more extended attributes than Bareos takes are carried, and come back")
+  func manyAttributes() throws {
+    let (local, path) = try Scratch.folder()
+    let script = """
+      import os, sys
+      name = sys.argv[1] + "/file"
+      open(name, "w").close()
+      for number in range(30): os.setxattr(name, "user.%d" % number, bytes([number]) * 60000)
+      """
+    #expect(try run("python3", "-c", script, local).status == 0)
+    let backup = MemoryBackup()
+    try withJob(abi: .bacula9) { job throws in
+      _ = try job.backup(Scratch.line("plain", path), to: backup)
+      #expect(!job.messages.contains { $0.severity != .info }, "\(job.messages)")
+    }
+    let entry = try #require(backup.item(path + "/file")).entry
+    #expect(entry.extendedAttributes.count == 30)
+    try FileManager.default.removeItem(atPath: local + "/file")
+    _ = try withJob(abi: .bacula9) { try backup.restore($0, Scratch.line()) }
+    let names = try run("getfattr", "-m", "user", local + "/file").output
+    #expect(names.split(separator: "\n").count { $0.hasPrefix("user.") } == 30, "\(names)")
+  }
+
+  @Test("a stream of attributes of any origin is taken as it is or told: nothing is read beyond its end")
+  func malformedStreams() throws {
+    let (local, path) = try Scratch.folder()
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data())
+    let saved = MemoryBackup()
+    _ = try withJob(abi: .bacula9) { try $0.backup(Scratch.line("plain", path), to: saved) }
+    let entry = try #require(saved.item(path + "/file")).entry
+    let name: [UInt8] = [0, 0, 0, 7] + Array("user.n".utf8) + [0]
+    let contents: [[UInt8]] = [
+      [0], [1, 2, 3], [0xff, 0xff, 0xff, 0xff], name, name + [0, 0, 0, 9, 1], [0, 0, 0, 1, 0, 0, 0, 0, 0],
+      [0, 0, 0, 6] + Array("user.n".utf8) + [0, 0, 0, 0],
+    ]
+    for (function, what) in [(BACULA_ACL_RESTORE, "ACL"), (BACULA_XATTR_RESTORE, "extended attribute")] {
+      for content in contents {
+        try withJob(abi: .bacula9) { job throws in
+          let calls = try calls(job)
+          #expect(job.send(.restoreCommand, line: Array(Scratch.line().utf8)) == Int32(FD_OK))
+          let created = entry.path.withCString { path in
+            var packet = fd_restore_packet()
+            packet.type = Int32(entry.type)
+            packet.statp = entry.status
+            packet.ofname = path
+            packet.replace = Int32(FD_REPLACE_ALWAYS)
+            return calls.createFile(packet, original: entry.path)
+          }
+          #expect(created == FD_CF_EXTRACT)
+          calls.hand(function, content)
+          calls.endRestoreFile()
+          let told = job.messages.filter { $0.severity == .error }
+          #expect(told.contains { $0.text.contains(what) } == (content != [0]), "\(content): \(job.messages)")
+        }
+      }
+    }
+    // A null pointer, a negative count, a function that there is not.
+    try withJob(abi: .bacula9) { job throws in
+      let calls = try calls(job)
+      for (function, count, answer) in [(BACULA_ACL_RESTORE, 9, FD_OK), (BACULA_XATTR_RESTORE, -9, FD_OK), (99, 0, FD_ERROR)] {
+        var packet = bacula_xacl_packet()
+        packet.pkt_size = Int32(MemoryLayout<bacula_xacl_packet>.size)
+        packet.func = Int32(function)
+        packet.count = Int32(count)
+        #expect(calls.functions.handle_xacl(calls.context, &packet) == Int32(answer))
+      }
+    }
+  }
+
+  @Test("events have Bacula's numbers: 20 is no plugin option, 24 is told to be in the wrong place")
+  func events() throws {
+    try withJob(abi: .bacula9) { job throws in
+      let calls = try calls(job)
+      // Bareos's number for plugin options: a wrong one would end the job.
+      var line = Array("gfapi:nonsense".utf8) + [0]
+      #expect(line.withUnsafeMutableBytes { calls.send(number: BACULA_EVENT_PLUGIN_COMMAND, $0.baseAddress) } == Int32(FD_OK))
+      #expect(job.messages.isEmpty)
+      // As an option plugin it would be asked for the data of every local file.
+      for _ in 1...2 { #expect(calls.send(number: BACULA_EVENT_HANDLE_BACKUP_FILE, nil) == Int32(FD_CORE)) }
+      #expect(job.messages.count == 1 && job.messages[0].text.contains("Include"))
+      for number in [0, 7, 15, 18, 26, 27, 99] { #expect(calls.send(number: number, nil) == Int32(FD_OK)) }
+    }
+  }
+
+  @Test("a restore with a wrong line is refused entry by entry: an error would let the daemon restore onto its own disk", arguments: releases)
+  func refusedRestore(_ abi: ABI) throws {
+    try withJob(abi: abi) { job throws in
+      let calls = try calls(job)
+      #expect(job.send(.restoreCommand, line: Array("gfapi:nonsense".utf8)) == Int32(FD_OK))
+      #expect(job.hasFailed)
+      #expect(calls.createFile(fd_restore_packet(), original: []) == FD_CF_ERROR)
+    }
+  }
+
+  @Test("the stream stays as it is, and a question from the console is answered line by line", arguments: releases)
+  func questions(_ abi: ABI) throws {
+    let (_, path) = try Scratch.folder()
+    try withJob(abi: abi) { job throws in
+      let calls = try calls(job)
+      let line = Array(Scratch.line("replicated").utf8)
+      guard abi != .bacula9 else {
+        #expect(calls.query("volume", line) == nil)
+        return
+      }
+      let lines = try #require(calls.query("volume", line))
+      #expect(lines.contains("type=replicated, 3 bricks\n") && lines.contains("acls=supported\n"), "\(lines)")
+      #expect(calls.query("databases", line)?.first?.hasPrefix("error=unknown parameter \"databases\"; known: volume") == true)
+      #expect(calls.query("volume", Array("gfapi:nonsense".utf8))?.first?.hasPrefix("error=") == true)
+      let missing = calls.query("volume", Array(Scratch.line("plain", path + "/missing").utf8))
+      #expect(missing?.first?.contains("/missing") == true, "\(missing ?? [])")
+    }
+  }
+
+  @Test("packets of a size that no release has are refused with one fatal message", arguments: releases)
+  func packetSizes(_ abi: ABI) throws {
+    let (_, path) = try Scratch.folder()
+    func refused(_ what: String, _ call: (BaculaCalls, UnsafeMutableRawPointer) -> Int32) throws {
+      try withJob(abi: abi) { job throws in
+        let calls = try calls(job)
+        #expect(job.send(.backupCommand, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
+        let packet = UnsafeMutableRawPointer.allocate(byteCount: 1024, alignment: 16)
+        defer { packet.deallocate() }
+        packet.initializeMemory(as: UInt8.self, repeating: 0, count: 1024)
+        packet.storeBytes(of: 1000, as: Int32.self)
+        for _ in 1...2 { #expect(call(calls, packet) == Int32(FD_ERROR)) }
+        let fatal = job.messages.filter { $0.severity == .fatal }
+        #expect(fatal.count == 1 && fatal[0].text.contains("this daemon's \(what) has 1000 bytes"), "\(job.messages)")
+        #expect(fatal[0].text.contains("Bacula 9.6, 11, 13 and 15"))
+      }
+    }
+    try refused("save packet") { $0.functions.start_backup_file($0.context, $1) }
+    try refused("I/O packet") { $0.functions.plugin_io($0.context, $1.assumingMemoryBound(to: fd_io_packet.self)) }
+    try refused("restore packet") { $0.functions.create_file($0.context, $1) }
+    try refused("restore packet") { $0.functions.set_file_attributes($0.context, $1) }
+    try refused("xacl packet") { $0.functions.handle_xacl($0.context, $1.assumingMemoryBound(to: bacula_xacl_packet.self)) }
+    try withJob(abi: .bacula9) { job throws in
+      let calls = try calls(job)
+      var packet = bacula_stream_packet(pkt_size: 99, stream: 26, pkt_end: 99)
+      #expect(calls.functions.check_stream(calls.context, &packet) == Int32(FD_ERROR))
+      packet = bacula_stream_packet(pkt_size: 12, stream: 26, pkt_end: 12)
+      #expect(calls.functions.check_stream(calls.context, &packet) == Int32(FD_ERROR) || packet.stream == 26)
+    }
+  }
+
+  @Test("a message longer than Bacula's is told whole, in parts")
+  func longMessages() throws {
+    let (local, path) = try Scratch.folder()
+    let component = String(repeating: "é", count: 120)
+    var deep = local
+    for _ in 1...10 { deep += "/" + component }
+    try FileManager.default.createDirectory(atPath: deep, withIntermediateDirectories: true)
+    _ = FileManager.default.createFile(atPath: deep + "/file", contents: Data("x".utf8))
+    let backup = MemoryBackup()
+    _ = try withJob(abi: .bacula9) { try $0.backup(Scratch.line("plain", path), to: backup) }
+    // A file stands in the place of the directory: restored, each entry is refused with a message that names it.
+    let file = try #require(backup.items.first { $0.entry.path.last == UInt8(ascii: "e") })
+    try FileManager.default.removeItem(atPath: deep + "/file")
+    try FileManager.default.createDirectory(atPath: deep + "/file", withIntermediateDirectories: true)
+    try withJob(abi: .bacula9) { job throws in
+      _ = try MemoryBackup([file]).restore(job, Scratch.line())
+      let told = job.messages.filter { $0.severity == .error }
+      #expect(told.count == 1, "\(job.messages)")
+      let whole = job.messages.dropLast().map(\.text).joined()
+      #expect(whole.contains(deep.dropFirst(local.count) + "/file: ") && whole.contains("a directory stands in its place"))
+    }
+  }
+}
