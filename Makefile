@@ -25,10 +25,21 @@ all: setup
 setup:
 	@scripts/setup
 
+# Through Bacula's daemons; HOST=tool: through the tool, which is a small file daemon itself.
+# Not from the environment: some shells have their host's name there.
+ifneq ($(origin HOST), command line)
+HOST = bacula
+endif
+
 demo: all
-	@scripts/in-scratch --volumes plain -- scripts/demo
+	@host=$(HOST); \
+	if [ "$$host" = bacula ] && ! scripts/setup bacula; then \
+	  echo "demo: Bacula's packages cannot be installed here: the tool takes the daemon's place"; host=tool; \
+	fi; \
+	scripts/in-scratch --volumes plain -- scripts/demo "$$host"
 
 test: all
+	scripts/setup bacula
 	$(SWIFT) build --build-tests
 	scripts/in-scratch --volumes "plain distributed replicated dispersed sharded small" -- \
 	  $(SWIFT) test --skip-build --no-parallel

@@ -127,6 +127,29 @@ struct ModuleTests {
     }
   }
 
+  /// Threads of libgfapi in this process.
+  private func clientThreads() throws -> Set<String> {
+    let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")
+    return Set(tasks.filter { task in
+      FileManager.default.contents(atPath: "/proc/self/task/\(task)/comm").map { $0.starts(with: Data("glfs_".utf8)) } ?? false
+    })
+  }
+
+  @Test("a job that ends does not wait for its volume to be disconnected", arguments: [ABI.bareos26, .bacula9])
+  func endsAtOnce(_ abi: ABI) throws {
+    let (_, path) = try Scratch.folder()
+    let saved = MemoryBackup()
+    for restores in [false, true] {
+      let before = try clientThreads()
+      try withJob(abi: abi) { job throws in
+        _ = restores ? try saved.restore(job, Scratch.line()) : try job.backup(Scratch.line("plain", path), to: saved)
+        #expect(try !clientThreads().subtracting(before).isEmpty)
+      }
+      // The job's thread is at it.
+      #expect(try !clientThreads().subtracting(before).isEmpty)
+    }
+  }
+
   @Test("answers a wrong definition with a fatal message that quotes the argument and shows the grammar")
   func wrongDefinition() throws {
     try withJob { job throws in

@@ -63,15 +63,15 @@ package final class Job {
 
   /// Ends the backup: the line is done, or the job is.
   package func endBackup() {
-    guard let backup else { return }
-    unread.add(backup.unread)
-    if !backup.isEstimate {
-      let counts = backup.counts
+    guard let (counts, tells) = backup.map({ ($0.counts, !$0.isEstimate) }) else { return }
+    unread.add(backup!.unread)
+    if tells {
       daemon.tell(
         .info,
         "\(counts.carried) entries and \(counts.bytes) bytes read, \(counts.unchanged) unchanged, \(counts.excluded) excluded, \(counts.failed) failed")
     }
-    self.backup = nil
+    // Its entries hold the volume. They go first: who lets go of it last disconnects it, and waits for that.
+    backup = nil
     disconnect()
   }
 
@@ -101,13 +101,13 @@ package final class Job {
   /// Ends the restore.
   package func endRestore() {
     restoreLine = nil
-    guard let restore else { return }
-    restore.end()
-    let counts = restore.counts
+    guard restore != nil else { return }
+    restore!.end()
+    let counts = restore!.counts
     daemon.tell(
       .info,
       "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
-    self.restore = nil
+    restore = nil
     disconnect()
   }
 
