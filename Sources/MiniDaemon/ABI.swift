@@ -33,6 +33,14 @@ public enum ABI: String, CaseIterable, Sendable {
     }
   }
 
+  /// How much more than FD_M_* the numbers of message types are.
+  var messageShift: Int32 {
+    switch self {
+    case .bacula13, .bacula15: Int32(BACULA_13_M_SHIFT)
+    default: 0
+    }
+  }
+
   /// Size of the daemon's table of callbacks, in bytes.
   var coreSize: Int {
     switch self {

@@ -111,7 +111,8 @@ public final class MiniJob: @unchecked Sendable {
   private func take(type: Int32, text: UnsafePointer<CChar>) {
     var text = String(cString: text)
     if text.hasSuffix("\n") { text.removeLast() }
-    let message = Message(severity: Message.Severity(rawValue: type) ?? .info, text: text)
+    // A number that the release does not have is taken for what ends the job, as no daemon would.
+    let message = Message(severity: Message.Severity(rawValue: type - module.abi.messageShift) ?? .fatal, text: text)
     log.withLock { $0.append(message) }
     onMessage?(message)
   }

@@ -100,9 +100,10 @@ struct JobLog {
       .map { $0.split(separator: ":", maxSplits: 1)[1].trimmingCharacters(in: .whitespaces) }
   }
 
-  /// What the file daemon said.
+  /// What the file daemon said, but for its connection (11 and later).
   var client: [String] {
-    messages.filter { $0.daemon == "client" }.map { $0.text.trimmingCharacters(in: .whitespacesAndNewlines) }
+    messages.filter { $0.daemon == "client" && !$0.text.hasPrefix("Connected to Storage") }
+      .map { $0.text.trimmingCharacters(in: .whitespacesAndNewlines) }
   }
 
   /// What is a warning or worse, of whichever daemon.

@@ -120,7 +120,8 @@ struct BaculaTests {
     #expect(try run("sh", "-c", "cd '\(local)' && mkdir d && for n in 1 2 3; do printf 12345 > d/$n; done; ln -s x link").status == 0)
     let bacula = try Bacula(Bacula.line("plain", path))
     let output = try bacula.console("estimate job=backup listing")
-    #expect(output.contains("estimate files=6 bytes=15\n"), "\(output)")
+    // From 11 on Bacula adds the sizes of directories and links.
+    #expect(output.contains(/estimate files=6 bytes=\d+\n/), "\(output)")
     #expect(output.contains("\(path)/d/2\n") && output.contains("\(path)/link -> x\n"), "\(output)")
     let wrong = try bacula.console("estimate job=wrong", "messages")
     #expect(wrong.contains(#""port": the port is not a number"#), "\(wrong)")

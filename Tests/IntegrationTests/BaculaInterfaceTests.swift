@@ -157,6 +157,20 @@ struct BaculaInterfaceTests {
     }
   }
 
+  @Test("messages have each release's numbers: the ones of 13 and later are others", arguments: ABI.allCases)
+  func messageTypes(_ abi: ABI) throws {
+    let (local, path) = try Scratch.folder()
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data())
+    try withJob(abi: abi) { job throws in
+      _ = try job.backup(Scratch.line("plain", path), to: MemoryBackup())
+      #expect(job.messages.map(\.severity) == [.info], "\(job.messages)")
+    }
+    try withJob(abi: abi) { job throws in
+      #expect(try job.backup("gfapi:nonsense", to: MemoryBackup()) == nil)
+      #expect(job.messages.map(\.severity) == [.fatal], "\(job.messages)")
+    }
+  }
+
   @Test("events have Bacula's numbers: 20 is no plugin option, 24 is told to be in the wrong place")
   func events() throws {
     try withJob(abi: .bacula9) { job throws in

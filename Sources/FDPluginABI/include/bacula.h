@@ -19,6 +19,9 @@ enum {
   BACULA_15_INTERFACE = 23,
 };
 
+/* 13 has put a message type before the others: each of FD_M_* is one more from there on. */
+enum { BACULA_13_M_SHIFT = 1 };
+
 /* What loadPlugin answers: who the plugin is. */
 struct bacula_plugin_information {
   uint32_t size;

@@ -35,7 +35,7 @@ enum {
   FD_SKIP = 7,
 };
 
-/* Message types. */
+/* Message types. Bacula 13 and later count them otherwise: BACULA_13_M_SHIFT. */
 enum {
   FD_M_FATAL = 3,
   FD_M_ERROR = 4,

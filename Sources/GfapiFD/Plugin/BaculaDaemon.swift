@@ -50,7 +50,7 @@ final class BaculaDaemon: PacketDaemon {
     // The daemon cuts a message off. What is too long goes on in messages that count as nothing.
     var severity = severity
     for part in "gfapi: \(text)".split(utf8Bytes: BACULA_LONGEST_MESSAGE - 1) {
-      _ = bacula_job_message(core, context, severity.messageType, part + "\n")
+      _ = bacula_job_message(core, context, release.messageType(severity), part + "\n")
       severity = .info
     }
   }

@@ -35,6 +35,14 @@ enum BaculaRelease: CaseIterable {
     }
   }
 
+  /// Number of a message's type.
+  func messageType(_ severity: Severity) -> Int32 {
+    switch self {
+    case .v9, .v11: severity.messageType
+    case .v13, .v15: severity.messageType + Int32(BACULA_13_M_SHIFT)
+    }
+  }
+
   /// Number of the variable that tells how many entries the job has.
   var fileIndexVariable: Int32 {
     let variable =
