@@ -196,6 +196,28 @@ struct BaculaInterfaceTests {
     }
   }
 
+  @Test("in 9.6 a second restore waits for the first, and can be cancelled while it waits", arguments: [false, true])
+  func restoreTurn(_ isCancelled: Bool) throws {
+    let line = Array(Scratch.line().utf8)
+    try withJob(abi: .bacula9) { first throws in
+      #expect(first.send(.restoreCommand, line: line) == Int32(FD_OK))
+      let second = try MiniJob(first.module)
+      let done = DispatchSemaphore(value: 0)
+      Thread.detachNewThread {
+        _ = second.send(.restoreCommand, line: line)
+        done.signal()
+      }
+      #expect(eventually { second.messages.contains { $0.text.contains("waits for another restore") } })
+      // Not while the first is at it, however many entries it has.
+      #expect(first.send(.restoreCommand, line: line) == Int32(FD_OK))
+      #expect(done.wait(timeout: .now() + .milliseconds(300)) == .timedOut)
+      if isCancelled { second.cancel() } else { first.send(.endRestoreJob) }
+      #expect(done.wait(timeout: .now() + .seconds(30)) == .success)
+      second.end()
+      #expect(second.messages.contains { $0.text.contains("0 entries restored") } == !isCancelled, "\(second.messages)")
+    }
+  }
+
   @Test("the stream stays as it is, and a question from the console is answered line by line", arguments: releases)
   func questions(_ abi: ABI) throws {
     let (_, path) = try Scratch.folder()

@@ -32,6 +32,8 @@ final class BaculaDaemon: PacketDaemon {
     self.release = release
   }
 
+  deinit { RestoreTurn.shared.giveBack(state) }
+
   /// The events that concern the plugin.
   static let events = [
     BACULA_EVENT_JOB_START, BACULA_EVENT_JOB_END, BACULA_EVENT_START_BACKUP_JOB, BACULA_EVENT_END_BACKUP_JOB,
@@ -115,12 +117,15 @@ final class BaculaDaemon: PacketDaemon {
     case BACULA_EVENT_RESTORE_COMMAND:
       // Never an error: the daemon would go on without the plugin and restore onto its own disk. A message has said why,
       // and each entry is refused.
-      _ = job.beginRestore(text())
+      if takeTurn() { _ = job.beginRestore(text()) }
     case BACULA_EVENT_END_BACKUP_JOB: job.endBackup()
-    case BACULA_EVENT_END_RESTORE_JOB: job.endRestore()
+    case BACULA_EVENT_END_RESTORE_JOB:
+      job.endRestore()
+      RestoreTurn.shared.giveBack(state)
     case BACULA_EVENT_JOB_END:
       job.endBackup()
       job.endRestore()
+      RestoreTurn.shared.giveBack(state)
     case BACULA_EVENT_HANDLE_BACKUP_FILE:
       if !state.hasRefused {
         state.hasRefused = true
@@ -130,6 +135,13 @@ final class BaculaDaemon: PacketDaemon {
     default: break
     }
     return Int32(FD_OK)
+  }
+
+  private func takeTurn() -> Bool {
+    guard release == .v9 else { return true }
+    return RestoreTurn.shared.take(state) {
+      tell(.info, "waits for another restore to end: this release of Bacula cannot run two through one plugin")
+    } isCancelled: { job.cancellation.isCancelled || jobIsCancelled }
   }
 
   // MARK: Backup

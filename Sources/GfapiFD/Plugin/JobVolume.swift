@@ -83,6 +83,8 @@ package final class JobVolume: Sendable {
 package final class Cancellation: Sendable {
   private let state = Mutex<(isCancelled: Bool, volume: JobVolume?)>((false, nil))
 
+  package var isCancelled: Bool { state.withLock(\.isCancelled) }
+
   package func cancel() {
     let volume = state.withLock { state in
       state.isCancelled = true
