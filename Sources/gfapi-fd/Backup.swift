@@ -28,6 +28,12 @@ struct Backup: ParsableCommand {
 
   @OptionGroup var daemon: DaemonArguments
 
+  func validate() throws {
+    guard daemon.abi.isBacula, noRecursion || noAcls || noXattrs else { return }
+    throw ValidationError(
+      "Bacula does not tell its plugins the options of a FileSet: leave --no-recursion, --no-acls and --no-xattrs out with --abi \(daemon.abi.rawValue)")
+  }
+
   func run() throws {
     var options = MiniJob.Options()
     options.acls = !noAcls

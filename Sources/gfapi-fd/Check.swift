@@ -16,7 +16,7 @@ struct Check: ParsableCommand {
       parsed = try PluginDefinition(definition)
     } catch {
       print("\(error)")
-      print("cure: correct the line; in bareos-dir.conf each backslash is written twice")
+      print("cure: correct the line; in the director's configuration each backslash is written twice")
       throw GfapiFDTool.Status.nothingDone
     }
     print("definition:  valid")

@@ -5,7 +5,7 @@ import GfapiFD
 struct GfapiFDTool: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "gfapi-fd",
-    abstract: "Checks, backs up and restores GlusterFS volumes with the plugin of Bareos's file daemon, without a daemon.",
+    abstract: "Checks, backs up and restores GlusterFS volumes with the plugin of Bareos's and Bacula's file daemons, without a daemon.",
     discussion: """
       DEFINITION is a plugin line as in a FileSet, with one backslash before each colon in a value:
 

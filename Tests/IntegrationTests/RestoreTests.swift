@@ -179,6 +179,31 @@ struct RestoreTests {
     #expect(try status(local + "/a/b").st_mtim.tv_sec == 1_500_000_000)
   }
 
+  @Test("of several backups leaves each directory with the times of its last record, whatever came into it later")
+  func timesOfDirectories() throws {
+    let (local, path) = try Scratch.folder()
+    func directory(_ name: String, _ time: Int) -> MemoryBackup.Item {
+      entry(FD_FT_DIREND, path + name, mode: S_IFDIR | 0o755, time: time)
+    }
+    func file(_ name: String) -> MemoryBackup.Item {
+      entry(FD_FT_REG, path + name, mode: S_IFREG | 0o644, data: "data")
+    }
+    let items = [
+      // The full backup.
+      file("/a/one"), file("/a/below/one"), directory("/a/below", 1001), directory("/a", 1000),
+      file("/b/one"), directory("/b", 2000), directory("", 3000),
+      // What came later: into `below` without a record of its own, into `b` with one, a new directory, a link.
+      file("/a/below/two"), file("/b/two"), directory("/b", 2222), file("/c/one"), directory("/c", 4000),
+      entry(FD_FT_LNK, path + "/a/link", mode: S_IFLNK | 0o777, link: "target"),
+      entry(FD_FT_LNKSAVED, path + "/a/hard", mode: S_IFREG | 0o644, link: path + "/a/one"),
+    ]
+    try withJob { try restore(MemoryBackup(items), $0) }
+    for (name, time) in [("", 3000), ("/a", 1000), ("/a/below", 1001), ("/b", 2222), ("/c", 4000)] {
+      #expect(try status(local + name).st_mtim.tv_sec == time, "\(name)")
+    }
+    #expect(read(local + "/a/below/two") == "data" && read(local + "/a/hard") == "data")
+  }
+
   @Test("with an override goes to another volume, and to another directory there")
   func elsewhere() throws {
     let (local, path) = try Scratch.folder()

@@ -27,6 +27,16 @@ struct ToolTests {
     #expect(result.output.contains(words) && result.output.contains("cure: "), "\(result.output)")
   }
 
+  @Test("has no options that the daemon does not have")
+  func daemonsOptions() throws {
+    let archive = try Scratch.temporaryFile(".pax")
+    let line = Scratch.line()
+    let flag = try run(Scratch.tool, "backup", line, "-o", archive, "--abi", "bacula15", "--no-acls")
+    #expect(flag.status == 64 && flag.output.contains("leave --no-recursion, --no-acls"), "\(flag.output)")
+    let options = try run(Scratch.tool, "backup", line, "-o", archive, "--abi", "bacula9", "--options", line)
+    #expect(options.status == 2 && options.output.contains("Bacula has no plugin options"), "\(options.output)")
+  }
+
   @Test("exits with 2 if nothing was done, with 1 if entries failed")
   func status() throws {
     let archive = try Scratch.temporaryFile(".pax")

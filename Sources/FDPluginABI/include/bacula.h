@@ -74,6 +74,9 @@ enum {
   BACULA_VAR_FILE_INDEX_13 = 23,
 };
 
+/* Value of the job status, beside FD_JOB_CANCELED: stopped, to be resumed. */
+enum { BACULA_JOB_INCOMPLETE = 'I' };
+
 /* 9.6. flags comes as 0: Bacula does not tell a plugin the options of the FileSet. What the plugin sets in it of
  * FD_FO_SPARSE replaces the FileSet's. */
 struct bacula_save_packet_9 {

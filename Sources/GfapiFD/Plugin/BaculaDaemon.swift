@@ -76,7 +76,8 @@ final class BaculaDaemon: PacketDaemon {
 
   var jobIsCancelled: Bool {
     // nil: the daemon cannot tell.
-    value(Int32(BACULA_VAR_JOB_STATUS)) == Int32(FD_JOB_CANCELED)
+    guard let status = value(Int32(BACULA_VAR_JOB_STATUS)) else { return false }
+    return status == Int32(FD_JOB_CANCELED) || status == Int32(BACULA_JOB_INCOMPLETE)
   }
 
   private func value(_ variable: Int32) -> Int32? {
