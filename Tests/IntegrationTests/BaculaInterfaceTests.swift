@@ -230,6 +230,10 @@ struct BaculaInterfaceTests {
       }
       let lines = try #require(calls.query("volume", line))
       #expect(lines.contains("type=replicated, 3 bricks\n") && lines.contains("acls=supported\n"), "\(lines)")
+      // The console takes backslashes away.
+      #expect(calls.query("volume", Array("gfapi:volume=gluster://scratch:24007/replicated:".utf8)) == lines.map {
+        $0.replacingOccurrences(of: "default port", with: "24007").replacingOccurrences(of: " (24007)", with: ":24007")
+      })
       #expect(calls.query("databases", line)?.first?.hasPrefix("error=unknown parameter \"databases\"; known: volume") == true)
       #expect(calls.query("volume", Array("gfapi:nonsense".utf8))?.first?.hasPrefix("error=") == true)
       let missing = calls.query("volume", Array(Scratch.line("plain", path + "/missing").utf8))

@@ -45,6 +45,9 @@ package struct PluginDefinition: Equatable, Sendable {
 
     package init() {}
 
+    /// A volume alone: its URI, without escapes.
+    package init(volume: [UInt8]) { values[.volume] = volume }
+
     /// Splits a line into its arguments.
     ///
     /// - Parameter line: with or without the plugin's name in front, in raw bytes.

@@ -129,7 +129,7 @@ package final class Job {
       return ["error=unknown parameter \"\(printable(parameter))\"; known: \(Self.parameters.joined(separator: ", "))"]
     }
     do {
-      let definition = try PluginDefinition(PluginDefinition.Arguments(line).overridden(by: overrides))
+      let definition = try Self.definition(fromConsole: line)
       let volume = JobVolume(definition)
       defer { volume.close() }
       let report = try volume.connectAndReport()
@@ -140,6 +140,21 @@ package final class Job {
       ]
     } catch {
       return ["error=" + "\(error)".split(separator: "\n").joined(separator: " ")]
+    }
+  }
+
+  /// A plugin line that came through Bacula's console, which takes every backslash away: then all that follows `volume=` is
+  /// the URI.
+  private static func definition(fromConsole line: [UInt8]) throws -> PluginDefinition {
+    do {
+      return try PluginDefinition(PluginDefinition.Arguments(line))
+    } catch {
+      let start = Array("\(PluginDefinition.name):volume=".utf8)
+      guard line.starts(with: start) else { throw error }
+      let colon = UInt8(ascii: ":")
+      let uri = Array(line.dropFirst(start.count).reversed().drop { $0 == colon }.reversed())
+      guard let definition = try? PluginDefinition(PluginDefinition.Arguments(volume: uri)) else { throw error }
+      return definition
     }
   }
 
