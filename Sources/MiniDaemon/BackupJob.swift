@@ -63,6 +63,13 @@ extension MiniJob {
     var firstNames: [Inode: [UInt8]] = [:]
     while !isCancelled {
       guard let record = calls.startBackupFile(options) else { break }
+      if record.type == BACULA_FT_PLUGIN_CONFIG {
+        // It counts as an entry of the job.
+        fileIndex += 1
+        restoreOptions = record.options
+        guard calls.endBackupFile() == Int32(FD_MORE) else { break }
+        continue
+      }
       try save(record, to: target, &counts, &firstNames)
       progress(counts)
       let answer = calls.endBackupFile()

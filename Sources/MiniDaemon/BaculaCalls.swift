@@ -74,6 +74,11 @@ final class BaculaCalls: ModuleCalls {
     packet.pkt_end = packet.pkt_size
     packet.portable = true
     guard functions.start_backup_file(context, &packet) == Int32(FD_OK) else { return nil }
+    if packet.type == Int32(BACULA_FT_PLUGIN_CONFIG) {
+      return StartedRecord(
+        type: BACULA_FT_PLUGIN_CONFIG, path: [], link: [], status: packet.statp, noRead: true,
+        options: Array(UnsafeRawBufferPointer(start: packet.objectText.0, count: Int(packet.objectText.1))))
+    }
     // As Bacula does before it sends the plugin's name.
     var stream = bacula_stream_packet(
       pkt_size: Int32(MemoryLayout<bacula_stream_packet>.size), stream: 26,
@@ -201,6 +206,26 @@ final class BaculaCalls: ModuleCalls {
     return length(attribute.name.count + 1) + attribute.name + [0] + length(attribute.value.count) + attribute.value
   }
 
+  // MARK: Options
+
+  /// Hands filled-in options to the plugin, as before a restore.
+  func setOptions(_ text: String) {
+    var (text, name) = (Array(text.utf8) + [0], Array(BACULA_OPTIONS_NAME.utf8) + [0])
+    text.withUnsafeMutableBytes { text in
+      name.withUnsafeMutableBytes { name in
+        var packet = bacula_restore_object_packet()
+        packet.pkt_size = Int32(MemoryLayout<bacula_restore_object_packet>.size)
+        packet.pkt_end = packet.pkt_size
+        packet.object_type = Int32(BACULA_FT_PLUGIN_CONFIG_FILLED)
+        packet.object_name = name.baseAddress!.assumingMemoryBound(to: CChar.self)
+        packet.object = text.baseAddress!.assumingMemoryBound(to: CChar.self)
+        packet.object_len = Int32(text.count)
+        _ = send(number: BACULA_EVENT_RESTORE_OBJECT, &packet)
+      }
+    }
+    _ = send(number: BACULA_EVENT_RESTORE_OBJECT, nil)
+  }
+
   // MARK: Questions
 
   /// As the console's `.query`: the plugin's answers, a line each; nil: this release cannot ask.
@@ -299,8 +324,16 @@ private protocol MiniSavePacket {
   var no_read: Bool { get }
   var portable: Bool { get set }
   var LinkFI: Int32 { get }
+  /// Of an object: the text and its length in bytes.
+  var objectText: (UnsafeMutablePointer<CChar>?, Int32) { get }
 }
 
-extension bacula_save_packet_9: MiniSavePacket {}
-extension bacula_save_packet_11: MiniSavePacket {}
-extension bacula_save_packet_13: MiniSavePacket {}
+extension bacula_save_packet_9: MiniSavePacket {
+  var objectText: (UnsafeMutablePointer<CChar>?, Int32) { (object, object_len) }
+}
+extension bacula_save_packet_11: MiniSavePacket {
+  var objectText: (UnsafeMutablePointer<CChar>?, Int32) { (object, object_len) }
+}
+extension bacula_save_packet_13: MiniSavePacket {
+  var objectText: (UnsafeMutablePointer<CChar>?, Int32) { (restore_object.object, restore_object.object_len) }
+}

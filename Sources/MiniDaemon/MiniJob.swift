@@ -52,6 +52,8 @@ public final class MiniJob: @unchecked Sendable {
   public var onMessage: ((Message) -> Void)?
   /// Entries that have gone into the backup.
   var fileIndex: Int32 = 0
+  /// Bacula: the options that a restore may be given, as the plugin said at the backup.
+  var restoreOptions: [UInt8] = []
   /// Of the accurate list.
   private var seen: Set<[UInt8]> = []
 

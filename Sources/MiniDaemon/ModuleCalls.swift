@@ -55,4 +55,6 @@ struct StartedRecord {
   var linkIndex: Int32 = 0
   /// Bacula: blocks of zeros are left out.
   var isSparse = false
+  /// Bacula: the options that a restore may be given, for a record that is no entry.
+  var options: [UInt8] = []
 }

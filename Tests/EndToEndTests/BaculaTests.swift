@@ -114,6 +114,33 @@ struct BaculaTests {
     }
   }
 
+  @Test("restores to another volume and directory with the options that the console asks for")
+  func restoreOptions() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run(Scratch.script("hostile-tree"), "--wide", "20", local + "/tree").status == 0)
+    let (other, otherPath) = try Scratch.folder(on: "replicated")
+    let bacula = try Bacula(Bacula.line("plain", path + "/tree"))
+    try bacula.job("run job=backup yes").expect("Backup OK", Self.wellCarried)
+    // A catalog on SQLite hands back nothing for a third of all lengths: one of two names has another.
+    var restored: [String] = []
+    for name in ["new", "another-new"] {
+      let output = try bacula.console(
+        "restore client=client restorejob=restore where=/ select current all done", "mod", "13", "mod", "1",
+        "gluster://scratch/replicated\(otherPath)/\(name)", "yes", "yes")
+      let queued = try #require(output.split(separator: "\n").last { $0.contains("Job queued. JobId=") }, "\(output)")
+      let log = try bacula.finish(try #require(queued.split(separator: "=").last.flatMap { Int($0) }))
+      if log.client.contains(where: { $0.contains("Fatal error: gfapi: the options of this restore have arrived empty") }) {
+        #expect(log.termination == "*** Restore Error ***" && !FileManager.default.fileExists(atPath: "\(other)/\(name)"))
+      } else {
+        log.expect("Restore OK", Self.wellRestored)
+        try expectIdentical(local + "/tree", "\(other)/\(name)")
+        restored.append(name)
+      }
+    }
+    #expect(!restored.isEmpty)
+    #expect(bacula.isAlive)
+  }
+
   @Test("estimates without reading")
   func estimate() throws {
     let (local, path) = try Scratch.folder()

@@ -50,6 +50,7 @@ struct BaculaInterfaceTests {
       var sparse: [String: Bool] = [:]
       repeat {
         let record = try #require(calls.startBackupFile(job.options))
+        if record.type == BACULA_FT_PLUGIN_CONFIG { continue }
         sparse[URL(fileURLWithPath: String(decoding: record.path, as: UTF8.self)).lastPathComponent] = record.isSparse
       } while calls.endBackupFile() == Int32(FD_MORE)
       #expect(sparse == ["hole": true, "whole": false, "empty": false, String(path.dropFirst()): false])
@@ -61,6 +62,8 @@ struct BaculaInterfaceTests {
       #expect(job.send(.backupCommand, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
       var packet = bacula_save_packet_9()
       packet.pkt_size = Int32(MemoryLayout<bacula_save_packet_9>.size)
+      #expect(calls.functions.start_backup_file(calls.context, &packet) == Int32(FD_OK))
+      #expect(packet.type == Int32(BACULA_FT_PLUGIN_CONFIG) && calls.endBackupFile() == Int32(FD_MORE))
       packet.flags = 1 << 40
       #expect(calls.functions.start_backup_file(calls.context, &packet) == Int32(FD_OK))
       #expect(packet.flags & ~(1 << UInt64(FD_FO_SPARSE)) == 1 << 40)
@@ -218,6 +221,39 @@ struct BaculaInterfaceTests {
     }
   }
 
+  @Test("the options of a restore are offered with each backup, and lead it to another volume and directory", arguments: releases)
+  func restoreOptions(_ abi: ABI) throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("sh", "-c", "cd '\(local)' && mkdir d && echo x > d/file && ln d/file d/second").status == 0)
+    let (other, otherPath) = try Scratch.folder(on: "replicated")
+    let backup = MemoryBackup()
+    try withJob(abi: abi) { job throws in
+      #expect(try job.backup(Scratch.line("plain", path), to: backup)?.entries == 4)
+      let offered = String(decoding: job.restoreOptions, as: UTF8.self)
+      #expect(offered.contains("\nvolume=@STR@\n") && offered.contains("OptPrompt="))
+      // It is one of the job's entries for the daemon, and none for an estimate.
+      #expect(backup.items.first?.entry.fileIndex == 2)
+      #expect(job.estimate(Scratch.line("plain", path))?.entries == 4)
+    }
+    try withJob(abi: abi) { job throws in
+      try calls(job).setOptions("# Plugin configuration file\n# Version 1\n# Restore\nvolume=\"gluster://scratch/replicated\(otherPath)/new\"\n\n")
+      _ = try backup.restore(job, Scratch.line("plain", path))
+      #expect(!job.messages.contains { $0.severity != .info }, "\(job.messages)")
+    }
+    let comparison = try run(Scratch.script("compare-trees"), local, other + "/new")
+    #expect(comparison.status == 0, "\(comparison.output)")
+    // What is wrong or lost is told, and nothing goes where it was not asked to go.
+    try FileManager.default.removeItem(atPath: local + "/d")
+    for (text, words) in [("volume=\"nonsense\"", "nonsense"), ("place=x", "place"), ("volume", "key=value"), ("", "arrived empty")] {
+      try withJob(abi: abi) { job throws in
+        try calls(job).setOptions(text)
+        _ = try backup.restore(job, Scratch.line("plain", path))
+        #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains(words) }, "\(job.messages)")
+      }
+    }
+    #expect(!FileManager.default.fileExists(atPath: local + "/d"))
+  }
+
   @Test("the stream stays as it is, and a question from the console is answered line by line", arguments: releases)
   func questions(_ abi: ABI) throws {
     let (_, path) = try Scratch.folder()
@@ -262,6 +298,7 @@ struct BaculaInterfaceTests {
     try refused("I/O packet") { $0.functions.plugin_io($0.context, $1.assumingMemoryBound(to: fd_io_packet.self)) }
     try refused("restore packet") { $0.functions.create_file($0.context, $1) }
     try refused("restore packet") { $0.functions.set_file_attributes($0.context, $1) }
+    try refused("restore object packet") { $0.send(number: BACULA_EVENT_RESTORE_OBJECT, $1) }
     try refused("xacl packet") { $0.functions.handle_xacl($0.context, $1.assumingMemoryBound(to: bacula_xacl_packet.self)) }
     try withJob(abi: .bacula9) { job throws in
       let calls = try calls(job)

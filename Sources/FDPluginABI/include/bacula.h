@@ -56,6 +56,8 @@ enum {
   BACULA_EVENT_LEVEL = 12,
   BACULA_EVENT_SINCE = 13,
   BACULA_EVENT_CANCEL_COMMAND = 14,
+  /* Its value is a restore object packet, or null after the last. */
+  BACULA_EVENT_RESTORE_OBJECT = 18,
   BACULA_EVENT_PLUGIN_COMMAND = 20,
   BACULA_EVENT_HANDLE_BACKUP_FILE = 24,
 };
@@ -73,6 +75,15 @@ enum {
   BACULA_VAR_FILE_INDEX_11 = 22,
   BACULA_VAR_FILE_INDEX_13 = 23,
 };
+
+/* Types of entries that are no files: the options that a restore may be given, and these filled in. */
+enum {
+  BACULA_FT_PLUGIN_CONFIG = 27,
+  BACULA_FT_PLUGIN_CONFIG_FILLED = 28,
+};
+
+/* The name under which the console looks for a plugin's options (lib/ini.h). */
+#define BACULA_OPTIONS_NAME "RestoreOptions"
 
 /* Value of the job status, beside FD_JOB_CANCELED: stopped, to be resumed. */
 enum { BACULA_JOB_INCOMPLETE = 'I' };
@@ -226,6 +237,28 @@ static_assert(offsetof(struct bacula_restore_packet_11, statp) == 32, "restore.s
 static_assert(offsetof(struct bacula_restore_packet_11, ofname) == 184, "restore.ofname (11)");
 static_assert(offsetof(struct bacula_restore_packet_11, create_status) == 220, "restore.create_status (11)");
 static_assert(offsetof(struct bacula_restore_packet_11, pkt_end) == 228, "restore.pkt_end (11)");
+
+/* An object of the backup, or the options of the restore. */
+struct bacula_restore_object_packet {
+  int32_t pkt_size;
+  char *object_name;
+  char *object;
+  char *plugin_name;
+  int32_t object_type;
+  int32_t object_len;
+  int32_t object_full_len;
+  int32_t object_index;
+  int32_t object_compression;
+  int32_t stream;
+  uint32_t JobId;
+  int32_t pkt_end;
+};
+static_assert(sizeof(struct bacula_restore_object_packet) == 64, "bacula_restore_object_packet");
+static_assert(offsetof(struct bacula_restore_object_packet, object) == 16, "restore_object.object");
+static_assert(offsetof(struct bacula_restore_object_packet, plugin_name) == 24, "restore_object.plugin_name");
+static_assert(offsetof(struct bacula_restore_object_packet, object_type) == 32, "restore_object.object_type");
+static_assert(offsetof(struct bacula_restore_object_packet, object_len) == 36, "restore_object.object_len");
+static_assert(offsetof(struct bacula_restore_object_packet, pkt_end) == 60, "restore_object.pkt_end");
 
 /* Function of an xacl packet. */
 enum { BACULA_ACL_BACKUP = 1, BACULA_ACL_RESTORE, BACULA_XATTR_BACKUP, BACULA_XATTR_RESTORE };

@@ -48,6 +48,32 @@ package struct PluginDefinition: Equatable, Sendable {
     /// A volume alone: its URI, without escapes.
     package init(volume: [UInt8]) { values[.volume] = volume }
 
+    /// Reads arguments in the form in which Bacula's console asks for options: a line for each, `key="value"` with `\` before
+    /// a quote or a backslash; `#` begins a comment.
+    package init(options: some Collection<UInt8>) throws(ParseError) {
+      let (quote, backslash) = (UInt8(ascii: "\""), UInt8(ascii: "\\"))
+      for line in options.split(whereSeparator: { $0 == UInt8(ascii: "\n") || $0 == 0 }) {
+        guard let first = line.first(where: { $0 != 0x20 && $0 != 0x09 }), first != UInt8(ascii: "#") else { continue }
+        let text = String(decoding: line, as: UTF8.self)
+        guard let equals = line.firstIndex(of: UInt8(ascii: "=")) else {
+          throw ParseError(argument: text, reason: "not of the form key=value")
+        }
+        let keyText = String(decoding: line[..<equals], as: UTF8.self).filter { $0 != " " && $0 != "\t" }
+        guard let key = Key(rawValue: keyText.lowercased()) else {
+          throw ParseError(
+            argument: keyText, reason: "unknown argument: known are \(Key.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        guard values[key] == nil else { throw ParseError(argument: keyText, reason: "given twice") }
+        var value: [UInt8] = []
+        var isEscaped = false
+        for byte in line[line.index(after: equals)...] {
+          if isEscaped || byte != quote && byte != backslash { value.append(byte) }
+          isEscaped = !isEscaped && byte == backslash
+        }
+        values[key] = value
+      }
+    }
+
     /// Splits a line into its arguments.
     ///
     /// - Parameter line: with or without the plugin's name in front, in raw bytes.

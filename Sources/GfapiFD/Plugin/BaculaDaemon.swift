@@ -15,6 +15,9 @@ final class BaculaDaemon: PacketDaemon {
   /// The record in hand, if it may be the first name of several, and the job's count of entries before it.
   private var candidate: (record: SaveRecord, count: Int32)?
   private var record = RecordAttributes()
+  /// The options that a restore may be given go into a backup first, as an object that is no entry.
+  private var options = OptionsObject.none
+  private enum OptionsObject { case none, upcoming, current }
   /// Answers to a question from the console that have not been handed out.
   private var answers: [String] = []
   /// What the daemon has been handed last, kept until the next call.
@@ -39,7 +42,7 @@ final class BaculaDaemon: PacketDaemon {
     BACULA_EVENT_JOB_START, BACULA_EVENT_JOB_END, BACULA_EVENT_START_BACKUP_JOB, BACULA_EVENT_END_BACKUP_JOB,
     BACULA_EVENT_START_RESTORE_JOB, BACULA_EVENT_END_RESTORE_JOB, BACULA_EVENT_BACKUP_COMMAND,
     BACULA_EVENT_RESTORE_COMMAND, BACULA_EVENT_ESTIMATE_COMMAND, BACULA_EVENT_LEVEL, BACULA_EVENT_SINCE,
-    BACULA_EVENT_CANCEL_COMMAND, BACULA_EVENT_PLUGIN_COMMAND, BACULA_EVENT_HANDLE_BACKUP_FILE,
+    BACULA_EVENT_CANCEL_COMMAND, BACULA_EVENT_PLUGIN_COMMAND, BACULA_EVENT_HANDLE_BACKUP_FILE, BACULA_EVENT_RESTORE_OBJECT,
   ]
 
   func registerEvents() {
@@ -111,6 +114,7 @@ final class BaculaDaemon: PacketDaemon {
     case BACULA_EVENT_SINCE: job.setSince(Int(bitPattern: value))
     case BACULA_EVENT_BACKUP_COMMAND:
       hardLinks = HardLinks()
+      options = .upcoming
       return answer(job.beginBackup(text(), isEstimate: false))
     case BACULA_EVENT_ESTIMATE_COMMAND:
       hardLinks = HardLinks()
@@ -127,6 +131,8 @@ final class BaculaDaemon: PacketDaemon {
       job.endBackup()
       job.endRestore()
       RestoreTurn.shared.giveBack(state)
+    case BACULA_EVENT_RESTORE_OBJECT:
+      if let value { return takeObject(value.assumingMemoryBound(to: bacula_restore_object_packet.self)) }
     case BACULA_EVENT_HANDLE_BACKUP_FILE:
       if !state.hasRefused {
         state.hasRefused = true
@@ -135,6 +141,22 @@ final class BaculaDaemon: PacketDaemon {
       return Int32(FD_CORE)
     default: break
     }
+    return Int32(FD_OK)
+  }
+
+  private func takeObject(_ packet: UnsafeMutablePointer<bacula_restore_object_packet>) -> Int32 {
+    guard check(packet.pointee.pkt_size, [MemoryLayout<bacula_restore_object_packet>.size], "restore object packet") else {
+      return Int32(FD_ERROR)
+    }
+    guard Int(packet.pointee.object_type) == BACULA_FT_PLUGIN_CONFIG_FILLED else { return Int32(FD_OK) }
+    // A text; what may be behind its end belongs to nobody.
+    let text = bytes(packet.pointee.object, Int(packet.pointee.object_len)).prefix { $0 != 0 }
+    // Without its options the restore would go to another place than was asked for.
+    guard !text.isEmpty else {
+      tell(.fatal, "the options of this restore have arrived empty: a catalog on SQLite loses those of some lengths; give the volume once more with a / more at its end")
+      return Int32(FD_ERROR)
+    }
+    job.setRestoreOptions(text)
     return Int32(FD_OK)
   }
 
@@ -158,6 +180,12 @@ final class BaculaDaemon: PacketDaemon {
   private func start<P: BaculaSavePacket>(_ packet: UnsafeMutablePointer<P>) -> Int32 {
     guard check(packet.pointee.pkt_size, [MemoryLayout<P>.size], "save packet"), let backup = job.backup else {
       return Int32(FD_ERROR)
+    }
+    if options == .upcoming {
+      options = .current
+      packet.pointee.type = Int32(BACULA_FT_PLUGIN_CONFIG)
+      packet.pointee.setObject(Self.optionsName.pointer, Self.optionsText.pointer)
+      return Int32(FD_OK)
     }
     do {
       // Bacula does not tell its plugins the FileSet's options: everything that belongs to an entry is carried.
@@ -189,6 +217,10 @@ final class BaculaDaemon: PacketDaemon {
   }
 
   func endBackupFile() -> Int32 {
+    if options == .current {
+      options = .none
+      return Int32(FD_MORE)
+    }
     // Only what has gone into the backup, whole, can be a further name's first.
     if let (record, count) = candidate, !state.hasFailed, let index = value(release.fileIndexVariable), index == count + 1 {
       hardLinks.remember(record, fileIndex: index)
@@ -196,6 +228,26 @@ final class BaculaDaemon: PacketDaemon {
     candidate = nil
     return endRecord()
   }
+
+  private static let optionsName = Constant(BACULA_OPTIONS_NAME)
+  /// What the console asks for at a restore, in the form of Bacula's `lib/ini.c`.
+  private static let optionsText = Constant(
+    """
+    # Plugin configuration file
+    # Version 1
+    OptPrompt="Restore to this volume: gluster://server/volume[/directory]"
+    volume=@STR@
+
+    OptPrompt="Seconds to wait for servers that do not answer"
+    timeout=@STR@
+
+    OptPrompt="libgfapi's own log, absolute path"
+    logfile=@STR@
+
+    OptPrompt="Level of that log"
+    loglevel=@STR@
+
+    """)
 
   // MARK: ACLs and extended attributes
 
@@ -283,11 +335,30 @@ final class BaculaDaemon: PacketDaemon {
 protocol BaculaSavePacket: SavePacket {
   var flags: UInt64 { get set }
   var LinkFI: Int32 { get set }
+  /// Makes the packet that of an object. The strings stay the plugin's.
+  mutating func setObject(_ name: UnsafePointer<CChar>, _ text: UnsafePointer<CChar>)
 }
 
-extension bacula_save_packet_9: BaculaSavePacket {}
-extension bacula_save_packet_11: BaculaSavePacket {}
-extension bacula_save_packet_13: BaculaSavePacket {}
+extension bacula_save_packet_9: BaculaSavePacket {
+  mutating func setObject(_ name: UnsafePointer<CChar>, _ text: UnsafePointer<CChar>) {
+    (object_name, object, object_len) = (.init(mutating: name), .init(mutating: text), Int32(strlen(text)))
+  }
+}
+
+extension bacula_save_packet_11: BaculaSavePacket {
+  mutating func setObject(_ name: UnsafePointer<CChar>, _ text: UnsafePointer<CChar>) {
+    (object_name, object, object_len) = (.init(mutating: name), .init(mutating: text), Int32(strlen(text)))
+  }
+}
+
+extension bacula_save_packet_13: BaculaSavePacket {
+  mutating func setObject(_ name: UnsafePointer<CChar>, _ text: UnsafePointer<CChar>) {
+    restore_object.object_name = .init(mutating: name)
+    restore_object.object = .init(mutating: text)
+    restore_object.object_len = Int32(strlen(text))
+  }
+}
+
 extension bacula_restore_packet_11: RestorePacket {}
 
 extension SaveRecord {

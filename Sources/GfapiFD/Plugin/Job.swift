@@ -40,6 +40,15 @@ package final class Job {
     }
   }
 
+  /// Takes options of a restore, as Bacula's console hands them over.
+  package func setRestoreOptions(_ options: some Collection<UInt8>) {
+    do {
+      overrides = overrides.overridden(by: try PluginDefinition.Arguments(options: options))
+    } catch {
+      daemon.tell(.fatal, "plugin options: \(error)")
+    }
+  }
+
   /// Begins a backup.
   ///
   /// - Parameter line: the plugin line.
