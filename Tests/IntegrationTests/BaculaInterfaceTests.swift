@@ -249,6 +249,9 @@ struct BaculaInterfaceTests {
         try calls(job).setOptions(text)
         _ = try backup.restore(job, Scratch.line("plain", path))
         #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains(words) }, "\(job.messages)")
+        // Whether or not the daemon stops at the message.
+        #expect(job.send(.restoreCommand, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
+        #expect(try calls(job).createFile(fd_restore_packet(), original: []) == FD_CF_ERROR)
       }
     }
     #expect(!FileManager.default.fileExists(atPath: local + "/d"))

@@ -151,8 +151,8 @@ final class BaculaDaemon: PacketDaemon {
     guard Int(packet.pointee.object_type) == BACULA_FT_PLUGIN_CONFIG_FILLED else { return Int32(FD_OK) }
     // A text; what may be behind its end belongs to nobody.
     let text = bytes(packet.pointee.object, Int(packet.pointee.object_len)).prefix { $0 != 0 }
-    // Without its options the restore would go to another place than was asked for.
     guard !text.isEmpty else {
+      job.refuseRestore()
       tell(.fatal, "the options of this restore have arrived empty: a catalog on SQLite loses those of some lengths; give the volume once more with a / more at its end")
       return Int32(FD_ERROR)
     }

@@ -16,6 +16,7 @@ package final class Job {
   package private(set) var backup: BackupRun?
   package private(set) var restore: RestoreRun?
   private var restoreLine: [UInt8]?
+  private var mayRestore = true
   /// What the job's backups could not look into.
   private var unread = UnreadPlaces()
 
@@ -46,8 +47,12 @@ package final class Job {
       overrides = overrides.overridden(by: try PluginDefinition.Arguments(options: options))
     } catch {
       daemon.tell(.fatal, "plugin options: \(error)")
+      refuseRestore()
     }
   }
+
+  /// Lets no restore begin: it would go to another place than was asked for.
+  package func refuseRestore() { mayRestore = false }
 
   /// Begins a backup.
   ///
@@ -89,6 +94,7 @@ package final class Job {
     if restoreLine == line { return restore != nil }
     endRestore()
     restoreLine = line
+    guard mayRestore else { return false }
     do {
       let original = try PluginDefinition.Arguments(line)
       let definition = try PluginDefinition(original.overridden(by: overrides))
