@@ -5,6 +5,7 @@ import Testing
 /// A private Bacula (scripts/bacula): director, storage daemon and file daemon, with a catalog of its own.
 final class Bacula {
   private let processes: [pid_t]
+  private let mounts: Set<Substring>
 
   /// Starts the daemons.
   ///
@@ -12,6 +13,7 @@ final class Bacula {
   ///   - line: the plugin line of the FileSet, as it stands in the director's configuration.
   ///   - second: that of the second FileSet.
   init(_ line: String, second: String? = nil) throws {
+    mounts = try Self.mounts()
     // A shell: the daemons must not hold what the test waits for.
     let status = system(
       "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null")
@@ -61,9 +63,16 @@ final class Bacula {
   /// Whether file daemon, storage daemon and director live.
   var isAlive: Bool { processes.allSatisfy { kill($0, 0) == 0 } }
 
-  /// Stops the daemons, and says whether they ended by themselves and nothing of them is left.
-  func stop() throws -> Bool {
-    try run(Scratch.script("bacula"), "down").status == 0 && processes.allSatisfy { kill($0, 0) != 0 }
+  /// Stops the daemons. Expects that they lived and end by themselves, and that neither a process nor a mount is left.
+  func end(sourceLocation: SourceLocation = #_sourceLocation) throws {
+    #expect(isAlive, sourceLocation: sourceLocation)
+    #expect(try run(Scratch.script("bacula"), "down").status == 0, sourceLocation: sourceLocation)
+    #expect(processes.allSatisfy { kill($0, 0) != 0 }, sourceLocation: sourceLocation)
+    #expect(try Self.mounts() == mounts, sourceLocation: sourceLocation)
+  }
+
+  private static func mounts() throws -> Set<Substring> {
+    try Set(run("cat", "/proc/mounts").output.split(separator: "\n"))
   }
 }
 
