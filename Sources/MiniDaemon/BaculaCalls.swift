@@ -208,19 +208,22 @@ final class BaculaCalls: ModuleCalls {
 
   // MARK: Options
 
-  /// Hands filled-in options to the plugin, as before a restore.
-  func setOptions(_ text: String) {
-    var (text, name) = (Array(text.utf8) + [0], Array(BACULA_OPTIONS_NAME.utf8) + [0])
+  /// Hands filled-in options for the restore of what was backed up with `line` to the plugin, as before a restore.
+  func setOptions(_ text: String, for line: String) {
+    var (text, name, line) = (Array(text.utf8) + [0], Array(BACULA_OPTIONS_NAME.utf8) + [0], Array(line.utf8) + [0])
     text.withUnsafeMutableBytes { text in
       name.withUnsafeMutableBytes { name in
-        var packet = bacula_restore_object_packet()
-        packet.pkt_size = Int32(MemoryLayout<bacula_restore_object_packet>.size)
-        packet.pkt_end = packet.pkt_size
-        packet.object_type = Int32(BACULA_FT_PLUGIN_CONFIG_FILLED)
-        packet.object_name = name.baseAddress!.assumingMemoryBound(to: CChar.self)
-        packet.object = text.baseAddress!.assumingMemoryBound(to: CChar.self)
-        packet.object_len = Int32(text.count)
-        _ = send(number: BACULA_EVENT_RESTORE_OBJECT, &packet)
+        line.withUnsafeMutableBytes { line in
+          var packet = bacula_restore_object_packet()
+          packet.pkt_size = Int32(MemoryLayout<bacula_restore_object_packet>.size)
+          packet.pkt_end = packet.pkt_size
+          packet.object_type = Int32(BACULA_FT_PLUGIN_CONFIG_FILLED)
+          packet.object_name = name.baseAddress!.assumingMemoryBound(to: CChar.self)
+          packet.object = text.baseAddress!.assumingMemoryBound(to: CChar.self)
+          packet.object_len = Int32(text.count)
+          packet.plugin_name = line.baseAddress!.assumingMemoryBound(to: CChar.self)
+          _ = send(number: BACULA_EVENT_RESTORE_OBJECT, &packet)
+        }
       }
     }
     _ = send(number: BACULA_EVENT_RESTORE_OBJECT, nil)

@@ -236,7 +236,10 @@ struct BaculaInterfaceTests {
       #expect(job.estimate(Scratch.line("plain", path))?.entries == 4)
     }
     try withJob(abi: abi) { job throws in
-      try calls(job).setOptions("# Plugin configuration file\n# Version 1\n# Restore\nvolume=\"gluster://scratch/replicated\(otherPath)/new\"\n\n")
+      try calls(job).setOptions("# Plugin configuration file\n# Version 1\n# Restore\nvolume=\"gluster://scratch/replicated\(otherPath)/new\"\n\n", for: Scratch.line("plain", path))
+      // Another line of the FileSet has its own, another plugin too.
+      try calls(job).setOptions("volume=\"gluster://scratch/plain/wrong\"", for: Scratch.line("plain", "/elsewhere"))
+      try calls(job).setOptions("something=else", for: "bpipe:/x:cat:cat")
       _ = try backup.restore(job, Scratch.line("plain", path))
       #expect(!job.messages.contains { $0.severity != .info }, "\(job.messages)")
     }
@@ -246,7 +249,7 @@ struct BaculaInterfaceTests {
     try FileManager.default.removeItem(atPath: local + "/d")
     for (text, words) in [("volume=\"nonsense\"", "nonsense"), ("place=x", "place"), ("volume", "key=value"), ("", "arrived empty")] {
       try withJob(abi: abi) { job throws in
-        try calls(job).setOptions(text)
+        try calls(job).setOptions(text, for: Scratch.line("plain", path))
         _ = try backup.restore(job, Scratch.line("plain", path))
         #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains(words) }, "\(job.messages)")
         // Whether or not the daemon stops at the message.

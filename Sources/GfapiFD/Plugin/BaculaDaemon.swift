@@ -16,7 +16,7 @@ final class BaculaDaemon: PacketDaemon {
   private var candidate: (record: SaveRecord, count: Int32)?
   private var record = RecordAttributes()
   /// The options that a restore may be given go into a backup first, as an object that is no entry.
-  private var options = OptionsObject.none
+  private var optionsObject = OptionsObject.none
   private enum OptionsObject { case none, upcoming, current }
   /// Answers to a question from the console that have not been handed out.
   private var answers: [String] = []
@@ -114,10 +114,11 @@ final class BaculaDaemon: PacketDaemon {
     case BACULA_EVENT_SINCE: job.setSince(Int(bitPattern: value))
     case BACULA_EVENT_BACKUP_COMMAND:
       hardLinks = HardLinks()
-      options = .upcoming
+      optionsObject = .upcoming
       return answer(job.beginBackup(text(), isEstimate: false))
     case BACULA_EVENT_ESTIMATE_COMMAND:
       hardLinks = HardLinks()
+      optionsObject = .none
       return answer(job.beginBackup(text(), isEstimate: true))
     case BACULA_EVENT_RESTORE_COMMAND:
       // Never an error: the daemon would go on without the plugin and restore onto its own disk. A message has said why,
@@ -148,7 +149,9 @@ final class BaculaDaemon: PacketDaemon {
     guard check(packet.pointee.pkt_size, [MemoryLayout<bacula_restore_object_packet>.size], "restore object packet") else {
       return Int32(FD_ERROR)
     }
-    guard Int(packet.pointee.object_type) == BACULA_FT_PLUGIN_CONFIG_FILLED else { return Int32(FD_OK) }
+    guard Int(packet.pointee.object_type) == BACULA_FT_PLUGIN_CONFIG_FILLED,
+      PluginDefinition.concerns(bytes(packet.pointee.plugin_name))
+    else { return Int32(FD_OK) }
     // A text; what may be behind its end belongs to nobody.
     let text = bytes(packet.pointee.object, Int(packet.pointee.object_len)).prefix { $0 != 0 }
     guard !text.isEmpty else {
@@ -156,7 +159,7 @@ final class BaculaDaemon: PacketDaemon {
       tell(.fatal, "the options of this restore have arrived empty: a catalog on SQLite loses those of some lengths; give the volume once more with a / more at its end")
       return Int32(FD_ERROR)
     }
-    job.setRestoreOptions(text)
+    job.setRestoreOptions(text, for: bytes(packet.pointee.plugin_name))
     return Int32(FD_OK)
   }
 
@@ -181,8 +184,8 @@ final class BaculaDaemon: PacketDaemon {
     guard check(packet.pointee.pkt_size, [MemoryLayout<P>.size], "save packet"), let backup = job.backup else {
       return Int32(FD_ERROR)
     }
-    if options == .upcoming {
-      options = .current
+    if optionsObject == .upcoming {
+      optionsObject = .current
       packet.pointee.type = Int32(BACULA_FT_PLUGIN_CONFIG)
       packet.pointee.setObject(Self.optionsName.pointer, Self.optionsText.pointer)
       return Int32(FD_OK)
@@ -217,8 +220,8 @@ final class BaculaDaemon: PacketDaemon {
   }
 
   func endBackupFile() -> Int32 {
-    if options == .current {
-      options = .none
+    if optionsObject == .current {
+      optionsObject = .none
       return Int32(FD_MORE)
     }
     // Only what has gone into the backup, whole, can be a further name's first.

@@ -17,6 +17,8 @@ package final class Job {
   package private(set) var restore: RestoreRun?
   private var restoreLine: [UInt8]?
   private var mayRestore = true
+  /// Options for the restore of what was backed up with a line.
+  private var restoreOptions: [[UInt8]: PluginDefinition.Arguments] = [:]
   /// What the job's backups could not look into.
   private var unread = UnreadPlaces()
 
@@ -42,9 +44,11 @@ package final class Job {
   }
 
   /// Takes options of a restore, as Bacula's console hands them over.
-  package func setRestoreOptions(_ options: some Collection<UInt8>) {
+  ///
+  /// - Parameter line: the plugin line of the backup that they are for.
+  package func setRestoreOptions(_ options: some Collection<UInt8>, for line: [UInt8]) {
     do {
-      overrides = overrides.overridden(by: try PluginDefinition.Arguments(options: options))
+      restoreOptions[line] = try PluginDefinition.Arguments(options: options)
     } catch {
       daemon.tell(.fatal, "plugin options: \(error)")
       refuseRestore()
@@ -97,10 +101,11 @@ package final class Job {
     guard mayRestore else { return false }
     do {
       let original = try PluginDefinition.Arguments(line)
-      let definition = try PluginDefinition(original.overridden(by: overrides))
+      let options = restoreOptions[line].map(overrides.overridden) ?? overrides
+      let definition = try PluginDefinition(original.overridden(by: options))
       // What an old line says of its volume matters only for its base directory.
       let originalDirectory = (try? PluginDefinition(original))?.volume.directory ?? []
-      let overridden = overrides.values[.volume] == nil ? [] : definition.volume.directory
+      let overridden = options.values[.volume] == nil ? [] : definition.volume.directory
       guard let volume = connect(definition, { session, volume in session.restore = try RestoreSession(volume) }) else {
         return false
       }
