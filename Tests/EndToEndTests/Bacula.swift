@@ -109,17 +109,20 @@ struct JobLog {
       .map { $0.split(separator: ":", maxSplits: 1)[1].trimmingCharacters(in: .whitespaces) }
   }
 
-  /// What the file daemon said, but for its connection (11 and later).
+  /// What the file daemon said, but for what later releases tell of every job: its connection, and each file of a verify.
   var client: [String] {
-    messages.filter { $0.daemon == "client" && !$0.text.hasPrefix("Connected to Storage") }
+    let always = ["Connected to Storage", "Veryfying: "]
+    return messages.filter { message in message.daemon == "client" && !always.contains { message.text.hasPrefix($0) } }
       .map { $0.text.trimmingCharacters(in: .whitespacesAndNewlines) }
   }
 
-  /// What is a warning or worse, of whichever daemon.
+  /// What is a warning or worse, of whichever daemon. Not what the director adds when a job has failed: its report, and
+  /// at times that the storage daemon has hung up.
   var complaints: [String] {
-    // The director's report of a failed job is an error too.
-    messages.map(\.text).filter {
-      ($0.contains("Warning: ") || $0.contains("Error: ") || $0.contains("Fatal error: ")) && !$0.contains("  Termination: ")
+    let failed = termination.map { $0.hasPrefix("***") } ?? false
+    return messages.map(\.text).filter { text in
+      guard text.contains("Warning: ") || text.contains("Error: ") || text.contains("Fatal error: ") else { return false }
+      return !text.contains("  Termination: ") && !(failed && text.contains("Director's connection to SD for this Job was lost"))
     }
   }
 
