@@ -34,6 +34,18 @@ public enum Scratch {
     return found
   }
 
+  /// Fills the brick of the small volume, but for so many bytes, beside what it serves: a FUSE mount that runs into a full
+  /// brick may die of it. Returns the file, to be removed.
+  public static func fillSmall(leaving bytes: Int) throws -> String {
+    let brick = try variable("GFAPI_FD_SCRATCH_BRICKS") + "/small1"
+    let file = brick + "/.glusterfs/filling"
+    let free = try run("stat", "-f", "-c", "%a %S", brick).output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+    guard free.count == 2, try run("fallocate", "-l", "\(free[0] * free[1] - bytes)", file).status == 0 else {
+      throw DaemonError("cannot fill \(brick)")
+    }
+    return file
+  }
+
   /// A new empty folder on a volume, and the path of it there.
   public static func folder(on kind: String = "plain", _ name: String = #function) throws -> (local: String, path: String) {
     let path = "/" + name.filter(\.isLetter) + "-" + UUID().uuidString.prefix(8)
