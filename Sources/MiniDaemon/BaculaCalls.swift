@@ -135,27 +135,24 @@ final class BaculaCalls: ModuleCalls {
   func startRestoreFile(_ line: [UInt8]) { _ = line.withCString { functions.start_restore_file(context, $0) } }
   func endRestoreFile() { _ = functions.end_restore_file(context) }
 
-  func createFile(_ packet: fd_restore_packet, original: [UInt8]) -> Int {
-    var packet = packet
-    if abi == .bacula9 {
-      packet.pkt_size = Int32(MemoryLayout<fd_restore_packet>.size)
-      packet.pkt_end = packet.pkt_size
-      return functions.create_file(context, &packet) == Int32(FD_OK) ? Int(packet.create_status) : FD_CF_ERROR
-    }
-    var later = Self.later(packet)
-    return functions.create_file(context, &later) == Int32(FD_OK) ? Int(later.create_status) : FD_CF_ERROR
-  }
+  func createFile(_ packet: fd_restore_packet, original: [UInt8]) -> Int { call(functions.create_file, packet) }
 
   func setFileAttributes(_ packet: fd_restore_packet, original: [UInt8]) {
-    var packet = packet
-    if abi == .bacula9 {
-      packet.pkt_size = Int32(MemoryLayout<fd_restore_packet>.size)
-      packet.pkt_end = packet.pkt_size
-      _ = functions.set_file_attributes(context, &packet)
-    } else {
+    _ = call(functions.set_file_attributes, packet)
+  }
+
+  /// Calls with a packet in the release's layout. Returns the create_status.
+  private func call(
+    _ entryPoint: (UnsafeMutablePointer<bacula_context>?, UnsafeMutableRawPointer?) -> Int32, _ packet: fd_restore_packet
+  ) -> Int {
+    guard abi == .bacula9 else {
       var later = Self.later(packet)
-      _ = functions.set_file_attributes(context, &later)
+      return entryPoint(context, &later) == Int32(FD_OK) ? Int(later.create_status) : FD_CF_ERROR
     }
+    var packet = packet
+    packet.pkt_size = Int32(MemoryLayout<fd_restore_packet>.size)
+    packet.pkt_end = packet.pkt_size
+    return entryPoint(context, &packet) == Int32(FD_OK) ? Int(packet.create_status) : FD_CF_ERROR
   }
 
   private static func later(_ packet: fd_restore_packet) -> bacula_restore_packet_11 {

@@ -59,19 +59,25 @@ package struct PluginDefinition: Equatable, Sendable {
           throw ParseError(argument: text, reason: "not of the form key=value")
         }
         let keyText = String(decoding: line[..<equals], as: UTF8.self).filter { $0 != " " && $0 != "\t" }
-        guard let key = Key(rawValue: keyText.lowercased()) else {
-          throw ParseError(
-            argument: keyText, reason: "unknown argument: known are \(Key.allCases.map(\.rawValue).joined(separator: ", "))")
-        }
-        guard values[key] == nil else { throw ParseError(argument: keyText, reason: "given twice") }
         var value: [UInt8] = []
         var isEscaped = false
         for byte in line[line.index(after: equals)...] {
           if isEscaped || byte != quote && byte != backslash { value.append(byte) }
           isEscaped = !isEscaped && byte == backslash
         }
-        values[key] = value
+        try set(keyText, value)
       }
+    }
+
+    /// Sets one argument, by the name that was written.
+    private mutating func set(_ name: String, _ value: [UInt8]) throws(ParseError) {
+      guard let key = Key(rawValue: name.lowercased()) else {
+        throw ParseError(
+          argument: name, reason: "unknown argument: known are \(Key.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      guard values[key] == nil else { throw ParseError(argument: name, reason: "given twice") }
+      guard !value.contains(0) else { throw ParseError(argument: name, reason: "a zero byte in the value") }
+      values[key] = value
     }
 
     /// Splits a line into its arguments.
@@ -87,14 +93,7 @@ package struct PluginDefinition: Equatable, Sendable {
             ? "a URI's colons need a \\ before them: volume=gluster\\://server/vol" : "not of the form key=value")
         }
         let keyText = String(decoding: argument.value[..<equals], as: UTF8.self)
-        guard let key = Key(rawValue: keyText.lowercased()) else {
-          throw ParseError(
-            argument: keyText, reason: "unknown argument: known are \(Key.allCases.map(\.rawValue).joined(separator: ", "))")
-        }
-        guard values[key] == nil else { throw ParseError(argument: keyText, reason: "given twice") }
-        let value = Array(argument.value[(equals + 1)...])
-        guard !value.contains(0) else { throw ParseError(argument: keyText, reason: "a zero byte in the value") }
-        values[key] = value
+        try set(keyText, Array(argument.value[(equals + 1)...]))
       }
     }
 

@@ -109,6 +109,20 @@ func remove<Context: PluginContext>(_ context: UnsafeMutablePointer<Context>?) -
   return Int32(FD_OK)
 }
 
+/// Answers handlePluginEvent.
+func handleEvent<Context: PluginContext>(
+  _ context: UnsafeMutablePointer<Context>?, _ event: UnsafeMutablePointer<fd_event>?, _ value: UnsafeMutableRawPointer?
+) -> Int32 {
+  instance(context, event) { daemon, event in
+    // The only call that may come from another thread: it touches nothing but the cancellation.
+    if Int(event.pointee.type) == Context.Daemon.cancelEvent {
+      daemon.job.cancellation.cancel()
+      return Int32(FD_OK)
+    }
+    return daemon.handle(event.pointee.type, value)
+  }
+}
+
 func instance<Context: PluginContext>(
   _ context: UnsafeMutablePointer<Context>?, _ body: (Context.Daemon) -> Int32
 ) -> Int32 {

@@ -9,6 +9,10 @@ protocol PacketDaemon: Daemon {
   var state: PacketState { get }
   /// For messages: `Bareos 18.2 to 26`.
   static var releases: String { get }
+  /// Number of the event that cancels a job.
+  static var cancelEvent: Int { get }
+  /// Takes any other event. The value's meaning is the event's.
+  func handle(_ event: UInt32, _ value: UnsafeMutableRawPointer?) -> Int32
 }
 
 /// The state of an adapter between two calls.

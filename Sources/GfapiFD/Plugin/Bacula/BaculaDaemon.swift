@@ -10,6 +10,7 @@ final class BaculaDaemon: PacketDaemon {
   private(set) lazy var job = Job(daemon: self)
   let state = PacketState()
   static let releases = "Bacula 9.6, 11, 13 and 15"
+  static let cancelEvent = BACULA_EVENT_CANCEL_COMMAND
 
   private var hardLinks = HardLinks()
   /// The record in hand, if it may be the first name of several, and the job's count of entries before it.
@@ -61,20 +62,13 @@ final class BaculaDaemon: PacketDaemon {
   }
 
   func accepts(_ path: [UInt8], _ status: stat) -> Bool {
-    let name = CBytes(path)
-    let answer = withSavePacket { packet in
-      packet.fname = name.pointer
-      packet.statp = status
-    } ask: { core.pointee.accept_file(context, $0) }
-    return withExtendedLifetime(name) { answer } == Int32(FD_OK)
+    ask(core.pointee.accept_file, RecordStrings(name: path), status) == Int32(FD_OK)
   }
 
   /// The daemon knows since when, and marks an entry of its accurate list as seen.
   func hasChanged(_ record: SaveRecord, since: Int) -> Bool {
-    let strings = RecordStrings(record)
-    let answer = withSavePacket { $0.fill(record, strings) } ask: { core.pointee.check_changes(context, $0) }
     // Anything but "seen" is backed up: rather once too often.
-    return withExtendedLifetime(strings) { answer } != Int32(FD_SEEN)
+    ask(core.pointee.check_changes, RecordStrings(record), record.status, type: record.packetType) != Int32(FD_SEEN)
   }
 
   var jobIsCancelled: Bool {
@@ -88,15 +82,18 @@ final class BaculaDaemon: PacketDaemon {
     return core.pointee.get_value(context, variable, &value) == Int32(FD_OK) ? value : nil
   }
 
-  /// Asks the daemon about a save packet, in its release's layout.
-  private func withSavePacket(
-    _ fill: (inout any BaculaSavePacket) -> Void, ask: (UnsafeMutableRawPointer) -> Int32
+  /// Asks the daemon about an entry, with a save packet in its release's layout.
+  private func ask(
+    _ question: (UnsafeMutablePointer<bacula_context>?, UnsafeMutableRawPointer?) -> Int32, _ strings: RecordStrings,
+    _ status: stat, type: Int32 = 0
   ) -> Int32 {
-    func inLayout<P: BaculaSavePacket>(of type: P.Type) -> Int32 {
-      var packet: any BaculaSavePacket = type.empty()
-      fill(&packet)
-      var concrete = packet as! P
-      return ask(&concrete)
+    func inLayout<P: BaculaSavePacket>(of _: P.Type) -> Int32 {
+      var packet = P.empty()
+      packet.fname = strings.name.pointer
+      packet.link = strings.link.pointer
+      packet.statp = status
+      packet.type = type
+      return withExtendedLifetime(strings) { question(context, &packet) }
     }
     return switch release {
     case .v9: inLayout(of: bacula_save_packet_9.self)

@@ -62,14 +62,7 @@ struct BaculaTables: @unchecked Sendable {
     table.get_plugin_value = { PluginInformation.value($1, $2) }
     // There is nothing to set.
     table.set_plugin_value = { _, _, _ in Int32(FD_OK) }
-    table.handle_event = { context, event, value in
-      guard let event else { return Int32(FD_ERROR) }
-      // The only call that may come from another thread: it touches nothing but the cancellation.
-      if Int(event.pointee.type) == BACULA_EVENT_CANCEL_COMMAND {
-        return instance(context) { $0.job.cancellation.cancel(); return Int32(FD_OK) }
-      }
-      return instance(context) { $0.handle(event.pointee.type, value) }
-    }
+    table.handle_event = { handleEvent($0, $1, $2) }
     table.start_backup_file = { instance($0, $1) { $0.startBackupFile($1) } }
     table.end_backup_file = { context in instance(context) { $0.endBackupFile() } }
     table.start_restore_file = { _, _ in Int32(FD_OK) }

@@ -9,6 +9,7 @@ final class BareosDaemon: PacketDaemon {
   private(set) lazy var job = Job(daemon: self)
   let state = PacketState()
   static let releases = "Bareos 18.2 to 26"
+  static let cancelEvent = BAREOS_EVENT_CANCEL_COMMAND
 
   init(core: UnsafePointer<bareos_core_functions>, context: UnsafeMutablePointer<bareos_context>) {
     self.core = core
