@@ -14,10 +14,12 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CGFAPI", pkgConfig: "glusterfs-api", providers: [.apt(["libglusterfs-dev"])]),
     .systemLibrary(name: "CXattr", providers: [.apt(["libacl1-dev", "libattr1-dev"])]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     .target(name: "FDPluginABI"),
     .target(name: "Gluster", dependencies: ["CGFAPI", .product(name: "SystemPackage", package: "swift-system")]),
-    .target(name: "GfapiFD", dependencies: ["Gluster", "FDPluginABI", "CXattr"]),
+    .target(name: "GlusterfindList"),
+    .target(name: "GfapiFD", dependencies: ["Gluster", "GlusterfindList", "FDPluginABI", "CXattr", "CSQLite"]),
     .target(
       name: "GfapiFDModule", dependencies: ["GfapiFD", "FDPluginABI"], exclude: ["exports.map"],
       linkerSettings: [
@@ -40,6 +42,7 @@ let package = Package(
       ]),
     .target(name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport"),
     .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),
+    .testTarget(name: "GlusterfindListTests", dependencies: ["GlusterfindList", "TestSupport"]),
     .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "TestSupport"]),
     .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "MiniDaemon", "TestSupport"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport"]),

@@ -85,6 +85,31 @@ public final class Volume: @unchecked Sendable {
     return found
   }
 
+  /// The paths of the entry with an identity: those that the volume tells, one at least, not always all.
+  ///
+  /// - Parameter gfid: 16 bytes.
+  /// - Throws: ``GlusterError``; `ENOENT` or `ESTALE` where there is no such entry, `ENODATA` where the volume does not keep paths.
+  ///
+  /// The corresponding C functions are `glfs_h_create_from_handle` and `glfs_h_getxattrs` with Gluster's virtual
+  /// `glusterfs.gfidtopath`: paths from the root, `:` between them.
+  public func paths(ofGFID gfid: [UInt8]) throws -> [[UInt8]] {
+    var status = stat()
+    var gfid = gfid
+    guard let handle = glfs_h_create_from_handle(handle, &gfid, Int32(gfid.count), &status) else {
+      throw failure("glfs_h_create_from_handle")
+    }
+    let object = Object(handle, on: self)
+    guard let value = try object.extendedAttribute("glusterfs.gfidtopath".utf8) else {
+      throw GlusterError(errno: .noData, call: "glfs_h_getxattrs", path: Array("glusterfs.gfidtopath".utf8))
+    }
+    // A name may have a colon as well. What is no path of this entry is left out.
+    let pieces = [value] + value.split(separator: UInt8(ascii: ":")).map(Array.init)
+    return pieces.filter { piece in
+      guard piece.first == UInt8(ascii: "/"), let found = try? lookUp(piece) else { return false }
+      return found.status.st_ino == status.st_ino
+    }
+  }
+
   /// Sizes and free space of the volume.
   ///
   /// The corresponding C function is `glfs_statvfs`.

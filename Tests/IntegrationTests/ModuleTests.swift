@@ -157,9 +157,5 @@ struct ModuleTests {
       let fatal = try #require(job.messages.first { $0.severity == .fatal })
       #expect(fatal.text.contains("\"volume=gluster://host:x/vol\"") && fatal.text.contains("/volname[/dir]"))
     }
-    try withJob { job throws in
-      #expect(try job.backup(Scratch.line("plain", "", ":gffilelist=/list"), to: MemoryBackup()) == nil)
-      #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("gffilelist") })
-    }
   }
 }

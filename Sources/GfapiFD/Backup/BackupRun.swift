@@ -10,6 +10,8 @@ package final class BackupRun {
     package var unchanged = 0
     package var excluded = 0
     package var failed = 0
+    /// Of a list: names that are not there.
+    package var vanished = 0
     package var bytes = 0
   }
 
@@ -29,18 +31,24 @@ package final class BackupRun {
   private let volume: JobVolume
   package let isEstimate: Bool
   private let since: Int
+  private let list: ListTerms?
   package private(set) var counts = Counts()
   package private(set) var unread = UnreadPlaces()
+  /// What the list holds, when the entries come from one.
+  package private(set) var listCounts: ListCounts?
+  /// What the list says of entries that are not told.
+  package private(set) var listedPaths: ListedPaths?
 
   private var options = Options()
   private var started = false
   /// The volume is gone; a message has said so.
   private var isGone = false
-  /// The base directory, for a backup with nothing in it.
-  private var base: Crawler.Entry?
+  private var base: SourceEntry?
+  /// The directories above the entry that a list has named last, and whether the FileSet takes them.
+  private var directories: [(directory: BaseDirectory, isTaken: Bool)] = []
   /// The next record, found when the one before ended.
-  private var upcoming: (record: SaveRecord, entry: Crawler.Entry?)?
-  private var current: (record: SaveRecord, entry: Crawler.Entry?)?
+  private var upcoming: (record: SaveRecord, entry: SourceEntry?)?
+  private var current: (record: SaveRecord, entry: SourceEntry?)?
   private var details = BackupSession.Details()
   private var nextAttribute = 0
   private var reading = Reading()
@@ -56,12 +64,54 @@ package final class BackupRun {
     var atEnd = false
   }
 
-  /// - Parameter since: seconds since 1970 after which an entry counts as changed; 0: all are to be carried.
-  package init(_ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int) {
+  /// - Parameters:
+  ///   - since: seconds since 1970 after which an entry counts as changed; 0: all are to be carried.
+  ///   - list: the list that the ``BackupSession`` has been given.
+  package init(_ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, list: ListTerms?) {
     self.volume = volume
     self.daemon = daemon
     self.isEstimate = isEstimate
     self.since = since
+    self.list = list
+  }
+
+  // MARK: The list
+
+  private func load(_ list: ListTerms) throws {
+    while true {
+      switch try call({ try $0.backup!.loadList() }) {
+      case .some(let problems):
+        for problem in problems { daemon.tell(.warning, problem) }
+      case .crawl(let reason):
+        return daemon.tell(
+          .warning, "the list \(printable(list.file)) has the volume crawled instead, for all that changed: \(reason)")
+      case .done(let counts, let paths):
+        (listCounts, listedPaths) = (counts, paths)
+        if counts.isUnexplainedlyEmpty {
+          daemon.tell(
+            .warning,
+            "the list \(printable(list.file)) is empty: either nothing has changed, or what writes it has failed; bareos-glusterfind-wrapper would tell which")
+        }
+        if counts.removed > 0, !list.isFull, !daemon.isAccurate {
+          daemon.tell(
+            .info,
+            "the list names \(counts.removed) deleted or renamed: without accurate mode a backup cannot carry that, and a restore brings them back")
+        }
+        return
+      }
+    }
+  }
+
+  /// What became of the entries, in words.
+  package var summary: String {
+    var text =
+      "\(counts.carried) entries and \(counts.bytes) bytes read, \(counts.unchanged) unchanged, \(counts.excluded) excluded, \(counts.failed) failed"
+    if let listCounts {
+      text += "; list: \(listCounts.changes) changes, \(counts.vanished) not there any more"
+      if listCounts.unreadable > 0 { text += ", \(listCounts.unreadable) lines left out" }
+      if listCounts.outside > 0 { text += ", \(listCounts.outside) names outside the base directory" }
+    }
+    return text
   }
 
   // MARK: Records
@@ -71,6 +121,8 @@ package final class BackupRun {
     self.options = options
     if !started {
       started = true
+      if let list { try load(list) }
+      base = try call { $0.backup!.base }
       upcoming = try find()
       if upcoming == nil, let base {
         upcoming = (SaveRecord(kind: .directoryUnchanged, path: base.path, status: base.status), nil)
@@ -97,7 +149,7 @@ package final class BackupRun {
   }
 
   /// Fetches what belongs to a record. An entry that cannot be carried becomes a record that says so.
-  private func complete(_ record: SaveRecord, _ entry: Crawler.Entry) throws -> SaveRecord {
+  private func complete(_ record: SaveRecord, _ entry: SourceEntry) throws -> SaveRecord {
     var record = record
     var wanted = options.wanted
     if isEstimate { (wanted.acls, wanted.extendedAttributes) = (false, false) }
@@ -119,41 +171,74 @@ package final class BackupRun {
     return record
   }
 
-  private func find() throws -> (record: SaveRecord, entry: Crawler.Entry?)? {
+  private func find() throws -> (record: SaveRecord, entry: SourceEntry?)? {
     while true {
-      switch try call({ $0.backup!.next() }) {
+      switch try call({ try $0.backup!.next() }) {
       case .end:
         return nil
       case .failed(let failure):
         return (try tell(failure), nil)
-      case .entry(let entry):
-        guard daemon.accepts(entry.path, entry.status) else {
-          counts.excluded += 1
-          continue
+      case .vanished(let path):
+        counts.vanished += 1
+        if counts.vanished <= Self.tellsVanished {
+          daemon.tell(.notSaved, "\(printable(path)): in the list, and not there any more")
         }
+      case .entry(let entry):
+        guard takes(entry) else { continue }
         if let record = changed(entry, Self.kind(of: entry.status)) { return (record, entry) }
       case .directory(let entry):
-        let isBase = base == nil
-        if isBase { base = entry }
-        guard daemon.accepts(entry.path, entry.status) else {
-          counts.excluded += 1
+        guard takes(entry) else {
           try call { $0.backup!.skip() }
           continue
         }
-        guard isBase || options.recurses else { continue }
+        guard isEntered(entry) else { continue }
         if let failure = try call({ $0.backup!.enter() }) { return (try tell(failure), nil) }
       case .directoryEnd(let entry):
         // Once more, for the options: the entries in the directory may have others.
         _ = daemon.accepts(entry.path, entry.status)
-        let isEntered = options.recurses || entry.path == base?.path
-        if let record = changed(entry, isEntered ? .directory : .directoryNotEntered) { return (record, entry) }
+        if let record = changed(entry, isEntered(entry) ? .directory : .directoryNotEntered) { return (record, entry) }
+      case .directoryAlone(let entry):
+        guard takes(entry) else { continue }
+        if let record = changed(entry, isEntered(entry) ? .directory : .directoryNotEntered) { return (record, entry) }
       }
     }
   }
 
-  private func changed(_ entry: Crawler.Entry, _ kind: SaveRecord.Kind) -> SaveRecord? {
+  /// How many names that are not there any more are told one by one.
+  private static let tellsVanished = 1000
+
+  private func isEntered(_ directory: SourceEntry) -> Bool { options.recurses || directory.path == base?.path }
+
+  /// Whether the FileSet takes an entry.
+  private func takes(_ entry: SourceEntry) -> Bool {
+    guard !isBelowWhatIsLeftOut(entry.path), daemon.accepts(entry.path, entry.status) else {
+      counts.excluded += 1
+      return false
+    }
+    return true
+  }
+
+  /// Whether a directory above an entry that a list names is left out: a crawl would not have entered it.
+  private func isBelowWhatIsLeftOut(_ path: [UInt8]) -> Bool {
+    guard listedPaths != nil, let base, path != base.path else { return false }
+    let above = parent(of: path)
+    guard options.recurses || above.elementsEqual(base.path) else { return true }
+    while let last = directories.last, !last.directory.contains(above) { directories.removeLast() }
+    if directories.isEmpty { directories.append((BaseDirectory(base.path), daemon.accepts(base.path, base.status))) }
+    while directories.last!.isTaken, directories.last!.directory.path.count < above.count {
+      let known = directories.last!.directory.path.count
+      let next = above[(known == 1 ? 1 : known + 1)...].firstIndex(of: UInt8(ascii: "/")) ?? above.endIndex
+      var status = stat()
+      status.st_mode = S_IFDIR | 0o755
+      directories.append((BaseDirectory(Array(above[..<next])), daemon.accepts(Array(above[..<next]), status)))
+    }
+    return !directories.last!.isTaken
+  }
+
+  private func changed(_ entry: SourceEntry, _ kind: SaveRecord.Kind) -> SaveRecord? {
     let record = SaveRecord(kind: kind, path: entry.path, status: entry.status)
-    guard daemon.hasChanged(record, since: since) else {
+    // Asked in any case: the daemon marks what it has been asked for as seen.
+    guard daemon.hasChanged(record, since: since) || entry.isListed else {
       counts.unchanged += 1
       return nil
     }
@@ -164,7 +249,7 @@ package final class BackupRun {
     status.isRegular ? .regular : status.isSymbolicLink ? .symbolicLink : .special
   }
 
-  private func tell(_ failure: Crawler.Failure) throws -> SaveRecord {
+  private func tell(_ failure: SourceFailure) throws -> SaveRecord {
     try endIfGone(failure.error)
     unread.add(failure.path)
     let kind: SaveRecord.Kind
@@ -181,9 +266,9 @@ package final class BackupRun {
       kind = .unknown
       tellFailure(
         failure.path.prefix(200) + Array("...".utf8),
-        "a path of \(failure.path.count) bytes, longer than the \(Crawler.longestPath) that a daemon takes")
+        "a path of \(failure.path.count) bytes, longer than the \(SourceFailure.longestPath) that a daemon takes")
     }
-    return SaveRecord(kind: kind, path: Array(failure.path.prefix(Crawler.longestPath)), status: status)
+    return SaveRecord(kind: kind, path: Array(failure.path.prefix(SourceFailure.longestPath)), status: status)
   }
 
   private func tellFailure(_ path: some Collection<UInt8>, _ text: String) {
@@ -300,6 +385,10 @@ package final class BackupRun {
       return try volume.run(isCancelled: { daemon.jobIsCancelled }, body)
     } catch is VolumeThread.Stopped {
       throw Ended(message: nil)
+    } catch let error as ListFailure {
+      throw Ended(message: error.description)
+    } catch let error as TouchedPaths.Failure {
+      throw Ended(message: "the list cannot be kept: \(error): is there room in $TMPDIR, or else /var/tmp?")
     }
   }
 

@@ -37,12 +37,19 @@ package final class BackupSession {
   /// drops them all when there are more.
   static let bareosLimit = 1 << 20
 
-  private let crawler: Crawler
+  /// The base directory.
+  package let base: SourceEntry
+  private var source: any EntrySource
+  /// The list that is being read before it is the source.
+  private var list: (loader: ListLoader, volume: Volume, trustsListings: Bool, distribution: Distribution?)?
+  private var listIsRead = false
   private let timesAreExact: Bool
   private var reader: FileReader?
 
-  /// Finds the base directory and gets ready to crawl it.
-  package init(_ volume: Volume, _ traits: VolumeTraits) throws {
+  /// Finds the base directory and gets ready to crawl it, or to tell what a list names.
+  ///
+  /// - Throws: ``GlusterError``, ``ListFailure``.
+  package init(_ volume: Volume, _ traits: VolumeTraits, list terms: ListTerms?) throws {
     let directory = volume.uri.directory
     let base = try volume.lookUp(directory)
     // A link as well: none is followed.
@@ -52,20 +59,55 @@ package final class BackupSession {
     let distribution = Distribution(volume)
     _ = try distribution?.check()
     timesAreExact = traits.bricksAgreeOnTimes
-    crawler = Crawler(
-      base: Crawler.Entry(
-        path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object),
-      trustsListings: traits.listingsTellSizes, distribution: distribution)
+    self.base = SourceEntry(
+      path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object)
+    source = Crawler(base: self.base, trustsListings: traits.listingsTellSizes, distribution: distribution)
+    if let terms {
+      list = (
+        try ListLoader(terms, base: BaseDirectory(self.base.path)), volume, traits.listingsTellSizes, distribution)
+    }
   }
 
-  package func next() -> Crawler.Step { crawler.next() }
-  package func enter() -> Crawler.Failure? { crawler.enter() }
-  package func skip() { crawler.skip() }
+  // MARK: The list
+
+  /// What came of the reading of a list.
+  package enum ListProgress: Sendable {
+    /// Some lines have been read; what is wrong with them, in words.
+    case some([String])
+    /// All has been read.
+    case done(ListCounts, ListedPaths)
+    /// The list says that the volume is to be crawled, and why.
+    case crawl(String)
+  }
+
+  /// Reads the next lines of the list. To be called until it is done; the entries come after that.
+  ///
+  /// - Throws: ``ListFailure``, ``TouchedPaths/Failure``, ``GlusterError``.
+  package func loadList() throws -> ListProgress {
+    guard let (loader, volume, trustsListings, distribution) = list else { return .crawl("there is no list") }
+    if !listIsRead {
+      let (problems, atEnd) = try loader.load(lines: 10_000)
+      listIsRead = atEnd
+      return .some(problems)
+    }
+    list = nil
+    if let reason = loader.crawlReason { return .crawl(reason) }
+    let directory = BaseDirectory(base.path)
+    source = try ListSource(
+      loader.touched, base: directory, volume: volume, trustsListings: trustsListings, distribution: distribution)
+    return .done(loader.counts, ListedPaths(touched: loader.touched, base: directory))
+  }
+
+  // MARK: Entries
+
+  package func next() throws -> SourceStep { try source.next() }
+  package func enter() -> SourceFailure? { source.enter() }
+  package func skip() { source.skip() }
 
   /// Fetches what an entry needs beside its attributes, and opens it if it has data.
   ///
   /// - Throws: ``GlusterError``, if the entry cannot be carried at all.
-  package func details(of entry: Crawler.Entry, _ wanted: Wanted) throws -> Details {
+  package func details(of entry: SourceEntry, _ wanted: Wanted) throws -> Details {
     var details = Details()
     reader = nil
     if entry.status.isSymbolicLink { details.linkTarget = try entry.object.linkTarget() }
@@ -84,7 +126,7 @@ package final class BackupSession {
   }
 
   /// Opens a file for ``nextPiece()``.
-  package func open(_ entry: Crawler.Entry, _ wanted: Wanted) throws {
+  package func open(_ entry: SourceEntry, _ wanted: Wanted) throws {
     reader = try FileReader(
       entry.object, expected: entry.status, withoutAccessTime: wanted.withoutAccessTime,
       keepsAccessTime: wanted.keepsAccessTime, timesAreExact: timesAreExact)
@@ -98,7 +140,7 @@ package final class BackupSession {
     return try reader?.finish()
   }
 
-  private func acls(of entry: Crawler.Entry) throws -> [ACLStream.Item] {
+  private func acls(of entry: SourceEntry) throws -> [ACLStream.Item] {
     var items: [ACLStream.Item] = []
     let names = entry.status.isDirectory ? [ACLStream.accessName, ACLStream.defaultName] : [ACLStream.accessName]
     for name in names {
@@ -107,7 +149,7 @@ package final class BackupSession {
     return items
   }
 
-  private func readExtendedAttributes(of entry: Crawler.Entry, _ wanted: Wanted, into details: inout Details) {
+  private func readExtendedAttributes(of entry: SourceEntry, _ wanted: Wanted, into details: inout Details) {
     let names: [[UInt8]]
     do {
       names = try entry.object.extendedAttributeNames()

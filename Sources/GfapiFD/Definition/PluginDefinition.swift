@@ -1,15 +1,16 @@
 import Gluster
+import GlusterfindList
 
 /// What a plugin line says: which volume, and how to treat it.
 ///
-///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:logfile=…][:loglevel=…][:timeout=…]
+///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:logfile=…][:loglevel=…][:timeout=…]
 ///
 /// Arguments are separated by colons, keys stand in any case, `\` takes the next character as itself, one colon may
 /// trail.
 package struct PluginDefinition: Equatable, Sendable {
   /// The keys of a plugin line.
   package enum Key: String, CaseIterable, Sendable {
-    case volume, snapdir, gffilelist, logfile, loglevel, timeout
+    case volume, snapdir, gffilelist, gfencoding, gfseparator, logfile, loglevel, timeout
   }
 
   /// What is wrong with a line: the argument at fault and the reason. Its description is the whole job message.
@@ -26,7 +27,8 @@ package struct PluginDefinition: Equatable, Sendable {
 
   /// Grammar of the line, for messages.
   package static let grammar = """
-    the form is gfapi:volume=URI[:snapdir=DIR][:gffilelist=FILE][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
+    the form is gfapi:volume=URI[:snapdir=DIR][:gffilelist=FILE][:gfencoding=percent|plus|none][:gfseparator=TEXT]
+    [:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
     with URI = \(VolumeURI.grammar), and a \\ before each colon in a value
     """
 
@@ -35,6 +37,8 @@ package struct PluginDefinition: Equatable, Sendable {
   package var snapshotDirectory: String?
   /// List of changed entries, written by glusterfind.
   package var fileList: [UInt8]?
+  /// How that list is written.
+  package var listFormat = ListFormat()
   package var logging: Volume.Logging
   /// Seconds after which an unanswered connection is given up.
   package var timeout: Int
@@ -127,6 +131,24 @@ package struct PluginDefinition: Equatable, Sendable {
         throw ParseError(argument: "gffilelist=\(printable(list))", reason: "the path of the list is absolute")
       }
       fileList = list
+    }
+    if let encoding = try text(.gfencoding) {
+      guard let known = ListFormat.Encoding(rawValue: encoding.lowercased()) else {
+        throw ParseError(
+          argument: "gfencoding=\(encoding)",
+          reason: "not an encoding: \(ListFormat.Encoding.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      listFormat.encoding = known
+    }
+    if let separator = arguments.values[.gfseparator] {
+      guard let decoded = ListFormat().decode(separator), !decoded.isEmpty, !decoded.contains(UInt8(ascii: "\n")),
+        !decoded.contains(0)
+      else {
+        throw ParseError(
+          argument: "gfseparator=\(printable(separator))",
+          reason: "not a field separator: one byte at least, no newline; %09 is a tab, %25 a percent sign")
+      }
+      listFormat.separator = decoded
     }
     logging = Volume.Logging(file: try text(.logfile))
     if let file = logging.file, !file.hasPrefix("/") {

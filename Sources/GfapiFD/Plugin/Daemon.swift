@@ -10,6 +10,8 @@ package protocol Daemon: AnyObject {
   func accepts(_ path: [UInt8], _ status: stat) -> Bool
   /// Whether an entry is to be backed up: it changed after `since`, or against the daemon's list of what it has.
   func hasChanged(_ record: SaveRecord, since: Int) -> Bool
+  /// Whether the job is accurate: the daemon compares with a list of what it has, and marks what is gone.
+  var isAccurate: Bool { get }
   /// Whether the job has been cancelled, as the daemon sees it.
   var jobIsCancelled: Bool { get }
 }

@@ -21,6 +21,8 @@ package final class Job {
   private var restoreOptions: [[UInt8]: PluginDefinition.Arguments] = [:]
   /// What the job's backups could not look into.
   private var unread = UnreadPlaces()
+  /// What the lists of the job's backups say of entries that are not told.
+  private var listed: [ListedPaths] = []
 
   package init(daemon: any Daemon) { self.daemon = daemon }
 
@@ -65,29 +67,28 @@ package final class Job {
   package func beginBackup(_ line: [UInt8], isEstimate: Bool) -> Bool {
     endBackup()
     guard let definition = definition(line) else { return false }
-    guard definition.fileList == nil else {
-      daemon.tell(.fatal, "plugin definition: \"gffilelist\": backing up from glusterfind's list is not supported yet: leave it out, and the volume is crawled")
-      return false
+    let since = isFull ? 0 : since
+    let list = definition.fileList.map { ListTerms(file: $0, format: definition.listFormat, isFull: isFull, since: since) }
+    let volume = connect(definition) { session, volume in
+      session.backup = try BackupSession(volume, session.traits!, list: list)
     }
-    guard let volume = connect(definition, { session, volume in session.backup = try BackupSession(volume, session.traits!) }) else {
-      return false
-    }
-    backup = BackupRun(volume, daemon: daemon, isEstimate: isEstimate, since: isFull ? 0 : since)
+    guard let volume else { return false }
+    backup = BackupRun(volume, daemon: daemon, isEstimate: isEstimate, since: since, list: list)
     return true
   }
 
   /// Whether an entry that no backup of this job has told may be there all the same.
-  package func mayExist(_ path: [UInt8]) -> Bool { unread.contain(path) || backup?.unread.contain(path) ?? false }
+  package func mayExist(_ path: [UInt8]) -> Bool {
+    unread.contain(path) || backup?.unread.contain(path) ?? false || listed.contains { $0.keep(path) }
+      || backup?.listedPaths?.keep(path) ?? false
+  }
 
   /// Ends the backup: the line is done, or the job is.
   package func endBackup() {
-    guard let (counts, tells) = backup.map({ ($0.counts, !$0.isEstimate) }) else { return }
+    guard backup != nil else { return }
     unread.add(backup!.unread)
-    if tells {
-      daemon.tell(
-        .info,
-        "\(counts.carried) entries and \(counts.bytes) bytes read, \(counts.unchanged) unchanged, \(counts.excluded) excluded, \(counts.failed) failed")
-    }
+    if let paths = backup!.listedPaths { listed.append(paths) }
+    if !backup!.isEstimate { daemon.tell(.info, backup!.summary) }
     // Its entries hold the volume. They go first: who lets go of it last disconnects it, and waits for that.
     backup = nil
     disconnect()

@@ -71,6 +71,8 @@ final class BaculaDaemon: PacketDaemon {
     ask(core.pointee.check_changes, RecordStrings(record), record.status, type: record.packetType) != Int32(FD_SEEN)
   }
 
+  var isAccurate: Bool { value(Int32(BACULA_VAR_ACCURATE)) ?? 0 != 0 }
+
   var jobIsCancelled: Bool {
     // nil: the daemon cannot tell.
     guard let status = value(Int32(BACULA_VAR_JOB_STATUS)) else { return false }

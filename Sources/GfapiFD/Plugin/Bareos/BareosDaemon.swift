@@ -51,11 +51,16 @@ final class BareosDaemon: PacketDaemon {
     return withExtendedLifetime(strings) { core.pointee.check_changes(context, &packet) } != Int32(FD_SEEN)
   }
 
+  var isAccurate: Bool { value(Int32(BAREOS_VAR_ACCURATE)) ?? 0 != 0 }
+
   var jobIsCancelled: Bool {
-    var status: Int32 = 0
-    // Not FD_OK: the daemon cannot tell.
-    guard core.pointee.get_value(context, Int32(BAREOS_VAR_JOB_STATUS), &status) == Int32(FD_OK) else { return false }
-    return status == Int32(FD_JOB_CANCELED)
+    // nil: the daemon cannot tell.
+    value(Int32(BAREOS_VAR_JOB_STATUS)) == Int32(FD_JOB_CANCELED)
+  }
+
+  private func value(_ variable: Int32) -> Int32? {
+    var value: Int32 = 0
+    return core.pointee.get_value(context, variable, &value) == Int32(FD_OK) ? value : nil
   }
 
   // MARK: Events

@@ -1,0 +1,248 @@
+import Glibc
+import GlusterfindList
+
+/// What a job asks of a list of changes.
+package struct ListTerms: Sendable {
+  /// The file, absolute path.
+  package let file: [UInt8]
+  package let format: ListFormat
+  /// The job is a full backup.
+  package let isFull: Bool
+  /// Seconds since 1970 after which changes are wanted; 0: all.
+  package let since: Int
+
+  package init(file: [UInt8], format: ListFormat, isFull: Bool, since: Int) {
+    self.file = file
+    self.format = format
+    self.isFull = isFull
+    self.since = since
+  }
+}
+
+/// A list cannot be used. Its words are a fatal job message.
+package struct ListFailure: Error, CustomStringConvertible {
+  package let description: String
+}
+
+/// Reads a list into ``TouchedPaths``, some lines at a time, and judges whether it can be trusted.
+final class ListLoader {
+  /// How many lines that cannot be read are told one by one.
+  private static let tellsProblems = 20
+
+  private let terms: ListTerms
+  private let reader: LineReader
+  private let base: BaseDirectory
+  let touched: TouchedPaths
+  private var header: ListHeader?
+  private var lines = 0
+  private var isEnded = false
+  private var lastParent: ArraySlice<UInt8> = []
+  private(set) var counts = ListCounts()
+  /// Why the volume is to be crawled instead; nil: it is not.
+  private(set) var crawlReason: String?
+
+  init(_ terms: ListTerms, base: BaseDirectory) throws {
+    self.terms = terms
+    self.base = base
+    do {
+      reader = try LineReader(terms.file)
+    } catch {
+      throw ListFailure(
+        description: "the list \(printable(terms.file)) cannot be read: \(error): did what writes it run before this job "
+          + "(bareos-glusterfind-wrapper prebackup)? Its output tells why not")
+    }
+    touched = try TouchedPaths()
+  }
+
+  /// Reads up to so many lines.
+  ///
+  /// - Returns: what is wrong with lines, in words, and whether the list is at its end.
+  func load(lines limit: Int) throws -> (problems: [String], atEnd: Bool) {
+    var problems: [String] = []
+    for _ in 0..<limit {
+      guard let line = try nextLine() else {
+        try judge()
+        return (problems, true)
+      }
+      do {
+        try take(line)
+      } catch let error as Change.Unreadable {
+        counts.unreadable += 1
+        if counts.unreadable <= Self.tellsProblems {
+          problems.append("line \(line.number) of the list is left out: \(error): \(printable(line.bytes.prefix(200)))")
+        }
+        if counts.unreadable == Self.tellsProblems { problems.append("further lines like this are only counted") }
+      }
+    }
+    return (problems, false)
+  }
+
+  private func nextLine() throws -> LineReader.Line? {
+    let line: LineReader.Line?
+    do { line = try reader.next() } catch { throw failure("cannot be read: \(error)") }
+    if let line, line.isCutOff {
+      throw failure("is cut off in line \(line.number): what follows is not known; have it written anew")
+    }
+    return line
+  }
+
+  private func take(_ line: LineReader.Line) throws {
+    guard !line.isTooLong else { throw Change.Unreadable("it is longer than \(LineReader.longestLine) bytes") }
+    if let directive = ListHeader.directive(line.bytes) { return try take(directive, line.number) }
+    lines += 1
+    for change in try Change.read(line.bytes, terms.format) { try add(change) }
+    counts.changes += 1
+  }
+
+  // MARK: Trust
+
+  private func failure(_ text: String) -> ListFailure {
+    ListFailure(description: "the list \(printable(terms.file)) \(text)")
+  }
+
+  private func take(_ directive: ListHeader.Directive, _ number: Int) throws {
+    switch directive {
+    case .comment: break
+    case .begin(let header):
+      self.header = header
+      if terms.isFull, !header.isFull {
+        throw failure("tells only changes, and this job is a full backup: run the wrapper with -l %l, the level of the job")
+      }
+      if !header.isFull, header.since > terms.since {
+        throw failure("begins at \(header.since), and this job needs what changed since \(terms.since) (seconds since 1970): run the wrapper with -s %m, the job's since time")
+      }
+      try refuseOld(header.until)
+    case .crawl(let reason): crawlReason = reason
+    case .end(let count):
+      guard count == lines else { throw failure("has \(lines) lines and should have \(count): have it written anew") }
+      isEnded = true
+    case .unknown: throw failure("has a line \(number) of another version: the wrapper and the plugin must be of one version")
+    }
+  }
+
+  /// At the end of the list.
+  private func judge() throws {
+    if header != nil, !isEnded { throw failure("has no end, and what is missing is not known: have it written anew") }
+    if header == nil { try refuseOld(reader.modified) }
+    guard counts.changes == 0, crawlReason == nil else { return }
+    if terms.isFull { throw failure("names nothing, and this job is a full backup") }
+    counts.isUnexplainedlyEmpty = header == nil
+  }
+
+  private func refuseOld(_ made: Int) throws {
+    if !terms.isFull, made < terms.since {
+      throw failure("was written at \(made), before the time since when this job needs changes, \(terms.since) (seconds since 1970): have it written anew before each job")
+    }
+  }
+
+  // MARK: Changes
+
+  private func add(_ change: Change) throws {
+    let guess: TouchedPaths.Marks = change.isGuess ? .guess : []
+    switch change.kind {
+    case .new: try add(change.path, [.listed, .new])
+    case .modify: try add(change.path, .listed)
+    case .delete: try add(change.path, .removed)
+    case .rename:
+      try add(change.path, guess.union(.removed))
+      try add(change.newPath!, guess.union([.listed, .new]))
+    }
+  }
+
+  private func add(_ path: [UInt8], _ marks: TouchedPaths.Marks) throws {
+    if let shard = Internal(path) {
+      if case .shard(let gfid) = shard { try touched.addShard(of: gfid) }
+      return
+    }
+    // A directory above the base directory that is new or gone: so is all in it.
+    let path = base.isInside(path) ? base.path : path
+    guard base.contains(path) else {
+      counts.outside += 1
+      return
+    }
+    if marks.contains(.removed) { counts.removed += 1 }
+    try touched.add(path, marks)
+    let parent = parent(of: path)
+    if parent != lastParent, base.contains(parent) {
+      lastParent = parent
+      try touched.add(Array(parent), .parent)
+    }
+  }
+}
+
+/// What a list holds, in numbers.
+package struct ListCounts: Sendable {
+  /// Lines that tell a change.
+  package var changes = 0
+  package var unreadable = 0
+  /// Names that are not in the base directory.
+  package var outside = 0
+  /// Names in it that went away.
+  package var removed = 0
+  /// Nothing is listed, and nothing tells that this is right.
+  package var isUnexplainedlyEmpty = false
+}
+
+/// The base directory, and what is in it.
+package struct BaseDirectory: Sendable {
+  /// Absolute; `/` for the root.
+  package let path: [UInt8]
+
+  package init(_ path: [UInt8]) { self.path = path }
+
+  /// Whether `other` is this directory or below it, by whole components.
+  package func contains(_ other: some Collection<UInt8>) -> Bool {
+    if path.count == 1 { return true }
+    return other.starts(with: path)
+      && (other.count == path.count || other.dropFirst(path.count).first == UInt8(ascii: "/"))
+  }
+
+  /// Whether this directory is below `other`.
+  func isInside(_ other: [UInt8]) -> Bool { path != other && BaseDirectory(other).contains(path) }
+}
+
+/// The directory that a path is in; the root is in itself.
+func parent(of path: [UInt8]) -> ArraySlice<UInt8> {
+  let slash = path.lastIndex(of: UInt8(ascii: "/")) ?? 0
+  return path[..<max(slash, 1)]
+}
+
+/// A name that bricks have and clients never see, so that no crawl tells it.
+private enum Internal {
+  /// A piece of a file of a sharded volume, `/.shard/GFID.NUMBER`: only the pieces that were written to are listed.
+  case shard(of: [UInt8])
+  case other
+
+  /// nil: the name is an entry's.
+  init?(_ path: [UInt8]) {
+    let components = path.split(separator: UInt8(ascii: "/"), maxSplits: 2)
+    guard let first = components.first else { return nil }
+    if first.elementsEqual(".shard".utf8) {
+      guard components.count == 2, let gfid = GFID(components[1].prefix { $0 != UInt8(ascii: ".") }) else {
+        self = .other
+        return
+      }
+      self = .shard(of: gfid.bytes)
+    } else if first.starts(with: ".glusterfs".utf8) {
+      self = .other
+    } else {
+      return nil
+    }
+  }
+}
+
+/// Gluster's identity of an entry, as text `0123abcd-0123-…` with 32 hexadecimal digits.
+struct GFID {
+  let bytes: [UInt8]
+
+  init?(_ text: some Collection<UInt8>) {
+    let digits = text.filter { $0 != UInt8(ascii: "-") }
+    guard text.count == 36, digits.count == 32 else { return nil }
+    var bytes: [UInt8] = []
+    for index in stride(from: 0, to: 32, by: 2) {
+      guard let byte = UInt8(String(decoding: digits[index..<(index + 2)], as: UTF8.self), radix: 16) else { return nil }
+      bytes.append(byte)
+    }
+    self.bytes = bytes
+  }
+}

@@ -1,0 +1,168 @@
+import CSQLite
+import Glibc
+
+/// The paths that a list names, each once, in order, and what is known of each: in a database of its own on disk, so that
+/// memory does not grow with the list. SQLite keeps it in a nameless file in `$SQLITE_TMPDIR`, `$TMPDIR` or `/var/tmp`,
+/// which is gone with this object.
+///
+/// Filled and read by the volume's thread, and asked by the daemon's when the backup has ended.
+package final class TouchedPaths: @unchecked Sendable {
+  // SQLite's own mutex guards the database (its default, "serialized").
+
+  /// What is known of a path.
+  package struct Marks: OptionSet, Sendable {
+    package let rawValue: Int64
+    package init(rawValue: Int64) { self.rawValue = rawValue }
+
+    /// The list says that it is there: NEW, MODIFY, the new name of a RENAME.
+    package static let listed = Marks(rawValue: 1)
+    /// As NEW or as the new name of a RENAME: whatever is below it has a new path.
+    package static let new = Marks(rawValue: 2)
+    /// The list says that it went away: DELETE, the old name of a RENAME. What is there now is something else.
+    package static let removed = Marks(rawValue: 4)
+    /// Something in it was created, removed or renamed.
+    package static let parent = Marks(rawValue: 8)
+    /// One of several ways to read a line.
+    package static let guess = Marks(rawValue: 16)
+    /// A directory that is told alone, without what is in it.
+    package static let pending = Marks(rawValue: 32)
+    /// A directory that may hold what the list names wrongly.
+    package static let suspect = Marks(rawValue: 64)
+  }
+
+  package typealias Row = (path: [UInt8], marks: Marks)
+
+  /// The database failed: the disk of temporary files is full, for instance.
+  package struct Failure: Error, CustomStringConvertible {
+    package let description: String
+  }
+
+  private let database: OpaquePointer
+  private var statements: [String: OpaquePointer] = [:]
+  /// Whether there is any path.
+  package private(set) var isEmpty = true
+
+  package init() throws(Failure) {
+    var database: OpaquePointer?
+    // No name: a temporary database.
+    guard sqlite3_open_v2("", &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nil) == SQLITE_OK, let database else {
+      sqlite3_close_v2(database)
+      throw Failure(description: "cannot open a temporary database")
+    }
+    self.database = database
+    for command in [
+      "PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA locking_mode = EXCLUSIVE",
+      "PRAGMA cache_size = -8192", "PRAGMA temp_store = FILE",
+      "CREATE TABLE touched (path BLOB PRIMARY KEY, marks INTEGER NOT NULL) WITHOUT ROWID",
+      "CREATE TABLE shards (gfid BLOB PRIMARY KEY) WITHOUT ROWID", "BEGIN",
+    ] {
+      guard sqlite3_exec(database, command, nil, nil, nil) == SQLITE_OK else { throw failure() }
+    }
+  }
+
+  deinit {
+    for statement in statements.values { sqlite3_finalize(statement) }
+    sqlite3_close_v2(database)
+  }
+
+  // MARK: Paths
+
+  /// Adds a path, or marks to one that is there.
+  package func add(_ path: [UInt8], _ marks: Marks) throws(Failure) {
+    isEmpty = false
+    try run(
+      "INSERT INTO touched VALUES (?1, ?2) ON CONFLICT (path) DO UPDATE SET marks = marks | excluded.marks", path,
+      marks.rawValue)
+  }
+
+  /// The marks of a path; nil if it is not there.
+  package func marks(of path: some Collection<UInt8>) throws(Failure) -> Marks? {
+    var found: Marks?
+    try run("SELECT marks FROM touched WHERE path = ?1", Array(path)) { found = Marks(rawValue: sqlite3_column_int64($0, 0)) }
+    return found
+  }
+
+  /// The paths after `path`, in the order of their bytes.
+  package func rows(after path: [UInt8], limit: Int) throws(Failure) -> [Row] {
+    try rows("SELECT path, marks FROM touched WHERE path > ?1 ORDER BY path LIMIT ?2", path, limit)
+  }
+
+  /// The directories before `path` whose records are to be told, the last one first: each after what is in it.
+  ///
+  /// - Parameter path: nil: from the end.
+  package func pendingDirectories(before path: [UInt8]?, limit: Int) throws(Failure) -> [Row] {
+    let pending = Marks.pending.rawValue
+    return try rows(
+      "SELECT path, marks FROM touched WHERE path < ?1 AND marks & \(pending) ORDER BY path DESC LIMIT ?2",
+      // No path has this byte at its beginning.
+      path ?? [0xff], limit)
+  }
+
+  /// The directories after `path` that may hold what the list names wrongly.
+  package func suspects(after path: [UInt8], limit: Int) throws(Failure) -> [Row] {
+    let suspect = Marks.suspect.rawValue
+    return try rows(
+      "SELECT path, marks FROM touched WHERE path > ?1 AND marks & \(suspect) ORDER BY path LIMIT ?2", path, limit)
+  }
+
+  private func rows(_ query: String, _ path: [UInt8], _ limit: Int) throws(Failure) -> [Row] {
+    var rows: [Row] = []
+    try run(query, path, Int64(limit)) { rows.append((Self.bytes($0, 0), Marks(rawValue: sqlite3_column_int64($0, 1)))) }
+    return rows
+  }
+
+  // MARK: Shards
+
+  /// Adds the identity of a file of which a shard is listed.
+  package func addShard(of gfid: [UInt8]) throws(Failure) { try run("INSERT OR IGNORE INTO shards VALUES (?1)", gfid) }
+
+  /// The identities after `gfid`, in order.
+  package func shards(after gfid: [UInt8], limit: Int) throws(Failure) -> [[UInt8]] {
+    var found: [[UInt8]] = []
+    try run("SELECT gfid FROM shards WHERE gfid > ?1 ORDER BY gfid LIMIT ?2", gfid, Int64(limit)) {
+      found.append(Self.bytes($0, 0))
+    }
+    return found
+  }
+
+  // MARK: SQLite
+
+  private func run(
+    _ text: String, _ blob: [UInt8], _ number: Int64? = nil, _ each: (OpaquePointer) -> Void = { _ in }
+  ) throws(Failure) {
+    let statement = try prepared(text)
+    defer { sqlite3_reset(statement) }
+    // An empty array has no address, and no address is NULL.
+    let bound =
+      blob.isEmpty
+      ? sqlite3_bind_zeroblob(statement, 1, 0)
+      : sqlite3_bind_blob(statement, 1, blob, Int32(blob.count), csqlite_transient())
+    guard bound == SQLITE_OK else { throw failure() }
+    if let number, sqlite3_bind_int64(statement, 2, number) != SQLITE_OK { throw failure() }
+    while true {
+      switch sqlite3_step(statement) {
+      case SQLITE_ROW: each(statement)
+      case SQLITE_DONE: return
+      default: throw failure()
+      }
+    }
+  }
+
+  private func prepared(_ text: String) throws(Failure) -> OpaquePointer {
+    if let statement = statements[text] { return statement }
+    var statement: OpaquePointer?
+    guard sqlite3_prepare_v2(database, text, -1, &statement, nil) == SQLITE_OK, let statement else { throw failure() }
+    statements[text] = statement
+    return statement
+  }
+
+  private static func bytes(_ statement: OpaquePointer, _ column: Int32) -> [UInt8] {
+    let count = Int(sqlite3_column_bytes(statement, column))
+    guard count > 0, let start = sqlite3_column_blob(statement, column) else { return [] }
+    return Array(UnsafeRawBufferPointer(start: start, count: count))
+  }
+
+  private func failure() -> Failure {
+    Failure(description: "its temporary database: \(String(cString: sqlite3_errmsg(database)))")
+  }
+}

@@ -1,0 +1,89 @@
+import Glibc
+
+/// Reads the lines of a file, one after another, holding one at a time.
+public final class LineReader {
+  /// The longest line that is read, in bytes: two paths of 4,095 bytes, each byte encoded as three, and what stands around.
+  public static let longestLine = 32 << 10
+
+  public struct Line: Sendable {
+    /// From 1.
+    public let number: Int
+    /// Without the newline; of a line that is too long, its beginning.
+    public let bytes: [UInt8]
+    public let isTooLong: Bool
+    /// The file ends in it.
+    public let isCutOff: Bool
+  }
+
+  public struct Failure: Error, Sendable, CustomStringConvertible {
+    /// What was tried: `open`, `read`.
+    public let call: String
+    public let errno: Int32
+    public var description: String { String(cString: strerror(errno)) }
+  }
+
+  private let descriptor: Int32
+  /// Last modification, in seconds since 1970.
+  public let modified: Int
+  private var buffer: [UInt8] = []
+  private var used = 0
+  private var number = 0
+  private var atEnd = false
+
+  /// Opens a regular file.
+  public init(_ path: [UInt8]) throws(Failure) {
+    // Not blocked by a FIFO.
+    let descriptor = (path.map(CChar.init(bitPattern:)) + [0]).withUnsafeBufferPointer {
+      open($0.baseAddress!, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    }
+    guard descriptor >= 0 else { throw Failure(call: "open", errno: Glibc.errno) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      close(descriptor)
+      throw Failure(call: "open", errno: status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
+    }
+    self.descriptor = descriptor
+    modified = status.st_mtim.tv_sec
+  }
+
+  deinit { close(descriptor) }
+
+  /// The next line; nil after the last.
+  public func next() throws(Failure) -> Line? {
+    var line: [UInt8] = []
+    var isTooLong = false
+    while true {
+      if used == buffer.count {
+        guard try fill() else {
+          guard !line.isEmpty else { return nil }
+          number += 1
+          return Line(number: number, bytes: line, isTooLong: isTooLong, isCutOff: true)
+        }
+      }
+      let end = buffer[used...].firstIndex(of: UInt8(ascii: "\n"))
+      let part = buffer[used..<(end ?? buffer.count)]
+      used = end.map { $0 + 1 } ?? buffer.count
+      if line.count + part.count > Self.longestLine { isTooLong = true }
+      line += part.prefix(Self.longestLine - line.count)
+      if end != nil {
+        number += 1
+        return Line(number: number, bytes: line, isTooLong: isTooLong, isCutOff: false)
+      }
+    }
+  }
+
+  private func fill() throws(Failure) -> Bool {
+    guard !atEnd else { return false }
+    var count = 0
+    var failed: Int32 = 0
+    buffer = [UInt8](unsafeUninitializedCapacity: 64 << 10) { memory, filled in
+      repeat { count = read(descriptor, memory.baseAddress!, memory.count) } while count < 0 && Glibc.errno == EINTR
+      failed = count < 0 ? Glibc.errno : 0
+      filled = max(count, 0)
+    }
+    used = 0
+    if failed != 0 { throw Failure(call: "read", errno: failed) }
+    atEnd = count == 0
+    return !atEnd
+  }
+}

@@ -1,0 +1,113 @@
+import Foundation
+import GlusterfindList
+import TestSupport
+import Testing
+
+@Suite("Lines of a list of changes")
+struct ChangeTests {
+  /// Bytes of a text in which `\xHH` is one byte.
+  static func bytes(_ text: some StringProtocol) -> [UInt8] {
+    var result: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let first = rest.popFirst() {
+      if first == UInt8(ascii: "\\"), rest.first == UInt8(ascii: "x") {
+        result.append(UInt8(String(decoding: rest.dropFirst().prefix(2), as: UTF8.self), radix: 16)!)
+        rest = rest.dropFirst(3)
+      } else {
+        result.append(first)
+      }
+    }
+    return result
+  }
+
+  private static func change(_ text: Substring) -> Change {
+    let words = text.split(separator: " ")
+    return Change(Change.Kind(rawValue: String(words[0]))!, bytes(words[1]), to: words.count > 2 ? bytes(words[2]) : nil)
+  }
+
+  @Test("say what they say, and what cannot be read says why", arguments: try Fixtures.rows("list-lines.txt"))
+  func lines(_ row: [String]) throws {
+    let format = ListFormat(encoding: try #require(ListFormat.Encoding(rawValue: row[1])), separator: Self.bytes(row[2]))
+    let line = Self.bytes(row[0])
+    if row[3].hasPrefix("!") {
+      #expect { try Change.read(line, format) } throws: { "\($0)".contains(row[3].dropFirst()) }
+    } else {
+      let wanted = row[3].components(separatedBy: " or ").map { Self.change($0[...]) }
+      let found = try Change.read(line, format)
+      #expect(found.map { Change($0.kind, $0.path, to: $0.newPath) } == wanted)
+      #expect(found.allSatisfy { $0.isGuess == (wanted.count > 1) })
+    }
+  }
+
+  @Test("written here are read as the same")
+  func roundTrip() throws {
+    let names = [Array("/a b/c%d\ne+f".utf8), [0x2f, 0xff, 0xfe], Array("/ü".utf8)]
+    for name in names {
+      for change in [Change(.new, name), Change(.delete, name), Change(.rename, name, to: names[0])] {
+        #expect(try Change.read(change.line.dropLast(), ListFormat()) == [change])
+      }
+    }
+  }
+
+  @Test("directives of the wrapper")
+  func directives() {
+    let header = ListHeader(isFull: false, since: 17, until: 42)
+    #expect(ListHeader.directive(Array(header.line.utf8.dropLast())) == .begin(header))
+    #expect(ListHeader.directive(Array("#end 12".utf8)) == .end(lines: 12))
+    #expect(ListHeader.directive(Array("#crawl one two".utf8)) == .crawl(reason: "one two"))
+    #expect(ListHeader.crawlLine("one\ntwo") == "#crawl one two\n")
+    for line in ["#begin 2 level=full since=0 until=0", "#begin 1 level=all since=0 until=0", "#begin", "#end", "#end x"] {
+      #expect(ListHeader.directive(Array(line.utf8)) == .unknown, "\(line)")
+    }
+    #expect(ListHeader.directive(Array("# anything".utf8)) == .comment)
+    #expect(ListHeader.directive(Array("NEW #begin".utf8)) == nil)
+  }
+}
+
+@Suite("Reading a file by lines")
+struct LineReaderTests {
+  private func lines(_ content: [UInt8]) throws -> [LineReader.Line] {
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+    try Data(content).write(to: file)
+    defer { try? FileManager.default.removeItem(at: file) }
+    let reader = try LineReader(Array(file.path.utf8))
+    var found: [LineReader.Line] = []
+    while let line = try reader.next() { found.append(line) }
+    return found
+  }
+
+  @Test("numbers them, and says where the file is cut off")
+  func numbers() throws {
+    let found = try lines(Array("a\n\nb".utf8))
+    #expect(found.map { String(decoding: $0.bytes, as: UTF8.self) } == ["a", "", "b"])
+    #expect(found.map(\.number) == [1, 2, 3])
+    #expect(found.map(\.isCutOff) == [false, false, true])
+    #expect(try lines([]).isEmpty)
+  }
+
+  @Test("holds no more of a line than the longest there is, and goes on after it")
+  func tooLong() throws {
+    let found = try lines([UInt8](repeating: 0x61, count: 3 << 20) + Array("\nNEW b\n".utf8))
+    #expect(found.map(\.isTooLong) == [true, false])
+    #expect(found[0].bytes.count == LineReader.longestLine)
+    #expect(found[1].bytes == Array("NEW b".utf8) && found[1].number == 2)
+  }
+
+  @Test("across the pieces in which it is read")
+  func pieces() throws {
+    let content = (0..<20_000).map { "NEW directory/file-\($0)\n" }.joined()
+    let found = try lines(Array(content.utf8))
+    #expect(found.count == 20_000 && found.allSatisfy { !$0.isCutOff })
+    #expect(found[12_345].bytes == Array("NEW directory/file-12345".utf8))
+  }
+
+  @Test("of nothing but regular files, without waiting")
+  func others() throws {
+    let fifo = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+    try #require(mkfifo(fifo, 0o600) == 0)
+    defer { unlink(fifo) }
+    for path in [fifo, "/dev/null", "/tmp", "/nonexistent"] {
+      #expect(throws: LineReader.Failure.self) { try LineReader(Array(path.utf8)) }
+    }
+  }
+}

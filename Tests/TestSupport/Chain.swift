@@ -1,0 +1,72 @@
+import FDPluginABI
+import Foundation
+import MiniDaemon
+import Testing
+
+/// A full backup and the incremental ones after it, as a daemon's catalog has them: what a restore of the last state would
+/// put back.
+public struct Chain {
+  public let line: String
+  public let abi: ABI
+  public private(set) var items: [MemoryBackup.Item] = []
+  /// Messages of the last job.
+  public private(set) var messages: [MiniJob.Message] = []
+  /// Paths that the last job carried, and those that it took for deleted.
+  public private(set) var carried: [String] = []
+  public private(set) var deleted: [String] = []
+  private var since = 0
+
+  public init(_ line: String, abi: ABI = .bareos26) {
+    self.line = line
+    self.abi = abi
+  }
+
+  /// Runs a job; the first is full, the others incremental.
+  ///
+  /// - Parameters:
+  ///   - more: what is added to the plugin line, such as a list.
+  ///   - accurate: whether the daemon compares with what it has, and drops what is gone.
+  public mutating func backUp(_ more: String = "", accurate: Bool = true, _ change: (inout MiniJob.Options) -> Void = { _ in }) throws {
+    var options = MiniJob.Options()
+    options.level = UInt8(ascii: items.isEmpty ? "F" : "I")
+    options.since = since
+    if !items.isEmpty, accurate {
+      options.accurate = Dictionary(
+        items.map { (Self.name(of: $0.entry), (mtime: $0.entry.status.st_mtim.tv_sec, size: Int($0.entry.status.st_size))) },
+        uniquingKeysWith: { $1 })
+    }
+    change(&options)
+    since = Int(Date().timeIntervalSince1970)
+    let backup = MemoryBackup()
+    try withJob(options, abi: abi) { job throws in
+      _ = try job.backup(line + more, to: backup)
+      deleted = job.hasFailed ? [] : job.deleted.map { String(decoding: $0, as: UTF8.self) }
+      messages = job.messages
+    }
+    carried = backup.paths
+    let gone = Set(deleted.map { Array($0.utf8) })
+    let new = Set(backup.items.map { Self.name(of: $0.entry) })
+    items = items.filter { !gone.contains(Self.name(of: $0.entry)) && !new.contains(Self.name(of: $0.entry)) } + backup.items
+  }
+
+  /// As the accurate list names an entry: a directory with a slash.
+  private static func name(of entry: SavedEntry) -> [UInt8] {
+    entry.status.st_mode & S_IFMT == S_IFDIR && entry.path.last != UInt8(ascii: "/")
+      ? entry.path + [UInt8(ascii: "/")] : entry.path
+  }
+
+  /// Restores under a directory of the volume, and compares with the tree that was backed up.
+  ///
+  /// - Returns: the differences; empty if there are none.
+  public func difference(_ kind: String, from local: String, _ path: String, in folder: (local: String, path: String)) throws -> String {
+    var restore = RestoreOptions()
+    restore.place = Array(folder.path.utf8)
+    let messages = try withJob(abi: abi) { job throws in
+      _ = try MemoryBackup(items).restore(job, line, restore)
+      return job.messages.filter { $0.severity != .info }
+    }
+    if kind == "sharded" { try Scratch.remount(kind) }
+    let comparison = try run(Scratch.script("compare-trees"), local, folder.local + path)
+    return messages.map(\.text).joined(separator: "\n") + (comparison.status == 0 ? "" : comparison.output)
+  }
+}
