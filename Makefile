@@ -5,6 +5,8 @@ PREFIX ?= /usr
 # Where the daemons look for their plugins; empty: not installed there.
 BAREOS_PLUGINS ?= $(PREFIX)/lib/bareos/plugins
 BACULA_PLUGINS ?=
+# Where the daemons' scripts are.
+SCRIPTS ?= $(PREFIX)/lib/bareos/scripts
 DESTDIR ?=
 
 SWIFT ?= swift
@@ -16,11 +18,12 @@ RELEASE = $(SWIFT) build -c release --static-swift-stdlib
 all: setup
 	$(RELEASE) --product gfapi-fd-module
 	$(RELEASE) --product gfapi-fd
+	$(RELEASE) --product bareos-glusterfind-wrapper
 	@mkdir -p $(BUILD)
 	@install -m 755 .build/release/libgfapi-fd-module.so $(BUILD)/gfapi-fd.so
-	@install -m 755 .build/release/gfapi-fd $(BUILD)/gfapi-fd
-	@strip --strip-unneeded $(BUILD)/gfapi-fd.so $(BUILD)/gfapi-fd
-	@echo "built: $(BUILD)/gfapi-fd.so $(BUILD)/gfapi-fd"
+	@install -m 755 .build/release/gfapi-fd .build/release/bareos-glusterfind-wrapper $(BUILD)/
+	@strip --strip-unneeded $(BUILD)/gfapi-fd.so $(BUILD)/gfapi-fd $(BUILD)/bareos-glusterfind-wrapper
+	@echo "built: $(BUILD)/gfapi-fd.so $(BUILD)/gfapi-fd $(BUILD)/bareos-glusterfind-wrapper"
 
 setup:
 	@scripts/setup
@@ -47,6 +50,8 @@ test: all
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/gfapi-fd $(DESTDIR)$(PREFIX)/bin/gfapi-fd
+	install -d $(DESTDIR)$(SCRIPTS)
+	install -m 755 $(BUILD)/bareos-glusterfind-wrapper $(DESTDIR)$(SCRIPTS)/
 	$(if $(BAREOS_PLUGINS),install -d $(DESTDIR)$(BAREOS_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BAREOS_PLUGINS)/)
 	$(if $(BACULA_PLUGINS),install -d $(DESTDIR)$(BACULA_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BACULA_PLUGINS)/)
 

@@ -1,4 +1,4 @@
-// swift-tools-version: 6.0
+// swift-tools-version: 6.2
 import PackageDescription
 
 let package = Package(
@@ -6,14 +6,18 @@ let package = Package(
   products: [
     .library(name: "gfapi-fd-module", type: .dynamic, targets: ["GfapiFDModule"]),
     .executable(name: "gfapi-fd", targets: ["gfapi-fd"]),
+    .executable(name: "bareos-glusterfind-wrapper", targets: ["bareos-glusterfind-wrapper"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    // Without its traits: they would bring Foundation.
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
   ],
   targets: [
     .systemLibrary(name: "CGFAPI", pkgConfig: "glusterfs-api", providers: [.apt(["libglusterfs-dev"])]),
     .systemLibrary(name: "CXattr", providers: [.apt(["libacl1-dev", "libattr1-dev"])]),
+    .systemLibrary(name: "CSysXattr"),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     .target(name: "FDPluginABI"),
@@ -39,6 +43,13 @@ let package = Package(
       name: "gfapi-fd",
       dependencies: [
         "MiniDaemon", "GfapiFD", "Gluster", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "bareos-glusterfind-wrapper",
+      dependencies: [
+        "GlusterfindList", "CSysXattr", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .target(name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport"),
     .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),

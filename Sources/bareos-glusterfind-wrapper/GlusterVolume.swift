@@ -1,0 +1,93 @@
+import Glibc
+
+/// What `gluster` tells of a volume.
+struct GlusterVolume {
+  let name: String
+  let bricks: [Brick]
+  /// What glusterfind needs of the volume and is not turned on.
+  let missingOptions: [String]
+  /// Seconds after which a new changelog is begun: what is in the open one is not listed.
+  let rollover: Int
+
+  struct Brick {
+    let host: String
+    let path: String
+    /// On this node.
+    let isHere: Bool
+  }
+
+  /// The options that glusterfind needs, and turns on by itself when it is asked.
+  static let options = ["changelog.changelog", "changelog.capture-del-path", "storage.build-pgfid"]
+
+  init(_ name: String) async throws {
+    self.name = name
+    let info = try await runProgram("gluster", ["volume", "info", name, "--xml"])
+    guard info.isWell else {
+      throw Failure("gluster volume info \(name): \(info.lines.joined(separator: " ")): is this a node of the volume, and glusterd running?")
+    }
+    guard let status = info.output.elements("statusStr").first else { throw Failure("there is no volume \(name)") }
+    guard status == "Started" else { throw Failure("the volume \(name) is not started (gluster volume start \(name))") }
+    let here = try await runProgram("gluster", ["system::", "uuid", "get", "--xml"]).output.elements("uuid").first
+    bricks = info.output.elements("brick").compactMap { brick in
+      guard let name = brick.elements("name").first, let colon = name.firstIndex(of: ":") else { return nil }
+      return Brick(
+        host: String(name[..<colon]), path: String(name[name.index(after: colon)...]),
+        isHere: here != nil && brick.elements("hostUuid").first == here)
+    }
+    var missing: [String] = []
+    for option in Self.options where try await !Self.isOn(Self.value(of: option, name)) { missing.append(option) }
+    missingOptions = missing
+    rollover = try await Int(Self.value(of: "changelog.rollover-time", name)) ?? 15
+  }
+
+  private static func isOn(_ value: String) -> Bool { ["on", "enable", "true", "yes", "1"].contains(value.lowercased()) }
+
+  /// The value of an option, without the remark that it is the default.
+  private static func value(of option: String, _ name: String) async throws -> String {
+    let result = try await runProgram("gluster", ["volume", "get", name, option, "--xml"])
+    guard result.isWell, let value = result.output.elements("Value").first else {
+      throw Failure("gluster volume get \(name) \(option): \(result.lines.joined(separator: " "))")
+    }
+    return String(value.prefix { $0 != " " })
+  }
+
+  /// When the last of the bricks began to log its changes, in seconds since 1970.
+  ///
+  /// glusterfind does not tell: asked for changes since an earlier time, it lists nothing for such a brick, as if nothing had
+  /// changed. On another node it is asked by ssh with glusterfind's own key.
+  func changelogStart() async throws -> Int {
+    var start = 0
+    for brick in bricks {
+      let folder = Changelogs.htimeFolder(brick.path)
+      let key = "/var/lib/glusterd/glusterfind/default/\(name)/default_\(name)_secret.pem"
+      let result = try await brick.isHere
+        ? runProgram("ls", ["-1", folder])
+        : runProgram("ssh", [
+          "-oNumberOfPasswordPrompts=0", "-oStrictHostKeyChecking=no", "-i", key, "root@\(brick.host)", "ls", "-1", folder,
+        ])
+      guard result.isWell, let began = Changelogs.start(result.lines) else {
+        throw Glusterfind.Untrusted(
+          reason: "since when the brick \(brick.host):\(brick.path) logs its changes cannot be told: \(result.lines.suffix(2).joined(separator: " | "))")
+      }
+      start = max(start, began)
+    }
+    return start
+  }
+}
+
+extension String {
+  /// The content of the elements of a name, from XML without attributes, as `gluster --xml` writes the ones that are used here.
+  fileprivate func elements(_ name: String) -> [String] {
+    var found: [String] = []
+    var rest = self[...]
+    while let start = rest.firstRange(of: "<\(name)") {
+      rest = rest[start.upperBound...]
+      // Not a longer name.
+      guard let end = rest.first, end == ">" || end == " ", let open = rest.firstIndex(of: ">") else { continue }
+      guard let close = rest.firstRange(of: "</\(name)>") else { break }
+      found.append(String(rest[rest.index(after: open)..<close.lowerBound]))
+      rest = rest[close.upperBound...]
+    }
+    return found
+  }
+}

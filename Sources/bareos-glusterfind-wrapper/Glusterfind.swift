@@ -1,0 +1,97 @@
+import Glibc
+import GlusterfindList
+
+/// Runs glusterfind, and says whether what it wrote can be trusted.
+struct Glusterfind {
+  /// glusterfind has not told everything, and why.
+  struct Untrusted: Error {
+    let reason: String
+    /// The changelogs do not reach back to the time that was asked for.
+    var isTooYoung = false
+  }
+
+  enum Question {
+    case everything
+    /// Changes since a time; with the ones of names alone, or of all kinds.
+    case changes(since: Int, namesOnly: Bool)
+    case sessionEverything(String)
+    case sessionChanges(String, namesOnly: Bool)
+  }
+
+  let volume: String
+
+  /// Has a list written.
+  ///
+  /// - Throws: ``Untrusted``, or ``Failure`` if glusterfind cannot be run.
+  func ask(_ question: Question, into file: String) async throws {
+    var arguments: [String]
+    switch question {
+    case .everything: arguments = ["query", volume, file, "--full"]
+    case .changes(let since, _): arguments = ["query", volume, file, "--since-time", "\(since)"]
+    case .sessionEverything(let session): arguments = ["pre", session, volume, file, "--full", "--regenerate-outfile"]
+    case .sessionChanges(let session, _): arguments = ["pre", session, volume, file, "--regenerate-outfile"]
+    }
+    switch question {
+    case .changes(_, true), .sessionChanges(_, true): arguments.append("--only-namespace-changes")
+    default: break
+    }
+    let result = try await runProgram("glusterfind", arguments + ["--disable-partial"])
+    // Node failures are told in the output, whatever the exit status is.
+    let failures = result.lines.filter { line in Self.signs.contains { line.contains($0) } }
+    guard result.isWell, failures.isEmpty else { throw Self.untrusted(result) }
+    var status = stat()
+    guard lstat(file, &status) == 0 else { throw Untrusted(reason: "glusterfind wrote no list") }
+  }
+
+  private static let signs = ["Traceback (most recent call last)", " failed; stdout", "Command query failed", "Command pre failed"]
+
+  private static func untrusted(_ result: ProgramResult) -> Untrusted {
+    let lines = result.lines
+    func says(_ text: String) -> Bool { lines.contains { $0.contains(text) } }
+    if says("Historical Changelogs not available") {
+      return Untrusted(reason: "the volume's changelogs do not reach back to that time", isTooYoung: true)
+    }
+    let known: [(sign: String, cure: String)] = [
+      ("No module named 'xattr'", "a node lacks Python's xattr module: install python3-pyxattr there"),
+      ("'ssh-keygen'", "ssh-keygen is missing: install openssh-client"),
+      ("Failed to copy public key", "the folder of glusterfind's keys is missing: mkdir -p /var/lib/glusterd/glusterfind/.keys on every node"),
+      ("UnicodeEncodeError", "a name on the volume is not UTF-8, and glusterfind cannot list it"),
+      ("UnicodeDecodeError", "a name on the volume is not UTF-8, and glusterfind cannot list it"),
+      ("Permission denied (publickey", "glusterfind cannot log in to a node by ssh as root"),
+      ("No space left on device", "a disk is full"),
+    ]
+    let causes = known.filter { says($0.sign) }.map(\.cure)
+    let words = lines.filter { $0.contains("Error") || $0.contains("failed") || $0.contains("Failed") }.suffix(3)
+    return Untrusted(
+      reason: (causes.isEmpty ? "" : causes.joined(separator: "; ") + ". ")
+        + "glusterfind said: " + (words.isEmpty ? lines.suffix(3) : words).joined(separator: " | "))
+  }
+
+  // MARK: Sessions
+
+  private static let sessions = "/var/lib/glusterd/glusterfind"
+
+  /// The time up to which a session has been listed; nil: there is no such session.
+  static func time(of session: String, _ volume: String) -> Int? {
+    guard let reader = try? LineReader(Array("\(sessions)/\(session)/\(volume)/status".utf8)), let line = try? reader.next()
+    else { return nil }
+    return Int(String(decoding: line.bytes, as: UTF8.self).trimming(\.isWhitespace))
+  }
+
+  /// Whether a list of the session has been written and the session has not been moved on.
+  static func hasPending(_ session: String, _ volume: String) -> Bool {
+    access("\(sessions)/\(session)/\(volume)/status.pre", F_OK) == 0
+  }
+
+  static func create(_ session: String, _ volume: String) async throws {
+    let result = try await runProgram("glusterfind", ["create", session, volume])
+    guard result.isWell else { throw untrusted(result) }
+  }
+
+  static func post(_ session: String, _ volume: String) async throws {
+    let result = try await runProgram("glusterfind", ["post", session, volume])
+    guard result.isWell else {
+      throw Failure("the session \(session) cannot be moved on: \(result.lines.suffix(3).joined(separator: " | "))")
+    }
+  }
+}

@@ -1,0 +1,100 @@
+import Glibc
+import GlusterfindList
+
+/// The list that the plugin will read: written under a name of its own that no one else can take over, and moved into place
+/// when it is complete.
+final class ListFile {
+  let path: String
+
+  init(_ path: String) throws {
+    self.path = path
+    var status = stat()
+    if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { throw Failure("\(path) is a directory") }
+  }
+
+  /// Removes the list; one that is not there is fine.
+  func remove() throws {
+    if unlink(path) != 0, errno != ENOENT { throw Failure("cannot remove \(path): \(message())") }
+  }
+
+  /// A new folder beside the list, which only this user can enter; removed by ``removeFolder(_:)``.
+  func makeFolder() throws -> String {
+    var template = Array((path + ".XXXXXX").utf8CString)
+    guard mkdtemp(&template) != nil else { throw Failure("cannot make a folder beside \(path): \(message())") }
+    return template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+  }
+
+  /// Removes a folder with all that is in it.
+  static func removeFolder(_ folder: String) {
+    if let directory = opendir(folder) {
+      while let entry = readdir(directory) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        guard name != ".", name != ".." else { continue }
+        if entry.pointee.d_type == UInt8(DT_DIR) { removeFolder("\(folder)/\(name)") } else { unlink("\(folder)/\(name)") }
+      }
+      closedir(directory)
+    }
+    rmdir(folder)
+  }
+
+  /// Writes the list into a folder and moves it into place.
+  func write(in folder: String, _ header: ListHeader, _ content: (inout ListWriter) throws -> Void) throws {
+    let temporary = folder + "/list"
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw Failure("cannot write \(temporary): \(message())") }
+    var writer = ListWriter(descriptor)
+    do {
+      try writer.directive(header.line)
+      try content(&writer)
+      try writer.directive(ListHeader.endLine(writer.lines))
+      try writer.finish()
+      guard rename(temporary, path) == 0 else { throw Failure("cannot write \(path): \(message())") }
+    } catch {
+      unlink(temporary)
+      throw error
+    }
+  }
+
+  fileprivate static func words() -> String { String(cString: strerror(errno)) }
+  private func message() -> String { Self.words() }
+}
+
+/// The lines of a list on their way into a file.
+struct ListWriter {
+  private let descriptor: Int32
+  private var buffer: [UInt8] = []
+  /// Lines that tell a change.
+  private(set) var lines = 0
+
+  fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
+
+  /// - Parameter line: without its newline.
+  mutating func add(line: some Collection<UInt8>) throws {
+    lines += 1
+    buffer += line
+    buffer.append(UInt8(ascii: "\n"))
+    if buffer.count > 64 << 10 { try flush() }
+  }
+
+  mutating func directive(_ line: String) throws {
+    buffer += line.utf8
+  }
+
+  private mutating func flush() throws {
+    var done = 0
+    while done < buffer.count {
+      let count = buffer[done...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress!, $0.count) }
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { throw Failure("cannot write the list: \(ListFile.words())") }
+      done += count
+    }
+    buffer.removeAll(keepingCapacity: true)
+  }
+
+  fileprivate mutating func finish() throws {
+    try flush()
+    guard fsync(descriptor) == 0, close(descriptor) == 0 else { throw Failure("cannot write the list: \(ListFile.words())") }
+  }
+}

@@ -1,0 +1,171 @@
+import ArgumentParser
+import Glibc
+import GlusterfindList
+
+/// Run by a backup daemon before and after a job, on a node of the volume: has glusterfind write the list of changes that the
+/// plugin's `gffilelist=` reads, and removes it.
+@main
+struct Wrapper: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bareos-glusterfind-wrapper",
+    abstract: "Write the list of what has changed on a Gluster volume, for gffilelist= of the gfapi plugin.",
+    discussion: """
+      Run as root on a node of the volume, by the job:
+
+        RunScript {
+          RunsWhen = Before
+          RunsOnClient = Yes
+          FailJobOnError = Yes
+          Command = "/usr/lib/bareos/scripts/bareos-glusterfind-wrapper -l %l -s %m -t %t prebackup VOLUME /var/lib/bareos/VOLUME.list"
+        }
+        RunScript {
+          RunsWhen = After
+          RunsOnClient = Yes
+          RunsOnSuccess = Yes
+          RunsOnFailure = Yes
+          Command = "/usr/lib/bareos/scripts/bareos-glusterfind-wrapper -t %t postbackup VOLUME /var/lib/bareos/VOLUME.list"
+        }
+
+      A full backup gets a list of everything, the others of what changed since the time given. Where that time is 0, or \
+      the volume has not logged its changes since then, the list is of everything as well. Where glusterfind fails, on one \
+      node or for one name, the list tells the plugin to crawl the volume: nothing is missed, it only takes longer. With \
+      --strict the job fails instead.
+
+      Exit status: 0 the list can be trusted, 1 there is none, and standard error says why.
+      """)
+
+  enum Phase: String, ExpressibleByArgument {
+    case prebackup, postbackup
+    /// Run by this program itself, once for each brick: VOLUME is the brick's folder, OUTFILE takes the changes.
+    case changelogs
+
+    static let allValueStrings = ["prebackup", "postbackup"]
+  }
+
+  @Option(name: .shortAndLong, help: "The level of the job: Full, Incremental or Differential (%l).")
+  var level = "Full"
+
+  @Option(
+    name: .shortAndLong,
+    help: "The time since when changes are wanted: seconds since 1970 (Bareos: %m), or YYYY-MM-DD HH:MM:SS (Bacula: %s).")
+  var since = "0"
+
+  @Option(name: [.customShort("t"), .customLong("type")], help: "The type of the job (%t): nothing is done for any but Backup.")
+  var type = "Backup"
+
+  @Option(name: .shortAndLong, help: "postbackup with --session: how the job ended (%e), OK or not.")
+  var exit = ""
+
+  @Option(
+    help: "Ask by a session of glusterfind, made when it is missing, and not by time. postbackup moves it on if the job ended well.")
+  var session: String?
+
+  @Flag(help: "Fail where the volume would have to be crawled.")
+  var strict = false
+
+  @Argument(help: "Before the job, or after it.")
+  var phase: Phase
+
+  @Argument(help: "The volume.")
+  var volume: String
+
+  @Argument(help: "The list, absolute path: what gffilelist= names.")
+  var outfile: String
+
+  func validate() throws {
+    guard outfile.hasPrefix("/"), !outfile.hasSuffix("/") else {
+      throw ValidationError("OUTFILE: \(outfile): not the absolute path of a file")
+    }
+    guard !volume.isEmpty, !volume.hasPrefix("-") else { throw ValidationError("VOLUME: \(volume): not a volume") }
+    if let session {
+      // glusterfind's own rules.
+      guard (2...256).contains(session.utf8.count), session != "default",
+        session.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0) || $0 == 0x5f || $0 == 0x2d })
+      else { throw ValidationError("--session: \(session): 2 to 256 letters, digits, _ and -, and not \"default\"") }
+    }
+    if phase == .prebackup {
+      _ = try jobLevel()
+      _ = try sinceTime()
+    }
+  }
+
+  func run() async throws {
+    guard type.lowercased() == "backup" || type.uppercased() == "B" else {
+      print("nothing to do for a job of type \(type)")
+      return
+    }
+    do {
+      let list = try ListFile(outfile)
+      switch phase {
+      case .changelogs:
+        let folder = try list.makeFolder()
+        defer { ListFile.removeFolder(folder) }
+        try list.write(in: folder, ListHeader(isFull: false, since: sinceTime(), until: 0)) { writer in
+          try Changelogs(brick: volume, folder: folder).read(since: sinceTime()) { try writer.add(line: $0.line.dropLast()) }
+        }
+      case .prebackup:
+        try await Prebackup(
+          volume: volume, level: jobLevel(), since: sinceTime(), session: session, isStrict: strict, list: list
+        ).run()
+      case .postbackup:
+        try list.remove()
+        if let session { try await moveOn(session) }
+      }
+    } catch let error as Failure {
+      complain(error.description)
+      throw ExitCode(1)
+    }
+  }
+
+  // MARK: Arguments
+
+  enum Level { case full, incremental, differential }
+
+  private func jobLevel() throws -> Level {
+    switch level.lowercased() {
+    case "full", "f": .full
+    case "incremental", "i": .incremental
+    case "differential", "d": .differential
+    default: throw ValidationError("--level: \(level): known are Full, Incremental and Differential")
+    }
+  }
+
+  /// Seconds since 1970.
+  private func sinceTime() throws -> Int {
+    if since.isEmpty { return 0 }
+    if let seconds = Int(since), seconds >= 0 { return seconds }
+    let numbers = since.split { !$0.isNumber }.compactMap { Int32($0) }
+    guard since.utf8.count == "YYYY-MM-DD HH:MM:SS".utf8.count, numbers.count == 6 else {
+      throw ValidationError("--since: \(since): neither seconds since 1970 nor YYYY-MM-DD HH:MM:SS")
+    }
+    var time = tm()
+    (time.tm_year, time.tm_mon, time.tm_mday) = (numbers[0] - 1900, numbers[1] - 1, numbers[2])
+    (time.tm_hour, time.tm_min, time.tm_sec, time.tm_isdst) = (numbers[3], numbers[4], numbers[5], -1)
+    return max(mktime(&time), 0)
+  }
+
+  // MARK: After the job
+
+  private func moveOn(_ session: String) async throws {
+    let ended = exit.lowercased()
+    guard ["ok", "terminated", "t", "w", "0"].contains(where: { ended == $0 || ended.hasPrefix($0 + " ") }) else {
+      print("the session \(session) stays where it was: the job ended with \"\(exit)\" (--exit)")
+      return
+    }
+    guard Glusterfind.hasPending(session, volume) else { return }
+    try await Glusterfind.post(session, volume)
+    print("the session \(session) has moved on")
+  }
+}
+
+/// Why there is no list. Its words go to standard error.
+struct Failure: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
+/// Says something on standard error; a daemon puts it into the job's log.
+func complain(_ text: String) {
+  let line = Array("bareos-glusterfind-wrapper: \(text)\n".utf8)
+  _ = write(2, line, line.count)
+}
