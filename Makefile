@@ -13,6 +13,10 @@ SWIFT ?= swift
 BUILD = build
 RELEASE = $(SWIFT) build -c release --static-swift-stdlib
 
+# What the tests run on: scripts/in-scratch says what each is.
+VOLUMES = plain distributed replicated dispersed sharded small \
+  plain-logged distributed-logged sharded-logged plain-logged-hostile
+
 .PHONY: all setup demo test install clean
 
 all: setup
@@ -44,7 +48,7 @@ demo: all
 test: all
 	scripts/setup bacula
 	$(SWIFT) build --build-tests
-	scripts/in-scratch --volumes "plain distributed replicated dispersed sharded small" -- \
+	scripts/in-scratch --volumes "$(VOLUMES)" -- \
 	  $(SWIFT) test --skip-build --no-parallel
 
 install: all

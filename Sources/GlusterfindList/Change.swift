@@ -68,7 +68,9 @@ public struct Change: Equatable, Sendable {
   /// The line that tells the change, as glusterfind of today writes it, with its newline.
   public var line: [UInt8] {
     let names = [path] + (newPath.map { [$0] } ?? [])
-    return Array(kind.rawValue.utf8) + names.flatMap { [UInt8(ascii: " ")] + ListFormat.encode($0.dropFirst()) }
+    // The root has no name: a dot stands for it.
+    return Array(kind.rawValue.utf8)
+      + names.flatMap { [UInt8(ascii: " ")] + ($0.count == 1 ? [UInt8(ascii: ".")] : ListFormat.encode($0.dropFirst())) }
       + [UInt8(ascii: "\n")]
   }
 }

@@ -65,7 +65,7 @@ public struct Chain {
       _ = try MemoryBackup(items).restore(job, line, restore)
       return job.messages.filter { $0.severity != .info }
     }
-    if kind == "sharded" { try Scratch.remount(kind) }
+    if kind.hasPrefix("sharded") { try Scratch.remount(kind) }
     let comparison = try run(Scratch.script("compare-trees"), local, folder.local + path)
     return messages.map(\.text).joined(separator: "\n") + (comparison.status == 0 ? "" : comparison.output)
   }

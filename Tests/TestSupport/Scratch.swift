@@ -27,6 +27,14 @@ public enum Scratch {
     guard status == 0 else { throw DaemonError("cannot mount \(kind)") }
   }
 
+  /// The folders of a volume's bricks.
+  public static func bricks(of volume: String) throws -> [String] {
+    let folder = try variable("GFAPI_FD_SCRATCH_BRICKS")
+    let numbers = try FileManager.default.contentsOfDirectory(atPath: folder)
+      .filter { $0.hasPrefix(volume) && Int($0.dropFirst(volume.count)) != nil }
+    return numbers.sorted().map { folder + "/" + $0 }
+  }
+
   /// The process that serves the first brick of a volume.
   public static func firstBrick(_ kind: String) throws -> pid_t {
     let found = try run("pgrep", "-f", "glusterfsd.*\(kind)1").output.split(separator: "\n").first.flatMap { pid_t($0) }

@@ -1,0 +1,255 @@
+import Foundation
+import MiniDaemon
+import TestSupport
+import Testing
+
+@Suite("The real glusterfind, asked by the wrapper", .serialized)
+struct GlusterfindTests {
+  /// A folder of a volume whose changes are logged, with a full backup from a list.
+  struct Watched {
+    let volume: String
+    let local: String
+    let path: String
+    let list: String
+    var chain: Chain
+    /// When the next list begins, in seconds since 1970.
+    private(set) var since = 0
+
+    init(on volume: String = "plain-logged", _ script: String, arguments: [String] = []) throws {
+      self.volume = volume
+      (local, path) = try Scratch.folder(on: volume, "watched")
+      list = try Scratch.temporaryFile(".list")
+      chain = Chain(Scratch.line(volume, path))
+      try change(script)
+      try backUp("Full", arguments)
+    }
+
+    /// Runs a Python script in the folder.
+    func change(_ script: String) throws {
+      let result = try run("python3", "-c", "import os, shutil\nos.chdir('\(local)')\n\(Self.helpers)\n\(script)")
+      try #require(result.status == 0, "\(result.output)")
+    }
+
+    private static let helpers = """
+      def write(name, text, mode='w'):
+        with open(name, mode) as file: file.write(text)
+      # The bricks of a distributed volume do not agree on the times of a directory by themselves.
+      def settle():
+        for name, _, _ in os.walk('.', topdown=False): os.utime(name, (1700000000, 1700000000))
+      def acl(name, default=False):
+        assert os.spawnlp(os.P_WAIT, 'setfacl', 'setfacl', *(['-d'] if default else []), '-m', 'u:7:rx', name) == 0
+      """
+
+    /// Has the list written and runs the job.
+    mutating func backUp(_ level: String, _ arguments: [String] = [], accurate: Bool = true) throws {
+      #expect(try Glusterfind.waitForChangelogs(volume))
+      let began = Int(Date().timeIntervalSince1970)
+      let written = try run(Glusterfind.wrapper, ["-l", level, "-s", "\(since)", "-t", "Backup"] + arguments + ["prebackup", volume, list])
+      #expect(written.status == 0, "\(written.output)")
+      try chain.backUp(":gffilelist=\(list)", accurate: accurate) { $0.since = since }
+      since = began
+      // Changes come in a later second than the backup.
+      usleep(1_100_000)
+    }
+
+    func expectNoDifference(_ comment: String = "") throws {
+      let folder = try Scratch.folder(on: volume, "restored")
+      let difference = try chain.difference(volume, from: local, path, in: folder)
+      let listed = (try? String(contentsOfFile: list, encoding: .utf8)) ?? ""
+      #expect(difference.isEmpty, "\(comment) \(difference)\n\(listed)")
+    }
+
+    /// Messages other than what counts.
+    var complaints: [String] { chain.messages.filter { $0.severity != .info }.map(\.text) }
+  }
+
+  /// Everything that changes. All files are smaller than a shard.
+  static let tree = """
+    for name in ['modified', 'deleted', 'renamed', 'touched', 'mode', 'owner', 'xattr', 'acl', 'modified and deleted',
+                 'modified and renamed', 'over', 'overwritten', 'linked', 'link 1', 'truncated', 'plus+and%20 %', 'stays']:
+      write(name, name)
+    os.link('link 1', 'link 2')
+    for name in ['directory', 'modes', 'xattrs', 'acls', 'moved', 'moved and mode', 'emptied', 'gone', 'gone/deep', 'anew', 'q,r', 'up', 'up/down']:
+      os.mkdir(name)
+    for name in ['directory/f', 'moved/f', 'moved and mode/f', 'emptied/to save', 'gone/f', 'gone/deep/g', 'anew/old', 'q,r/s', 'up/down/f']:
+      write(name, name)
+    os.mkdir('emptied/tree'); write('emptied/tree/f', 'x')
+    os.symlink('nowhere', 'link'); os.mkfifo('fifo'); settle()
+    """
+
+  static let changes = """
+    write('modified', 'more', 'a'); os.unlink('deleted'); os.rename('renamed', 'renamed to'); os.utime('touched', (1, 2))
+    os.chmod('mode', 0o640); os.chown('owner', 12, 34); os.setxattr('xattr', 'user.x', b'1'); acl('acl')
+    write('modified and deleted', 'x', 'a'); os.unlink('modified and deleted')
+    write('modified and renamed', 'x', 'a'); os.rename('modified and renamed', 'renamed and modified')
+    os.rename('over', 'overwritten'); os.link('linked', 'directory/linked'); os.unlink('link 1'); os.truncate('truncated', 2)
+    os.rename('plus+and%20 %', 'plus+ and %25'); os.chmod('modes', 0o711); os.setxattr('xattrs', 'user.y', b'2'); acl('acls', True)
+    os.rename('moved', 'directory/moved'); os.chmod('moved and mode', 0o700); os.rename('moved and mode', 'mode and moved')
+    os.rename('emptied/to save', 'saved'); os.rename('emptied/tree', 'saved tree'); os.rmdir('emptied'); shutil.rmtree('gone')
+    shutil.rmtree('anew'); os.mkdir('anew'); write('anew/new', 'n'); write('q,r/s', 'more', 'a')
+    os.rename('up', 'upper'); os.rename('upper/down', 'upper/downer'); write('upper/downer/f', 'more', 'a')
+    os.unlink('link'); os.symlink('elsewhere', 'link'); os.unlink('fifo'); os.mkfifo('fifo', 0o600)
+    for name in ['a+b', 'per%cent', 'b l a n k', 'new\\nline', '\\u00fcml\\u00e4ut', 'com,ma', 'tab\\t', 'return\\r', ' lead', '100%', '%41', '#begin']:
+      write(name, name)
+    os.mkdir('new,dir'); write('new,dir/f', 'f'); os.mkdir('n'); write('n/f', '1'); os.rename('n', 'n2'); write('n2/g', '2'); settle()
+    """
+
+  @Test("lists so that a full backup and the ones after it hold what is on the volume", arguments: [
+    "plain-logged", "distributed-logged", "sharded-logged",
+  ])
+  func changes(_ volume: String) throws {
+    var watched = try Watched(on: volume, Self.tree)
+    #expect(watched.complaints == [])
+    try watched.expectNoDifference("full")
+    try watched.change(Self.changes)
+    try watched.backUp("Incremental")
+    #expect(!watched.chain.messages.contains { [.fatal, .error, .warning].contains($0.severity) }, "\(watched.chain.messages)")
+    try watched.expectNoDifference("incremental")
+    // What has been in one list is not in the next.
+    try watched.change("os.rename('directory', 'directory 2'); os.unlink('stays'); settle()")
+    try watched.backUp("Incremental")
+    try watched.expectNoDifference("second incremental")
+  }
+
+  @Test("by a session, which moves on when the job ended well")
+  func session() throws {
+    let name = "nightly-\(UUID().uuidString.prefix(8))"
+    var watched = try Watched("write('a', '1'); os.mkdir('d'); write('d/f', '2')", arguments: ["--session", name])
+    func move(_ exit: String) throws -> String {
+      let result = try Glusterfind.wrap("--session", name, "--exit", exit, "postbackup", watched.volume, watched.list)
+      #expect(result.status == 0)
+      #expect(!FileManager.default.fileExists(atPath: watched.list))
+      return result.output
+    }
+    #expect(try move("OK").contains("has moved on"))
+    try watched.change("write('a', 'more', 'a'); os.rename('d', 'e')")
+    try watched.backUp("Incremental", ["--session", name])
+    #expect(try move("Error").contains("stays where it was"))
+    try watched.expectNoDifference("incremental")
+    try watched.change("write('b', '3')")
+    try watched.backUp("Incremental", ["--session", name])
+    #expect(try move("OK -- with warnings").contains("has moved on"))
+    try watched.backUp("Differential", ["--session", name])
+    try watched.expectNoDifference("differential")
+  }
+
+  @Test("with a name that is not UTF-8: has the volume crawled, and carries everything; strictly, fails")
+  func notUTF8() throws {
+    let volume = "plain-logged-hostile"
+    var watched = try Watched(on: volume, "write('a', '1'); write('b', '2'); os.mkdir('d'); write('d/f', '3')")
+    try watched.change(#"write(b'bad\xff', 'bad'); write('a', 'more', 'a'); os.unlink('b'); os.rename('d', 'e')"#)
+    #expect(try Glusterfind.waitForChangelogs(volume))
+    for level in ["Full", "Incremental"] {
+      let strict = try Glusterfind.wrap("--strict", "-l", level, "-s", "\(watched.since)", "prebackup", volume, watched.list)
+      #expect(strict.status == 1 && strict.output.contains("is not UTF-8"), "\(strict.output)")
+      #expect(!FileManager.default.fileExists(atPath: watched.list))
+    }
+    try watched.backUp("Incremental")
+    #expect(watched.complaints.count == 1 && watched.complaints[0].contains("not UTF-8"), "\(watched.complaints)")
+    #expect(watched.chain.carried.contains(watched.path + "/e/f"))
+    try watched.expectNoDifference()
+  }
+
+  @Test("on a node without the Python module it needs: has the volume crawled; strictly, fails")
+  func missingModule() throws {
+    var watched = try Watched("write('a', '1')")
+    try watched.change("write('b', '2')")
+    // Found before the real one.
+    let folder = try Scratch.temporaryFile()
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    try #"raise ModuleNotFoundError("No module named 'xattr'")"#.write(toFile: folder + "/xattr.py", atomically: true, encoding: .utf8)
+    let arguments = ["-l", "Incremental", "-s", "\(watched.since)", "prebackup", watched.volume, watched.list]
+    let strict = try run(Glusterfind.wrapper, ["--strict"] + arguments, environment: ["PYTHONPATH": folder])
+    #expect(strict.status == 1 && strict.output.contains("install python3-pyxattr"), "\(strict.output)")
+    #expect(!FileManager.default.fileExists(atPath: watched.list))
+    let crawl = try run(Glusterfind.wrapper, arguments, environment: ["PYTHONPATH": folder])
+    #expect(crawl.status == 0 && crawl.output.contains("WARNING") && crawl.output.contains("python3-pyxattr"), "\(crawl.output)")
+    try watched.chain.backUp(":gffilelist=\(watched.list)")
+    #expect(watched.chain.carried.contains(watched.path + "/b"))
+    #expect(watched.complaints.count == 1 && watched.complaints[0].contains("python3-pyxattr"))
+    try watched.expectNoDifference()
+  }
+
+  @Test("without the folder of its keys, or ssh-keygen, says what is missing")
+  func missingNeeds() throws {
+    let list = try Scratch.temporaryFile(".list")
+    let sessions = "/var/lib/glusterd/glusterfind"
+    let manager = FileManager.default
+    try manager.moveItem(atPath: sessions + "/.keys", toPath: sessions + "-keys")
+    let noFolder = try Glusterfind.wrap("--strict", "prebackup", "plain-logged", list)
+    try manager.moveItem(atPath: sessions + "-keys", toPath: sessions + "/.keys")
+    #expect(noFolder.status == 1 && noFolder.output.contains("mkdir -p /var/lib/glusterd/glusterfind/.keys"), "\(noFolder.output)")
+
+    // A PATH with all but ssh-keygen, which is only run where there is no key yet.
+    let folder = try Scratch.temporaryFile()
+    try manager.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    for tool in ["gluster", "glusterfind", "ls", "sort"] {
+      let path = try run("sh", "-c", "command -v \(tool)").output.trimmingCharacters(in: .newlines)
+      try manager.createSymbolicLink(atPath: folder + "/" + tool, withDestinationPath: path)
+    }
+    if manager.fileExists(atPath: sessions + "/default/plain-logged") { try manager.removeItem(atPath: sessions + "/default/plain-logged") }
+    let noKeygen = try Glusterfind.wrap("--strict", "prebackup", "plain-logged", list, environment: ["PATH": folder])
+    #expect(noKeygen.status == 1 && noKeygen.output.contains("install openssh-client"), "\(noKeygen.output)")
+    let nothing = try Glusterfind.wrap("prebackup", "plain-logged", list, environment: ["PATH": "/nonexistent"])
+    #expect(nothing.status == 1 && nothing.output.contains("cannot run gluster"), "\(nothing.output)")
+    #expect(!manager.fileExists(atPath: list))
+  }
+
+  @Test("for a time before the changelogs, for 0, and where logging was off, lists everything and says so")
+  func fallsBack() throws {
+    let (local, path) = try Scratch.folder(on: "plain-logged")
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    let list = try Scratch.temporaryFile(".list")
+    for (since, reason) in [("1000000000", "logs its changes only since"), ("0", "is 0"), ("2001-09-09 01:46:40", "logs its changes only since")] {
+      let result = try Glusterfind.wrap("-l", "Differential", "-s", since, "prebackup", "plain-logged", list)
+      #expect(result.status == 0 && result.output.contains(reason) && result.output.contains("everything is listed"), "\(result.output)")
+      let content = try String(contentsOfFile: list, encoding: .utf8)
+      #expect(content.hasPrefix("#begin 1 level=full since=0 ") && content.contains("NEW \(String(path.dropFirst()))/file\n"))
+    }
+    // `plain` logs nothing until it is asked.
+    let off = try run("gluster", "volume", "get", "plain", "changelog.changelog").output.contains(" off")
+    #expect(off)
+    let now = Int(Date().timeIntervalSince1970)
+    let result = try Glusterfind.wrap("-l", "Incremental", "-s", "\(now)", "prebackup", "plain", list)
+    #expect(result.status == 0 && result.output.contains("changelog.changelog") && result.output.contains("was off"), "\(result.output)")
+    for option in ["changelog.changelog", "changelog.capture-del-path", "storage.build-pgfid"] {
+      #expect(try run("gluster", "--mode=script", "volume", "reset", "plain", option).status == 0)
+    }
+  }
+
+  @Test("writes its list for its own user alone, in one go, and takes it away")
+  func file() throws {
+    let list = try Scratch.temporaryFile(".list")
+    let precious = try Scratch.temporaryFile()
+    try "precious".write(toFile: precious, atomically: true, encoding: .utf8)
+    try FileManager.default.createSymbolicLink(atPath: list, withDestinationPath: precious)
+    #expect(try Glusterfind.wrap("prebackup", "plain-logged", list).status == 0)
+    var status = stat()
+    #expect(lstat(list, &status) == 0 && status.st_mode == S_IFREG | 0o600)
+    #expect(try String(contentsOfFile: precious, encoding: .utf8) == "precious")
+    // A job that fails leaves no list of an earlier one, and nothing else.
+    let failed = try Glusterfind.wrap("prebackup", "no-such-volume", list)
+    #expect(failed.status == 1 && failed.output.contains("there is no volume no-such-volume"), "\(failed.output)")
+    let folder = URL(fileURLWithPath: list).deletingLastPathComponent().path
+    let left = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasPrefix(URL(fileURLWithPath: list).lastPathComponent) }
+    #expect(left == [])
+    #expect(try Glusterfind.wrap("prebackup", "plain-logged", list).status == 0)
+    for _ in 0..<2 { #expect(try Glusterfind.wrap("postbackup", "plain-logged", list).status == 0) }
+    #expect(lstat(list, &status) != 0)
+    #expect(try Glusterfind.wrap("prebackup", "plain-logged", "/nonexistent/list").status == 1)
+  }
+
+  @Test("explains itself, refuses what it does not understand, and leaves other jobs alone")
+  func arguments() throws {
+    let help = try Glusterfind.wrap("-h")
+    #expect(help.status == 0)
+    for word in ["--level", "--since", "--session", "--strict", "prebackup", "FailJobOnError"] { #expect(help.output.contains(word)) }
+    for wrong in [["-l", "Sometimes", "prebackup", "v", "/l"], ["-s", "yesterday", "prebackup", "v", "/l"], ["prebackup", "v", "list"],
+      ["during", "v", "/l"], ["--session", "a b", "prebackup", "v", "/l"], ["prebackup", "v"]] {
+      let result = try run(Glusterfind.wrapper, wrong)
+      #expect(result.status == 64, "\(wrong) \(result.output)")
+    }
+    let restore = try Glusterfind.wrap("-t", "Restore", "prebackup", "no-such-volume", "/nonexistent/list")
+    #expect(restore.status == 0 && restore.output.contains("nothing to do"))
+  }
+}
