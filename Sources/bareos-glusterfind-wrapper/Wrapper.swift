@@ -16,14 +16,14 @@ struct Wrapper: AsyncParsableCommand {
           RunsWhen = Before
           RunsOnClient = Yes
           FailJobOnError = Yes
-          Command = "/usr/lib/bareos/scripts/bareos-glusterfind-wrapper -l %l -s %m -t %t prebackup VOLUME /var/lib/bareos/VOLUME.list"
+          Command = "/usr/lib/bareos/scripts/bareos-glusterfind-wrapper -l %l -s %m prebackup VOLUME /var/lib/bareos/VOLUME.list"
         }
         RunScript {
           RunsWhen = After
           RunsOnClient = Yes
           RunsOnSuccess = Yes
           RunsOnFailure = Yes
-          Command = "/usr/lib/bareos/scripts/bareos-glusterfind-wrapper -t %t postbackup VOLUME /var/lib/bareos/VOLUME.list"
+          Command = "/usr/lib/bareos/scripts/bareos-glusterfind-wrapper postbackup VOLUME /var/lib/bareos/VOLUME.list"
         }
 
       A full backup gets a list of everything, the others of what changed since the time given. Where that time is 0, or \
@@ -50,7 +50,9 @@ struct Wrapper: AsyncParsableCommand {
     help: "The time since when changes are wanted: seconds since 1970 (Bareos: %m), or YYYY-MM-DD HH:MM:SS (Bacula: %s).")
   var since = "0"
 
-  @Option(name: [.customShort("t"), .customLong("type")], help: "The type of the job (%t): nothing is done for any but Backup.")
+  @Option(
+    name: [.customShort("t"), .customLong("type")],
+    help: "The type of the job: nothing is done for Restore, Verify, Admin, Copy, Migrate, Archive and Consolidate. (Bareos's %t is of no use on a client: it says \"System or Console\" for any job.)")
   var type = "Backup"
 
   @Option(name: .shortAndLong, help: "postbackup with --session: how the job ended (%e), OK or not.")
@@ -72,6 +74,14 @@ struct Wrapper: AsyncParsableCommand {
   @Argument(help: "The list, absolute path: what gffilelist= names.")
   var outfile: String
 
+  static func main() async {
+    var arguments = Array(CommandLine.arguments.dropFirst())
+    // What Bareos makes of `-t %t` on a client, three words: scripts of old have it.
+    let console = ["-t", "System", "or", "Console"]
+    if let place = arguments.firstRange(of: console) { arguments.removeSubrange(place) }
+    await main(arguments)
+  }
+
   func validate() throws {
     guard outfile.hasPrefix("/"), !outfile.hasSuffix("/") else {
       throw ValidationError("OUTFILE: \(outfile): not the absolute path of a file")
@@ -90,7 +100,8 @@ struct Wrapper: AsyncParsableCommand {
   }
 
   func run() async throws {
-    guard type.lowercased() == "backup" || type.uppercased() == "B" else {
+    let others = ["restore", "verify", "admin", "copy", "migrate", "archive", "consolidate"]
+    guard !others.contains(type.lowercased()) else {
       print("nothing to do for a job of type \(type)")
       return
     }

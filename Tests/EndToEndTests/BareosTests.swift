@@ -11,11 +11,12 @@ struct BareosTests {
   final class Bareos {
     let tree: String
 
-    init(_ tree: String, line: String) throws {
+    /// - Parameter listed: a volume whose changes glusterfind shall list.
+    init(_ tree: String, line: String, listed: String = "") throws {
       self.tree = tree
       // A shell: the daemons must not hold what the test waits for.
       let status = system(
-        "BAREOS_BUILD='\(tree)' PLUGIN='\(line)' '\(Scratch.script("bareos"))' up > /dev/null 2>&1 < /dev/null")
+        "BAREOS_BUILD='\(tree)' PLUGIN='\(line)' LISTED='\(listed)' '\(Scratch.script("bareos"))' up > /dev/null 2>&1 < /dev/null")
       try #require(status == 0, "scripts/bareos up")
     }
 
@@ -92,6 +93,57 @@ struct BareosTests {
     try FileManager.default.removeItem(atPath: local + "/restored" + path + "/restored", ignoringMissing: true)
     let found = try run("sh", "-c", "cd '\(local)/restored\(path)' && find . | sort | tr '\\n' ' '").output
     #expect(found == ". ./a ./a/file ./a/new ./c ./c/file ")
+  }
+
+  @Test("backs up what glusterfind lists, and restores the last state: full, incremental, differential", arguments: trees)
+  func listed(_ tree: String) throws {
+    let (local, path) = try Scratch.folder(on: "plain-logged")
+    func change(_ script: String) throws {
+      // Times are compared in whole seconds.
+      let result = try run("sh", "-ec", "cd '\(local)'; sleep 1.1; \(script)")
+      try #require(result.status == 0, "\(result.output)")
+      #expect(try Glusterfind.waitForChangelogs("plain-logged"))
+    }
+    let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain-logged"# + path + ":", listed: "plain-logged")
+    func backUp(_ job: String, _ level: String) throws -> String {
+      let log = try bareos.console("run job=\(job) level=\(level) yes", "wait", "messages")
+      #expect(log.contains("Termination:            Backup OK\n"), "\(log)")
+      #expect(log.contains(" listed in ") && log.contains("; list: ") && !log.contains("Warning: "), "\(log)")
+      return log
+    }
+    func expectSame(_ place: String) throws {
+      let log = try bareos.console(
+        "restore client=client restorejob=restore fileset=Listed where=\(path)-\(place) select current all done yes", "wait", "messages")
+      #expect(log.contains("Termination:            Restore OK\n"), "\(log)")
+      let comparison = try run(Scratch.script("compare-trees"), "--seconds", local, "\(local)-\(place)\(path)")
+      #expect(comparison.status == 0, "\(comparison.output.suffix(3000))")
+    }
+    try change("""
+      mkdir -p d/deep e 'c,d'; echo 1 > d/f; echo 2 > d/deep/g; echo 3 > e/h; echo 4 > 'c,d/i'; echo 5 > a; echo 6 > b; ln a a2
+      echo 7 > becomes-directory; mkdir becomes-file; echo 8 > becomes-file/x; mkfifo fifo
+      """)
+    #expect(try backUp("listed", "Full").contains("names listed in"))
+    try expectSame("full")
+    try change("""
+      mv d moved; rm moved/f; echo more >> a; rm b; mv e/h h; rmdir e; echo more >> 'c,d/i'; chmod 700 'c,d'; echo 9 > new+name
+      rm becomes-directory; mkdir becomes-directory; echo 10 > becomes-directory/y; rm -r becomes-file; echo 11 > becomes-file
+      setfattr -n user.x -v 1 moved/deep; setfacl -m u:7:r moved/deep/g
+      """)
+    _ = try backUp("listed", "Incremental")
+    try expectSame("incremental")
+    try change("rm fifo; mv moved/deep deep; echo 12 >> deep/g")
+    _ = try backUp("listed", "Differential")
+    try expectSame("differential")
+    _ = try backUp("listed", "Incremental")
+    try expectSame("unchanged")
+
+    // Without accurate mode.
+    _ = try backUp("listed-only", "Full")
+    try change("mv deep deeper; rm h")
+    #expect(try backUp("listed-only", "Incremental").contains("without accurate mode"))
+    #expect(try bareos.fileDaemonIsAlive())
+    // Nothing is left by the script that ran after the job.
+    #expect(!FileManager.default.fileExists(atPath: try Scratch.temporaryFolder() + "/bareos/list"))
   }
 
   @Test("restores to another volume and directory with plugin options", arguments: trees)

@@ -62,9 +62,12 @@ public enum Scratch {
     return (local, path)
   }
 
+  /// A folder in memory.
+  public static func temporaryFolder() throws -> String { try variable("GFAPI_FD_SCRATCH_TMP") }
+
   /// A name for a file in memory.
   public static func temporaryFile(_ suffix: String = "") throws -> String {
-    try variable("GFAPI_FD_SCRATCH_TMP") + "/" + UUID().uuidString + suffix
+    try temporaryFolder() + "/" + UUID().uuidString + suffix
   }
 
   /// The plugin line for a directory of a volume.
