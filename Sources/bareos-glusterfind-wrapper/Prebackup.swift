@@ -5,8 +5,8 @@ import GlusterfindList
 struct Prebackup {
   let volume: String
   let level: Wrapper.Level
-  /// Seconds since 1970; 0: all is wanted.
-  let since: Int
+  /// Seconds since 1970; 0: all is wanted; nil: not known.
+  let since: Int?
   let session: String?
   let isStrict: Bool
   let list: ListFile
@@ -14,44 +14,77 @@ struct Prebackup {
   /// Beside the changelogs' roll-over: what the clocks of two hosts may differ, in seconds.
   private static let margin = 5
 
+  /// What is to be listed.
+  private enum Wanted {
+    /// All there is, and why not only what changed; nil: it is a full backup.
+    case everything(String?)
+    /// What changed since a time.
+    case changes(since: Int)
+    /// What changed since a session has been moved on, and when that was.
+    case session(String, since: Int)
+
+    func header(_ now: Int) -> ListHeader {
+      switch self {
+      case .everything: ListHeader(isFull: true, since: 0, until: now)
+      case .changes(let since), .session(_, let since): ListHeader(isFull: false, since: since, until: now)
+      }
+    }
+  }
+
   func run() async throws {
     // The list of an earlier job is worse than none.
     try list.remove()
     let folder = try list.makeFolder()
     defer { ListFile.removeFolder(folder) }
     let now = time(nil)
-    var header = ListHeader(isFull: level == .full || since == 0, since: level == .full ? 0 : since, until: now)
+    var wanted = wanted()
     do {
       let volume = try await GlusterVolume(volume)
-      if level != .full, since == 0 { print("the time since when changes are wanted is 0: everything is listed") }
-      if !header.isFull, !volume.missingOptions.isEmpty {
-        print(
-          "\(volume.missingOptions.joined(separator: ", ")) of \(volume.name) was off, so changes since then are not known: everything is listed. glusterfind turns it on now")
-        header = ListHeader(isFull: true, since: 0, until: now)
-      }
       let parts: [String]
       do {
-        parts = try await header.isFull ? everything(in: folder) : changes(in: folder, volume)
-      } catch let error as Glusterfind.Untrusted where error.isTooYoung && !header.isFull {
-        // Not only what has changed, but nothing is missed.
-        print("\(error.reason): everything is listed")
-        header = ListHeader(isFull: true, since: 0, until: now)
-        parts = try await everything(in: folder)
+        parts = try await ask(for: wanted, volume, in: folder)
+      } catch let error as Glusterfind.Untrusted where error.isTooYoung {
+        wanted = .everything(error.reason)
+        parts = try await ask(for: wanted, volume, in: folder)
       }
-      let lines = try write(parts, header, in: folder)
-      print(
-        header.isFull
-          ? "\(lines) names listed in \(list.path)"
-          : "\(lines) changes since \(header.since) (seconds since 1970) listed in \(list.path)")
+      let lines = try write(parts, wanted.header(now), in: folder)
+      if case .everything(let reason) = wanted {
+        if let reason { print("everything is listed: \(reason)") }
+        print("\(lines) names listed in \(list.path)")
+      } else {
+        print("\(lines) changes since \(wanted.header(now).since) (seconds since 1970) listed in \(list.path)")
+      }
     } catch let error as Glusterfind.Untrusted {
       guard !isStrict else { throw Failure("there is no list that can be trusted: \(error.reason)") }
-      try list.write(in: folder, header) { try $0.directive(ListHeader.crawlLine(error.reason)) }
+      try list.write(in: folder, wanted.header(now)) { try $0.directive(ListHeader.crawlLine(error.reason)) }
       complain(
         "WARNING: there is no list that can be trusted, and the volume \(volume) is crawled instead, which takes longer: \(error.reason)")
     }
   }
 
+  private func wanted() -> Wanted {
+    if level == .full { return .everything(nil) }
+    // A session moves on with each job: it does not know since when a differential backup wants changes.
+    if level == .incremental, let session, let time = Glusterfind.time(of: session, volume), time <= since ?? .max, since != 0 {
+      return .session(session, since: time)
+    }
+    switch since {
+    case nil: return .everything("the time since when changes are wanted is not known (-s, or --session for an incremental backup)")
+    case 0: return .everything("the time since when changes are wanted is 0")
+    case let since?: return .changes(since: since)
+    }
+  }
+
   // MARK: glusterfind
+
+  /// Returns the files that were written.
+  private func ask(for wanted: Wanted, _ volume: GlusterVolume, in folder: String) async throws -> [String] {
+    switch wanted {
+    case .everything: try await everything(in: folder)
+    case .changes(let since): try await changes(volume, since: since, nil, in: folder)
+    case .session(let session, let since): try await changes(volume, since: since, session, in: folder)
+    }
+  }
 
   private func everything(in folder: String) async throws -> [String] {
     let file = folder + "/full"
@@ -68,27 +101,28 @@ struct Prebackup {
   }
 
   /// Two lists, since one alone is not enough (GlusterFS 10): asked for all kinds of changes, glusterfind leaves out the deletion and the renaming of
-  /// what was modified as well; asked for changes of names, it leaves out what was modified.
-  private func changes(in folder: String, _ volume: GlusterVolume) async throws -> [String] {
-    let glusterfind = Glusterfind(volume: volume.name)
-    let session = coveringSession()
+  /// what was modified as well; asked for changes of names, it leaves out what was modified. And what neither has.
+  private func changes(_ volume: GlusterVolume, since: Int, _ session: String?, in folder: String) async throws -> [String] {
+    guard volume.missingOptions.isEmpty else {
+      throw Glusterfind.Untrusted(
+        reason: "\(volume.missingOptions.joined(separator: ", ")) of the volume \(volume.name) was off, so what changed is not known (glusterfind turns it on now)",
+        isTooYoung: true)
+    }
     let start = try await volume.changelogStart()
     guard since >= start else {
       throw Glusterfind.Untrusted(
         reason: "the volume logs its changes only since \(start) (seconds since 1970), and they are wanted since \(since)", isTooYoung: true)
     }
-    let since = max(since - volume.rollover - Self.margin, start)
+    let early = max(since - volume.rollover - Self.margin, start)
     var files: [String] = []
     for namesOnly in [true, false] {
       let file = folder + (namesOnly ? "/names" : "/changes")
-      if let session {
-        try await glusterfind.ask(.sessionChanges(session, namesOnly: namesOnly), into: file)
-      } else {
-        try await glusterfind.ask(.changes(since: since, namesOnly: namesOnly), into: file)
-      }
+      let question: Glusterfind.Question =
+        session.map { .sessionChanges($0, namesOnly: namesOnly) } ?? .changes(since: early, namesOnly: namesOnly)
+      try await Glusterfind(volume: volume.name).ask(question, into: file)
       files.append(file)
     }
-    return files + (try await changelogs(of: volume, since: since, in: folder))
+    return files + (try await changelogs(of: volume, since: early, in: folder))
   }
 
   /// What the bricks of this node have logged themselves: see ``Changelogs``.
@@ -107,13 +141,6 @@ struct Prebackup {
       files.append(file)
     }
     return files
-  }
-
-  /// The session, if it reaches back to the time since when changes are wanted.
-  private func coveringSession() -> String? {
-    guard let session else { return nil }
-    guard level == .incremental, let time = Glusterfind.time(of: session, volume), time <= since else { return nil }
-    return session
   }
 
   // MARK: The list

@@ -47,8 +47,8 @@ struct Wrapper: AsyncParsableCommand {
 
   @Option(
     name: .shortAndLong,
-    help: "The time since when changes are wanted: seconds since 1970 (Bareos: %m), or YYYY-MM-DD HH:MM:SS (Bacula: %s).")
-  var since = "0"
+    help: "The time since when changes are wanted: seconds since 1970 (Bareos: %m), or YYYY-MM-DD HH:MM:SS. Bacula tells it to no client: there use --session.")
+  var since = ""
 
   @Option(
     name: [.customShort("t"), .customLong("type")],
@@ -111,8 +111,9 @@ struct Wrapper: AsyncParsableCommand {
       case .changelogs:
         let folder = try list.makeFolder()
         defer { ListFile.removeFolder(folder) }
-        try list.write(in: folder, ListHeader(isFull: false, since: sinceTime(), until: 0)) { writer in
-          try Changelogs(brick: volume, folder: folder).read(since: sinceTime()) { try writer.add(line: $0.line.dropLast()) }
+        let since = try sinceTime() ?? 0
+        try list.write(in: folder, ListHeader(isFull: false, since: since, until: 0)) { writer in
+          try Changelogs(brick: volume, folder: folder).read(since: since) { try writer.add(line: $0.line.dropLast()) }
         }
       case .prebackup:
         try await Prebackup(
@@ -141,9 +142,9 @@ struct Wrapper: AsyncParsableCommand {
     }
   }
 
-  /// Seconds since 1970.
-  private func sinceTime() throws -> Int {
-    if since.isEmpty { return 0 }
+  /// Seconds since 1970; nil: not known.
+  private func sinceTime() throws -> Int? {
+    if ["", "*none*"].contains(since.lowercased()) { return nil }
     if let seconds = Int(since), seconds >= 0 { return seconds }
     let numbers = since.split { !$0.isNumber }.compactMap { Int32($0) }
     guard since.utf8.count == "YYYY-MM-DD HH:MM:SS".utf8.count, numbers.count == 6 else {

@@ -12,11 +12,12 @@ final class Bacula {
   /// - Parameters:
   ///   - line: the plugin line of the FileSet, as it stands in the director's configuration.
   ///   - second: that of the second FileSet.
-  init(_ line: String, second: String? = nil) throws {
+  ///   - listed: a volume whose changes glusterfind shall list.
+  init(_ line: String, second: String? = nil, listed: String = "") throws {
     mounts = try Self.mounts()
     // A shell: the daemons must not hold what the test waits for.
     let status = system(
-      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null")
+      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null")
     try #require(status == 0, "scripts/bacula up")
     processes = try run(Scratch.script("bacula"), "pid").output.split(separator: "\n").compactMap { pid_t($0) }
     try #require(processes.count == 3)

@@ -109,6 +109,32 @@ struct BaculaTests {
     try bacula.end()
   }
 
+  @Test("backs up what glusterfind lists, and the last restore is what is on the volume")
+  func listed() throws {
+    let (local, path) = try Scratch.folder(on: "plain-logged")
+    func change(_ commands: String) throws {
+      #expect(try run("sh", "-ec", "cd '\(local)'; \(commands)").status == 0)
+      nextSecond()
+      #expect(try Glusterfind.waitForChangelogs("plain-logged"))
+    }
+    let bacula = try Bacula(Bacula.line("plain-logged", path), listed: "plain-logged")
+    func backUp(_ level: String, _ listed: String) throws {
+      let log = try bacula.job("run job=listed level=\(level) yes")
+      #expect(log.termination == "Backup OK", "\(log.text)")
+      #expect(log.complaints == [] && log.text.contains(listed) && log.text.contains("; list: "), "\(log.text)")
+      nextSecond()
+    }
+    try change("mkdir -p d/deep; echo 1 > d/f; echo 2 > d/deep/g; echo 3 > a; echo 4 > b; ln a a2; mkdir e; echo 5 > e/to-save")
+    try backUp("Full", "names listed in")
+    try change("mv d moved; rm moved/f b; echo more >> a; mv e/to-save saved; rmdir e; echo 6 > new+name; chmod 711 moved/deep")
+    try backUp("Incremental", "changes since")
+    let restore = try bacula.job(
+      "restore client=client restorejob=restore fileset=Listed where=\(path)-restored select current all done yes")
+    #expect(restore.termination == "Restore OK", "\(restore.text)")
+    try expectIdentical(local, "\(local)-restored\(path)")
+    try bacula.end()
+  }
+
   @Test("restores a further name of a file alone, and a single file")
   func selected() throws {
     let (local, path) = try Scratch.folder()

@@ -129,6 +129,12 @@ struct GlusterfindTests {
     try watched.change("write('b', '3')")
     try watched.backUp("Incremental", ["--session", name])
     #expect(try move("OK -- with warnings").contains("has moved on"))
+    // As from Bacula, which tells no time.
+    try watched.change("write('c', '4'); os.unlink('b')")
+    #expect(try Glusterfind.waitForChangelogs(watched.volume))
+    let untimed = try Glusterfind.wrap("--session", name, "-l", "Incremental", "-s", "*none*", "prebackup", watched.volume, watched.list)
+    #expect(untimed.status == 0 && untimed.output.contains("changes since"), "\(untimed.output)")
+    #expect(try String(contentsOfFile: watched.list, encoding: .utf8).contains("DELETE \(String(watched.path.dropFirst()))/b\n"))
     try watched.backUp("Differential", ["--session", name])
     try watched.expectNoDifference("differential")
   }
@@ -200,13 +206,14 @@ struct GlusterfindTests {
     let (local, path) = try Scratch.folder(on: "plain-logged")
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
     let list = try Scratch.temporaryFile(".list")
-    for (since, reason) in [("1000000000", "logs its changes only since"), ("0", "is 0"), ("2001-09-09 01:46:40", "logs its changes only since")] {
+    for (since, reason) in [("*none*", "is not known"), ("1000000000", "logs its changes only since"), ("0", "is 0"), ("2001-09-09 01:46:40", "logs its changes only since")] {
       let result = try Glusterfind.wrap("-l", "Differential", "-s", since, "prebackup", "plain-logged", list)
       #expect(result.status == 0 && result.output.contains(reason) && result.output.contains("everything is listed"), "\(result.output)")
       let content = try String(contentsOfFile: list, encoding: .utf8)
       #expect(content.hasPrefix("#begin 1 level=full since=0 ") && content.contains("NEW \(String(path.dropFirst()))/file\n"))
     }
     // `plain` logs nothing until it is asked.
+    _ = try Scratch.folder()
     let off = try run("gluster", "volume", "get", "plain", "changelog.changelog").output.contains(" off")
     #expect(off)
     let now = Int(Date().timeIntervalSince1970)
