@@ -85,6 +85,42 @@ struct BackupTests {
     #expect(nothing.paths == [])
   }
 
+  @Test("that is incremental carries a file whose modification time was set back")
+  func setBack() throws {
+    let (local, path) = try Scratch.folder()
+    write(local + "/set-back")
+    write(local + "/untouched")
+    usleep(1_100_000)
+    var options = MiniJob.Options()
+    options.level = UInt8(ascii: "I")
+    options.since = Int(Date().timeIntervalSince1970)
+    usleep(1_100_000)
+    let past = timespec(tv_sec: 1_000_000_000, tv_nsec: 0)
+    #expect(utimensat(AT_FDCWD, local + "/set-back", [past, past], 0) == 0)
+    let backup = MemoryBackup()
+    _ = try withJob(options) { try $0.backup(Scratch.line("plain", path), to: backup) }
+    #expect(backup.paths == [path + "/set-back"])
+  }
+
+  @Test("that is incremental and accurate makes, with the full one, what is on the volume", arguments: [ABI.bareos21, .bareos26, .bacula9, .bacula15])
+  func crawledChain(_ abi: ABI) throws {
+    let (local, path) = try Scratch.folder()
+    func change(_ script: String) throws {
+      let result = try run("sh", "-ec", "cd '\(local)'; \(script)")
+      try #require(result.status == 0, "\(result.output)")
+    }
+    try change("mkdir -p a/b gone; echo 1 > a/one; echo 2 > a/b/two; echo 3 > gone/three; echo 4 > same; mkfifo fifo; touch -d @1000000000 a/b/two a/one")
+    var chain = Chain(Scratch.line("plain", path), abi: abi)
+    try chain.backUp()
+    usleep(1_100_000)
+    try change("mv a moved; rm -r gone; echo more >> moved/one; mv fifo fifo2")
+    try chain.backUp()
+    #expect(!chain.carried.contains(path + "/same") && chain.carried.contains(path + "/moved/b/two"))
+    let folder = try Scratch.folder()
+    let difference = try chain.difference("plain", from: local, path, in: folder)
+    #expect(difference.isEmpty, "\(difference)")
+  }
+
   @Test("in accurate mode carries what the catalog has otherwise, or not")
   func accurate() throws {
     let (local, path) = try Scratch.folder()

@@ -49,6 +49,41 @@ struct InjectedErrorTests {
     }
   }
 
+  @Test("is not asked for the data of what did not change")
+  func unchanged() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data(repeating: 7, count: 200_000))
+    var options = MiniJob.Options()
+    options.level = UInt8(ascii: "I")
+    options.since = Int(Date().timeIntervalSince1970) + 3600
+    try failing("open") {
+      try withJob(options) { job throws in
+        #expect(try job.backup(Scratch.line("small", path), to: MemoryBackup())?.failed == 0)
+        #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
+      }
+    }
+  }
+
+  @Test("keeps what a list names and it could not look at", arguments: [ABI.bareos26, .bacula9])
+  func unreadListed(_ abi: ABI) throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    try FileManager.default.createDirectory(atPath: local + "/directory", withIntermediateDirectories: true)
+    let names = ["/directory/", "/directory/file", "/deleted"].map { path + $0 }
+    let list = try Scratch.temporaryFile(".list")
+    let lines = ["NEW \(path.dropFirst())/directory", "DELETE \(path.dropFirst())/deleted"]
+    try (lines.joined(separator: "\n") + "\n").write(toFile: list, atomically: true, encoding: .utf8)
+    var options = MiniJob.Options()
+    options.level = UInt8(ascii: "I")
+    options.accurate = Dictionary(uniqueKeysWithValues: names.map { (Array($0.utf8), (mtime: 0, size: 0)) })
+    try failing("opendir") {
+      try withJob(options, abi: abi) { job throws in
+        _ = try job.backup(Scratch.line("small", path, ":gffilelist=\(list)"), to: MemoryBackup())
+        #expect(job.messages.contains { $0.text.contains(path + "/directory: the directory cannot be read") }, "\(job.messages)")
+        #expect(job.deleted == [Array((path + "/deleted").utf8)])
+      }
+    }
+  }
+
   @Test("keeps what it could not look into in the accurate list", arguments: [ABI.bareos26, .bacula9, .bacula15])
   func unread(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder(on: "small")

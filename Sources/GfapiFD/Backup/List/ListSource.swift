@@ -131,6 +131,7 @@ final class ListSource: EntrySource {
   private func lookAt(_ rows: [TouchedPaths.Row]) throws -> [SourceStep] {
     // A subvolume that cannot be reached makes an entry look as if it were not there.
     let before = distribution.map { distribution in Result { try distribution.check() } }
+    walker.forgetMissing()
     var found: [(row: TouchedPaths.Row, found: Found)] = []
     for row in rows where !isCrawled(row.path) {
       let answer = lookUp(row.path)
@@ -230,16 +231,22 @@ extension TouchedPaths.Marks {
   fileprivate var isNewHere: Bool { !isDisjoint(with: [.new, .removed]) }
 }
 
-/// Looks paths up that come in the order of their bytes: a directory is looked up once for all that follow and are in it. No
-/// symbolic link is followed.
+/// Looks paths up that come in the order of their bytes: a directory is looked up once for all that follow and are in it, whether
+/// it is there or not. No symbolic link is followed.
 private struct PathWalker {
   private var chain: [(name: ArraySlice<UInt8>, object: Object, status: stat)]
+  /// The components of a path that is not there.
+  private var missing: [ArraySlice<UInt8>] = [[]]
 
   init(_ root: (object: Object, status: stat)) { chain = [([], root.object, root.status)] }
+
+  /// What was not there may be there now.
+  mutating func forgetMissing() { missing = [[]] }
 
   /// The entry of a path; nil if there is none.
   mutating func lookUp(_ path: [UInt8]) throws -> (object: Object, status: stat)? {
     let names = path.split(separator: UInt8(ascii: "/"))
+    if names.starts(with: missing) { return nil }
     var depth = 0
     // The last component is always asked for: its attributes shall be those of now.
     while depth < names.count - 1, depth + 1 < chain.count, chain[depth + 1].name == names[depth] { depth += 1 }
@@ -253,6 +260,7 @@ private struct PathWalker {
       } catch {
         let error = asGlusterError(error)
         guard [.noSuchFileOrDirectory, .staleNFSFileHandle, .notDirectory].contains(error.errno) else { throw error }
+        missing = Array(names[..<chain.count])
         return nil
       }
     }
