@@ -2,7 +2,7 @@ import CSysXattr
 import Glibc
 import GlusterfindList
 
-/// The changelogs of one brick of this node, read by libgfchangelog as glusterfind reads them, for what glusterfind (GlusterFS
+/// The changelogs of a brick of this node, read by libgfchangelog as glusterfind reads them, for what glusterfind (GlusterFS
 /// 10) leaves out of its lists:
 ///
 /// - a directory whose mode, owner, times, ACL or extended attributes changed (every brick logs that),
@@ -10,7 +10,7 @@ import GlusterfindList
 /// - a name with a comma, with control characters, or with blanks at its end,
 /// - the other names of a file that got or lost one.
 ///
-/// One per process: the library holds the brick in a global.
+/// One per process: the library holds the brick in a global, and other nodes' bricks are read there.
 struct Changelogs {
   let brick: String
   /// Where the library keeps what it is reading.

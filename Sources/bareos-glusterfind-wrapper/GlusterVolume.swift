@@ -51,20 +51,31 @@ struct GlusterVolume {
     return String(value.prefix { $0 != " " })
   }
 
+  /// The key with which glusterfind logs in to the other nodes when it is asked by time. It is made when it is first asked.
+  private var key: String { "/var/lib/glusterd/glusterfind/default/\(name)/default_\(name)_secret.pem" }
+
+  /// Whether other nodes can be asked.
+  var canAskOtherNodes: Bool { bricks.allSatisfy(\.isHere) || access(key, R_OK) == 0 }
+
+  /// Runs a program on the node of a brick: on another node by ssh with glusterfind's own key, as glusterfind does.
+  func run(_ program: String, _ arguments: [String], onNodeOf brick: Brick, into file: String? = nil) async throws -> ProgramResult {
+    if brick.isHere { return try await runProgram(program, arguments, into: file) }
+    let quoted = ([program] + arguments).map { "'" + $0.replacing("'", with: "'\\''") + "'" }
+    return try await runProgram(
+      "ssh",
+      ["-oNumberOfPasswordPrompts=0", "-oStrictHostKeyChecking=no", "-oLogLevel=ERROR", "-i", key, "root@\(brick.host)"] + quoted,
+      into: file)
+  }
+
   /// When the last of the bricks began to log its changes, in seconds since 1970.
   ///
   /// glusterfind does not tell: asked for changes since an earlier time, it lists nothing for such a brick, as if nothing had
-  /// changed. On another node it is asked by ssh with glusterfind's own key.
+  /// changed.
   func changelogStart() async throws -> Int {
     var start = 0
     for brick in bricks {
       let folder = Changelogs.htimeFolder(brick.path)
-      let key = "/var/lib/glusterd/glusterfind/default/\(name)/default_\(name)_secret.pem"
-      let result = try await brick.isHere
-        ? runProgram("ls", ["-1", folder])
-        : runProgram("ssh", [
-          "-oNumberOfPasswordPrompts=0", "-oStrictHostKeyChecking=no", "-i", key, "root@\(brick.host)", "ls", "-1", folder,
-        ])
+      let result = try await run("ls", ["-1", folder], onNodeOf: brick)
       guard result.isWell, let began = Changelogs.start(result.lines) else {
         throw Glusterfind.Untrusted(
           reason: "since when the brick \(brick.host):\(brick.path) logs its changes cannot be told: \(result.lines.suffix(2).joined(separator: " | "))")

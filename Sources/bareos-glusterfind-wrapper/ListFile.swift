@@ -44,17 +44,12 @@ final class ListFile {
     let temporary = folder + "/list"
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw Failure("cannot write \(temporary): \(message())") }
-    var writer = ListWriter(descriptor)
     do {
-      try writer.directive(header.line)
-      try content(&writer)
-      try writer.directive(ListHeader.endLine(writer.lines))
-      try writer.finish()
-      guard rename(temporary, path) == 0 else { throw Failure("cannot write \(path): \(message())") }
-    } catch {
-      unlink(temporary)
-      throw error
+      defer { close(descriptor) }
+      try ListWriter.write(to: descriptor, header, content)
+      guard fsync(descriptor) == 0 else { throw Failure("cannot write the list: \(message())") }
     }
+    guard rename(temporary, path) == 0 else { throw Failure("cannot write \(path): \(message())") }
   }
 
   fileprivate static func words() -> String { String(cString: strerror(errno)) }
@@ -68,7 +63,16 @@ struct ListWriter {
   /// Lines that tell a change.
   private(set) var lines = 0
 
-  fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
+  private init(_ descriptor: Int32) { self.descriptor = descriptor }
+
+  /// Writes a whole list.
+  static func write(to descriptor: Int32, _ header: ListHeader, _ content: (inout ListWriter) throws -> Void) throws {
+    var writer = ListWriter(descriptor)
+    try writer.directive(header.line)
+    try content(&writer)
+    try writer.directive(ListHeader.endLine(writer.lines))
+    try writer.flush()
+  }
 
   /// - Parameter line: without its newline.
   mutating func add(line: some Collection<UInt8>) throws {
@@ -91,10 +95,5 @@ struct ListWriter {
       done += count
     }
     buffer.removeAll(keepingCapacity: true)
-  }
-
-  fileprivate mutating func finish() throws {
-    try flush()
-    guard fsync(descriptor) == 0, close(descriptor) == 0 else { throw Failure("cannot write the list: \(ListFile.words())") }
   }
 }

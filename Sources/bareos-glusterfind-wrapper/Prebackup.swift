@@ -9,6 +9,7 @@ struct Prebackup {
   let since: Int?
   let session: String?
   let isStrict: Bool
+  let trustsGlusterfind: Bool
   let list: ListFile
 
   /// Beside the changelogs' roll-over: what the clocks of two hosts may differ, in seconds.
@@ -108,6 +109,10 @@ struct Prebackup {
         reason: "\(volume.missingOptions.joined(separator: ", ")) of the volume \(volume.name) was off, so what changed is not known (glusterfind turns it on now)",
         isTooYoung: true)
     }
+    if !volume.canAskOtherNodes {
+      // Makes its key. What it lists is of no interest.
+      try? await Glusterfind(volume: volume.name).ask(.changes(since: since, namesOnly: true), into: folder + "/key")
+    }
     let start = try await volume.changelogStart()
     guard since >= start else {
       throw Glusterfind.Untrusted(
@@ -125,22 +130,29 @@ struct Prebackup {
     return files + (try await changelogs(of: volume, since: early, in: folder))
   }
 
-  /// What the bricks of this node have logged themselves: see ``Changelogs``.
+  /// What the bricks have logged themselves: see ``Changelogs``. Read by this program on the node of each.
   private func changelogs(of volume: GlusterVolume, since: Int, in folder: String) async throws -> [String] {
-    let here = volume.bricks.filter(\.isHere)
-    if here.isEmpty {
-      complain("WARNING: no brick of \(volume.name) is on this node: directories of which only mode, owner, ACL or attributes changed are not listed, glusterfind leaves them out")
-    }
+    let program = try Self.ownPath()
     var files: [String] = []
-    for (number, brick) in here.enumerated() {
+    for (number, brick) in volume.bricks.enumerated() {
       let file = folder + "/brick\(number)"
-      let result = try await runProgram("/proc/self/exe", ["changelogs", brick.path, file, "--since", "\(since)"])
-      guard result.isWell else {
-        throw Glusterfind.Untrusted(reason: "the changelogs of \(brick.path): \(result.lines.suffix(2).joined(separator: " | "))")
+      let result = try await volume.run(
+        program, ["changelogs", brick.path, "/var/tmp", "--since", "\(since)"], onNodeOf: brick, into: file)
+      guard !result.isWell else {
+        files.append(file)
+        continue
       }
-      files.append(file)
+      let reason = "the changelogs of \(brick.host):\(brick.path) cannot be read (\(program) is needed on each node of the volume): \(result.lines.suffix(2).joined(separator: " | "))"
+      guard trustsGlusterfind, !brick.isHere else { throw Glusterfind.Untrusted(reason: reason) }
+      complain("WARNING: \(reason): glusterfind alone is trusted, and some changes on that brick are missed")
     }
     return files
+  }
+
+  private static func ownPath() throws -> String {
+    var path = [CChar](repeating: 0, count: 4097)
+    guard readlink("/proc/self/exe", &path, 4096) > 0 else { throw Failure("cannot tell where this program is") }
+    return path.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
   }
 
   // MARK: The list
@@ -152,12 +164,20 @@ struct Prebackup {
       for part in parts {
         do {
           let reader = try LineReader(Array(part.utf8))
+          var begins = false
+          var ends = false
           while let line = try reader.next() {
             guard !line.isCutOff, !line.isTooLong else {
               throw Glusterfind.Untrusted(reason: "what glusterfind wrote is cut off in line \(line.number)")
             }
-            if ListHeader.directive(line.bytes) == nil { try writer.add(line: line.bytes) }
+            switch ListHeader.directive(line.bytes) {
+            case nil: try writer.add(line: line.bytes)
+            case .begin: begins = true
+            case .end: ends = true
+            default: throw Glusterfind.Untrusted(reason: "the program on another node is of another version than the one on this")
+            }
           }
+          guard begins == ends else { throw Glusterfind.Untrusted(reason: "the changelogs of a brick have not been read to their end") }
         } catch let error as LineReader.Failure {
           throw Glusterfind.Untrusted(reason: "what glusterfind wrote cannot be read: \(error)")
         }

@@ -17,14 +17,26 @@ struct ProgramResult {
 }
 
 /// Runs a program of this host and waits for it.
-func runProgram(_ program: String, _ arguments: [String]) async throws -> ProgramResult {
+///
+/// - Parameter file: takes standard output, in place of the result; it is made, for this user alone.
+func runProgram(_ program: String, _ arguments: [String], into file: String? = nil) async throws -> ProgramResult {
+  let executable: Executable = program.contains("/") ? .path(FilePath(program)) : .name(program)
+  // Gluster's own programs are in English then.
+  let environment = Environment.inherit.updating(["LC_ALL": "C.UTF-8"])
   do {
-    // Gluster's own programs are in English then.
+    guard let file else {
+      let result = try await Subprocess.run(
+        executable, arguments: Arguments(arguments), environment: environment, output: .string(limit: 4 << 20),
+        error: .string(limit: 4 << 20))
+      return ProgramResult(
+        isWell: result.terminationStatus.isSuccess, output: result.standardOutput ?? "", errors: result.standardError ?? "")
+    }
+    let descriptor = try FileDescriptor.open(
+      FilePath(file), .writeOnly, options: [.create, .exclusiveCreate], permissions: [.ownerRead, .ownerWrite])
     let result = try await Subprocess.run(
-      program.contains("/") ? .path(FilePath(program)) : .name(program), arguments: Arguments(arguments), environment: .inherit.updating(["LC_ALL": "C.UTF-8"]),
-      output: .string(limit: 4 << 20), error: .string(limit: 4 << 20))
-    return ProgramResult(
-      isWell: result.terminationStatus.isSuccess, output: result.standardOutput ?? "", errors: result.standardError ?? "")
+      executable, arguments: Arguments(arguments), environment: environment,
+      output: .fileDescriptor(descriptor, closeAfterSpawningProcess: true), error: .string(limit: 4 << 20))
+    return ProgramResult(isWell: result.terminationStatus.isSuccess, output: "", errors: result.standardError ?? "")
   } catch {
     throw Failure("cannot run \(program): \(error)")
   }

@@ -36,7 +36,8 @@ struct Wrapper: AsyncParsableCommand {
 
   enum Phase: String, ExpressibleByArgument {
     case prebackup, postbackup
-    /// Run by this program itself, once for each brick: VOLUME is the brick's folder, OUTFILE takes the changes.
+    /// Run by this program itself, once for each brick, on the brick's node: VOLUME is the brick's folder, standard output
+    /// takes the changes, OUTFILE is a folder to work in.
     case changelogs
 
     static let allValueStrings = ["prebackup", "postbackup"]
@@ -64,6 +65,10 @@ struct Wrapper: AsyncParsableCommand {
 
   @Flag(help: "Fail where the volume would have to be crawled.")
   var strict = false
+
+  @Flag(
+    help: "Take what glusterfind alone lists of the bricks of nodes that do not have this program: some changes are missed there.")
+  var trustGlusterfind = false
 
   @Argument(help: "Before the job, or after it.")
   var phase: Phase
@@ -106,21 +111,15 @@ struct Wrapper: AsyncParsableCommand {
       return
     }
     do {
-      let list = try ListFile(outfile)
       switch phase {
-      case .changelogs:
-        let folder = try list.makeFolder()
-        defer { ListFile.removeFolder(folder) }
-        let since = try sinceTime() ?? 0
-        try list.write(in: folder, ListHeader(isFull: false, since: since, until: 0)) { writer in
-          try Changelogs(brick: volume, folder: folder).read(since: since) { try writer.add(line: $0.line.dropLast()) }
-        }
+      case .changelogs: try tellChangelogs()
       case .prebackup:
         try await Prebackup(
-          volume: volume, level: jobLevel(), since: sinceTime(), session: session, isStrict: strict, list: list
+          volume: volume, level: jobLevel(), since: sinceTime(), session: session, isStrict: strict,
+          trustsGlusterfind: trustGlusterfind, list: ListFile(outfile)
         ).run()
       case .postbackup:
-        try list.remove()
+        try ListFile(outfile).remove()
         if let session { try await moveOn(session) }
       }
     } catch let error as Failure {
@@ -154,6 +153,17 @@ struct Wrapper: AsyncParsableCommand {
     (time.tm_year, time.tm_mon, time.tm_mday) = (numbers[0] - 1900, numbers[1] - 1, numbers[2])
     (time.tm_hour, time.tm_min, time.tm_sec, time.tm_isdst) = (numbers[3], numbers[4], numbers[5], -1)
     return max(mktime(&time), 0)
+  }
+
+  // MARK: A brick's changelogs
+
+  private func tellChangelogs() throws {
+    let folder = try ListFile(outfile + "/changelogs").makeFolder()
+    defer { ListFile.removeFolder(folder) }
+    let since = try sinceTime() ?? 0
+    try ListWriter.write(to: 1, ListHeader(isFull: false, since: since, until: time(nil))) { writer in
+      try Changelogs(brick: volume, folder: folder).read(since: since) { try writer.add(line: $0.line.dropLast()) }
+    }
   }
 
   // MARK: After the job
