@@ -39,6 +39,17 @@ struct ChangeTests {
     }
   }
 
+  @Test("of whole lists can all be read", arguments: ["glusterfind-10.3.list", "glusterfind-10.3-full.list", "wrapper.list"])
+  func lists(_ name: String) throws {
+    let reader = try LineReader(Array(Fixtures.package.appendingPathComponent("fixtures/lists/good/\(name)").path.utf8))
+    var changes = 0
+    while let line = try reader.next() {
+      #expect(!line.isCutOff && !line.isTooLong)
+      if ListHeader.directive(line.bytes) == nil { changes += try Change.read(line.bytes, ListFormat()).count }
+    }
+    #expect(changes > 3)
+  }
+
   @Test("written here are read as the same")
   func roundTrip() throws {
     let names = [Array("/".utf8), Array("/a b/c%d\ne+f".utf8), [0x2f, 0xff, 0xfe], Array("/ü".utf8)]

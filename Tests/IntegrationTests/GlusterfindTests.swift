@@ -12,16 +12,22 @@ struct GlusterfindTests {
     let path: String
     let list: String
     var chain: Chain
+    let session: String?
     /// When the next list begins, in seconds since 1970.
     private(set) var since = 0
+    /// The last list.
+    private(set) var listed = ""
 
-    init(on volume: String = "plain-logged", _ script: String, arguments: [String] = []) throws {
+    private var sessionOption: [String] { session.map { ["--session", $0] } ?? [] }
+
+    init(on volume: String = "plain-logged", _ script: String, session: String? = nil) throws {
       self.volume = volume
+      self.session = session
       (local, path) = try Scratch.folder(on: volume, "watched")
       list = try Scratch.temporaryFile(".list")
       chain = Chain(Scratch.line(volume, path))
       try change(script)
-      try backUp("Full", arguments)
+      try backUp("Full")
     }
 
     /// Runs a Python script in the folder.
@@ -40,13 +46,20 @@ struct GlusterfindTests {
         assert os.spawnlp(os.P_WAIT, 'setfacl', 'setfacl', *(['-d'] if default else []), '-m', 'u:7:rx', name) == 0
       """
 
-    /// Has the list written and runs the job.
-    mutating func backUp(_ level: String, _ arguments: [String] = [], accurate: Bool = true) throws {
+    /// Has the list written and runs the job, which ends well.
+    mutating func backUp(_ level: String, exit: String = "OK") throws {
       #expect(try Glusterfind.waitForChangelogs(volume))
       let began = Int(Date().timeIntervalSince1970)
-      let written = try run(Glusterfind.wrapper, ["-l", level, "-s", "\(since)", "-t", "Backup"] + arguments + ["prebackup", volume, list])
+      let written = try run(Glusterfind.wrapper, ["-l", level, "-s", "\(since)", "-t", "Backup"] + sessionOption + ["prebackup", volume, list])
       #expect(written.status == 0, "\(written.output)")
-      try chain.backUp(":gffilelist=\(list)", accurate: accurate) { $0.since = since }
+      listed = try String(contentsOfFile: list, encoding: .utf8)
+      try chain.backUp(":gffilelist=\(list)") { $0.since = since }
+      let after = try run(Glusterfind.wrapper, sessionOption + ["--exit", exit, "postbackup", volume, list])
+      #expect(after.status == 0 && !FileManager.default.fileExists(atPath: list), "\(after.output)")
+      // A session that does not reach back to the job's time is not used, and stays as well.
+      if session != nil, level == "Full" || exit != "OK" {
+        #expect(after.output.contains(exit.hasPrefix("OK") ? "has moved on" : "stays where it was"), "\(after.output)")
+      }
       since = began
       // Changes come in a later second than the backup.
       usleep(1_100_000)
@@ -55,7 +68,6 @@ struct GlusterfindTests {
     func expectNoDifference(_ comment: String = "") throws {
       let folder = try Scratch.folder(on: volume, "restored")
       let difference = try chain.difference(volume, from: local, path, in: folder)
-      let listed = (try? String(contentsOfFile: list, encoding: .utf8)) ?? ""
       #expect(difference.isEmpty, "\(comment) \(difference)\n\(listed)")
     }
 
@@ -98,7 +110,9 @@ struct GlusterfindTests {
     "plain-logged", "distributed-logged", "sharded-logged",
   ])
   func changes(_ volume: String) throws {
-    var watched = try Watched(on: volume, Self.tree)
+    // By time on one volume, by a session on the others.
+    let session = volume == "plain-logged" ? nil : "nightly-\(UUID().uuidString.prefix(8))"
+    var watched = try Watched(on: volume, Self.tree, session: session)
     #expect(watched.complaints == [])
     try watched.expectNoDifference("full")
     try watched.change(Self.changes)
@@ -111,31 +125,26 @@ struct GlusterfindTests {
     try watched.expectNoDifference("second incremental")
   }
 
-  @Test("by a session, which moves on when the job ended well")
+  @Test("by a session, which moves on when the job ended well, and needs no time")
   func session() throws {
     let name = "nightly-\(UUID().uuidString.prefix(8))"
-    var watched = try Watched("write('a', '1'); os.mkdir('d'); write('d/f', '2')", arguments: ["--session", name])
-    func move(_ exit: String) throws -> String {
-      let result = try Glusterfind.wrap("--session", name, "--exit", exit, "postbackup", watched.volume, watched.list)
-      #expect(result.status == 0)
-      #expect(!FileManager.default.fileExists(atPath: watched.list))
-      return result.output
-    }
-    #expect(try move("OK").contains("has moved on"))
+    var watched = try Watched("write('a', '1'); os.mkdir('d'); write('d/f', '2')", session: name)
     try watched.change("write('a', 'more', 'a'); os.rename('d', 'e')")
-    try watched.backUp("Incremental", ["--session", name])
-    #expect(try move("Error").contains("stays where it was"))
+    try watched.backUp("Incremental", exit: "Error")
     try watched.expectNoDifference("incremental")
     try watched.change("write('b', '3')")
-    try watched.backUp("Incremental", ["--session", name])
-    #expect(try move("OK -- with warnings").contains("has moved on"))
+    try watched.backUp("Incremental")
+    // What was listed for the job that failed is listed again.
+    #expect(watched.listed.contains("RENAME \(String(watched.path.dropFirst()))/d "))
     // As from Bacula, which tells no time.
     try watched.change("write('c', '4'); os.unlink('b')")
     #expect(try Glusterfind.waitForChangelogs(watched.volume))
     let untimed = try Glusterfind.wrap("--session", name, "-l", "Incremental", "-s", "*none*", "prebackup", watched.volume, watched.list)
     #expect(untimed.status == 0 && untimed.output.contains("changes since"), "\(untimed.output)")
     #expect(try String(contentsOfFile: watched.list, encoding: .utf8).contains("DELETE \(String(watched.path.dropFirst()))/b\n"))
-    try watched.backUp("Differential", ["--session", name])
+    let moved = try Glusterfind.wrap("--session", name, "--exit", "OK -- with warnings", "postbackup", watched.volume, watched.list)
+    #expect(moved.status == 0 && moved.output.contains("has moved on"), "\(moved.output)")
+    try watched.backUp("Differential")
     try watched.expectNoDifference("differential")
   }
 

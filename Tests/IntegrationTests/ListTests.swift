@@ -196,34 +196,55 @@ struct ListTests {
     #expect(base.carried.contains("/a"))
   }
 
-  @Test("fails if the list cannot be trusted", arguments: [
-    ("missing", nil, "No such file"),
-    ("cut off", "MODIFY a\nMODI", "is cut off in line 2"),
-    ("without an end", "#begin 1 level=changes since=0 until=99999999999\nMODIFY a\n", "has no end"),
-    ("too short", "#begin 1 level=changes since=0 until=99999999999\nMODIFY a\n#end 2\n", "should have 2"),
-    ("of changes since later", "#begin 1 level=changes since=99999999998 until=99999999999\n#end 0\n", "needs what changed since"),
-    ("of an earlier job", "#begin 1 level=changes since=0 until=5\n#end 0\n", "was written at 5"),
-    ("of another version", "#begin 2 level=changes since=0 until=99999999999\n#end 0\n", "another version"),
-  ] as [(String, String?, String)])
-  func untrusted(_ name: String, _ content: String?, _ reason: String) throws {
+  @Test("fails if the list cannot be trusted", arguments: try Fixtures.rows("lists-bad.txt"))
+  func untrusted(_ row: [String]) throws {
     var base = try Base("echo 1 > a")
-    if let content { try content.write(toFile: base.list, atomically: true, encoding: .utf8) }
-    try base.chain.backUp(":gffilelist=\(base.list)")
-    #expect(base.says(.fatal, reason), "\(base.chain.messages)")
+    let list = Fixtures.package.appendingPathComponent("fixtures/lists/bad/\(row[0])").path
+    try base.chain.backUp(":gffilelist=\(list)") {
+      $0.level = UInt8(ascii: row[1] == "F" ? "F" : "I")
+      // A clone gives files the time of now, or not: no job is later than they are.
+      if row[0] == "cut-off.list" { $0.since = 1 }
+    }
+    #expect(base.says(.fatal, row[2]), "\(base.chain.messages)")
     #expect(base.carried.isEmpty)
   }
 
-  @Test("fails if it is full and the list is empty, or of changes only")
+  @Test("fails if there is no list, or none that is a file")
+  func missing() throws {
+    for (list, reason) in [("/nonexistent/list", "No such file"), ("/tmp", "Is a directory"), ("/dev/null", "Invalid argument")] {
+      var base = try Base("echo 1 > a")
+      try base.chain.backUp(":gffilelist=\(list)")
+      #expect(base.says(.fatal, reason) && base.says(.fatal, "bareos-glusterfind-wrapper"), "\(base.chain.messages)")
+    }
+  }
+
+  @Test("of which the time is before the job's since time fails")
+  func stale() throws {
+    var base = try Base("echo 1 > a")
+    try base.write(["MODIFY @/a"])
+    try base.chain.backUp(":gffilelist=\(base.list)") { $0.since = Int(Date().timeIntervalSince1970) + 100 }
+    #expect(base.says(.fatal, "was written at"), "\(base.chain.messages)")
+  }
+
+  @Test("that is full takes a list of everything")
   func full() throws {
     var base = try Base("echo 1 > a")
-    for (content, reason) in [("", "names nothing"), ("#begin 1 level=full since=0 until=9\n#end 0\n", "names nothing"),
-      ("#begin 1 level=changes since=1 until=99999999999\nMODIFY a\n#end 1\n", "this job is a full backup")] {
-      try content.write(toFile: base.list, atomically: true, encoding: .utf8)
-      try base.chain.backUp(":gffilelist=\(base.list)") { $0.level = UInt8(ascii: "F") }
-      #expect(base.says(.fatal, reason), "\(base.chain.messages)")
-    }
     try base.backUp(["#begin 1 level=full since=0 until=9", "NEW @/a", "#end 1"]) { $0.level = UInt8(ascii: "F") }
     #expect(base.carried.contains("/a"))
+  }
+
+  @Test("says so when there is no room to keep what the list names")
+  func noRoom() throws {
+    let (_, path) = try Scratch.folder()
+    let list = try Scratch.temporaryFile(".list")
+    try Data((0..<200_000).map { "DELETE \(path.dropFirst())/some-name-\($0)\n" }.joined().utf8).write(to: URL(fileURLWithPath: list))
+    let room = try Scratch.temporaryFile()
+    try FileManager.default.createDirectory(atPath: room, withIntermediateDirectories: true)
+    #expect(try run("mount", "-t", "tmpfs", "-o", "size=1m", "scratch", room).status == 0)
+    defer { _ = try? run("umount", "-l", room) }
+    let backup = try run(
+      Scratch.tool, "backup", Scratch.line("plain", path, ":gffilelist=\(list)"), "-o", "/dev/null", environment: ["SQLITE_TMPDIR": room])
+    #expect(backup.status == 2 && backup.output.contains("the list cannot be kept") && backup.output.contains("full"), "\(backup.output)")
   }
 
   @Test("with an empty list warns, unless the list itself says that nothing changed")
