@@ -58,12 +58,16 @@ struct GlusterVolume {
   var canAskOtherNodes: Bool { bricks.allSatisfy(\.isHere) || access(key, R_OK) == 0 }
 
   /// Runs a program on the node of a brick: on another node by ssh with glusterfind's own key, as glusterfind does.
-  func run(_ program: String, _ arguments: [String], onNodeOf brick: Brick, into file: String? = nil) async throws -> ProgramResult {
-    if brick.isHere { return try await runProgram(program, arguments, into: file) }
-    let quoted = ([program] + arguments).map { "'" + $0.replacing("'", with: "'\\''") + "'" }
+  func run(
+    _ program: String, _ arguments: [String], onNodeOf brick: Brick, into file: String? = nil, within seconds: Int
+  ) async throws -> ProgramResult {
+    if brick.isHere { return try await runProgram(program, arguments, into: file, within: seconds) }
+    // There as well: what is left behind when ssh ends would go on.
+    let command = ["timeout"] + timeoutArguments(seconds) + [program] + arguments
+    let quoted = command.map { "'" + $0.replacing("'", with: "'\\''") + "'" }
     return try await runProgram(
       "ssh",
-      ["-oNumberOfPasswordPrompts=0", "-oStrictHostKeyChecking=no", "-oLogLevel=ERROR", "-i", key, "root@\(brick.host)"] + quoted,
+      ["-oNumberOfPasswordPrompts=0", "-oStrictHostKeyChecking=no", "-oConnectTimeout=30", "-oLogLevel=ERROR", "-i", key, "root@\(brick.host)"] + quoted,
       into: file)
   }
 
@@ -75,7 +79,7 @@ struct GlusterVolume {
     var start = 0
     for brick in bricks {
       let folder = Changelogs.htimeFolder(brick.path)
-      let result = try await run("ls", ["-1", folder], onNodeOf: brick)
+      let result = try await run("ls", ["-1", folder], onNodeOf: brick, within: 60)
       guard result.isWell, let began = Changelogs.start(result.lines) else {
         throw Glusterfind.Untrusted(
           reason: "since when the brick \(brick.host):\(brick.path) logs its changes cannot be told: \(result.lines.suffix(2).joined(separator: " | "))")

@@ -19,6 +19,8 @@ struct Glusterfind {
   }
 
   let volume: String
+  /// How long one call may take, in seconds.
+  let timeout: Int
 
   /// Has a list written.
   ///
@@ -35,7 +37,12 @@ struct Glusterfind {
     case .changes(_, true), .sessionChanges(_, true): arguments.append("--only-namespace-changes")
     default: break
     }
-    let result = try await runProgram("glusterfind", arguments + ["--disable-partial"])
+    let result = try await retried {
+      try await runProgram("glusterfind", arguments + ["--disable-partial"], within: timeout)
+    }
+    if result.isTimedOut {
+      throw Untrusted(reason: "glusterfind has not answered within \(timeout) s, three times (--timeout)")
+    }
     // Node failures are told in the output, whatever the exit status is.
     let failures = result.lines.filter { line in Self.signs.contains { line.contains($0) } }
     guard result.isWell, failures.isEmpty else { throw Self.untrusted(result) }

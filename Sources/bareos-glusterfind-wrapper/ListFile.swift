@@ -14,13 +14,13 @@ final class ListFile {
 
   /// Removes the list; one that is not there is fine.
   func remove() throws {
-    if unlink(path) != 0, errno != ENOENT { throw Failure("cannot remove \(path): \(message())") }
+    if unlink(path) != 0, errno != ENOENT { throw Failure("cannot remove \(path): \(Self.words())") }
   }
 
-  /// A new folder beside the list, which only this user can enter; removed by ``removeFolder(_:)``.
-  func makeFolder() throws -> String {
+  /// A new folder that only this user can enter, with a name that begins with `path`; for ``removeFolder(_:)``.
+  static func makeFolder(_ path: String) throws -> String {
     var template = Array((path + ".XXXXXX").utf8CString)
-    guard mkdtemp(&template) != nil else { throw Failure("cannot make a folder beside \(path): \(message())") }
+    guard mkdtemp(&template) != nil else { throw Failure("cannot make a folder beside \(path): \(words())") }
     return template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
   }
 
@@ -43,17 +43,16 @@ final class ListFile {
   func write(in folder: String, _ header: ListHeader, _ content: (inout ListWriter) throws -> Void) throws {
     let temporary = folder + "/list"
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw Failure("cannot write \(temporary): \(message())") }
+    guard descriptor >= 0 else { throw Failure("cannot write \(temporary): \(Self.words())") }
     do {
       defer { close(descriptor) }
       try ListWriter.write(to: descriptor, header, content)
-      guard fsync(descriptor) == 0 else { throw Failure("cannot write the list: \(message())") }
+      guard fsync(descriptor) == 0 else { throw Failure("cannot write the list: \(Self.words())") }
     }
-    guard rename(temporary, path) == 0 else { throw Failure("cannot write \(path): \(message())") }
+    guard rename(temporary, path) == 0 else { throw Failure("cannot write \(path): \(Self.words())") }
   }
 
   fileprivate static func words() -> String { String(cString: strerror(errno)) }
-  private func message() -> String { Self.words() }
 }
 
 /// The lines of a list on their way into a file.

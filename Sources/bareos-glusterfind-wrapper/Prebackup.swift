@@ -10,6 +10,8 @@ struct Prebackup {
   let session: String?
   let isStrict: Bool
   let trustsGlusterfind: Bool
+  /// How long one call of glusterfind may take, in seconds.
+  let timeout: Int
   let list: ListFile
 
   /// Beside the changelogs' roll-over: what the clocks of two hosts may differ, in seconds.
@@ -35,7 +37,7 @@ struct Prebackup {
   func run() async throws {
     // The list of an earlier job is worse than none.
     try list.remove()
-    let folder = try list.makeFolder()
+    let folder = try ListFile.makeFolder(list.path)
     defer { ListFile.removeFolder(folder) }
     let now = time(nil)
     var wanted = wanted()
@@ -94,15 +96,16 @@ struct Prebackup {
         try await Glusterfind.create(session, volume)
         print("the session \(session) has been made")
       }
-      try await Glusterfind(volume: volume).ask(.sessionEverything(session), into: file)
+      try await Glusterfind(volume: volume, timeout: timeout).ask(.sessionEverything(session), into: file)
     } else {
-      try await Glusterfind(volume: volume).ask(.everything, into: file)
+      try await Glusterfind(volume: volume, timeout: timeout).ask(.everything, into: file)
     }
     return [file]
   }
 
-  /// Two lists, since one alone is not enough (GlusterFS 10): asked for all kinds of changes, glusterfind leaves out the deletion and the renaming of
-  /// what was modified as well; asked for changes of names, it leaves out what was modified. And what neither has.
+  /// Two lists, since one alone is not enough (GlusterFS 10): asked for all kinds of changes, glusterfind leaves out the deletion
+  /// and the renaming of what was modified as well; asked for changes of names, it leaves out what was modified. And what
+  /// neither has.
   private func changes(_ volume: GlusterVolume, since: Int, _ session: String?, in folder: String) async throws -> [String] {
     guard volume.missingOptions.isEmpty else {
       throw Glusterfind.Untrusted(
@@ -111,7 +114,7 @@ struct Prebackup {
     }
     if !volume.canAskOtherNodes {
       // Makes its key. What it lists is of no interest.
-      try? await Glusterfind(volume: volume.name).ask(.changes(since: since, namesOnly: true), into: folder + "/key")
+      try? await Glusterfind(volume: volume.name, timeout: timeout).ask(.changes(since: since, namesOnly: true), into: folder + "/key")
     }
     let start = try await volume.changelogStart()
     guard since >= start else {
@@ -124,7 +127,7 @@ struct Prebackup {
       let file = folder + (namesOnly ? "/names" : "/changes")
       let question: Glusterfind.Question =
         session.map { .sessionChanges($0, namesOnly: namesOnly) } ?? .changes(since: early, namesOnly: namesOnly)
-      try await Glusterfind(volume: volume.name).ask(question, into: file)
+      try await Glusterfind(volume: volume.name, timeout: timeout).ask(question, into: file)
       files.append(file)
     }
     return files + (try await changelogs(of: volume, since: early, in: folder))
@@ -136,13 +139,16 @@ struct Prebackup {
     var files: [String] = []
     for (number, brick) in volume.bricks.enumerated() {
       let file = folder + "/brick\(number)"
-      let result = try await volume.run(
-        program, ["changelogs", brick.path, "/var/tmp", "--since", "\(since)"], onNodeOf: brick, into: file)
+      let result = try await retried {
+        try await volume.run(
+          program, ["changelogs", brick.path, "/var/tmp", "--since", "\(since)"], onNodeOf: brick, into: file, within: timeout)
+      }
       guard !result.isWell else {
         files.append(file)
         continue
       }
-      let reason = "the changelogs of \(brick.host):\(brick.path) cannot be read (\(program) is needed on each node of the volume): \(result.lines.suffix(2).joined(separator: " | "))"
+      let reason = "the changelogs of \(brick.host):\(brick.path) cannot be read (\(program) is needed on each node of the volume): "
+        + (result.isTimedOut ? "no answer within \(timeout) s, three times" : result.lines.suffix(2).joined(separator: " | "))
       guard trustsGlusterfind, !brick.isHere else { throw Glusterfind.Untrusted(reason: reason) }
       complain("WARNING: \(reason): glusterfind alone is trusted, and some changes on that brick are missed")
     }

@@ -4,6 +4,8 @@ import SystemPackage
 /// What a program said and how it ended.
 struct ProgramResult {
   let isWell: Bool
+  /// It took too long and was ended.
+  let isTimedOut: Bool
   /// Standard output and standard error.
   let output: String
   let errors: String
@@ -18,28 +20,54 @@ struct ProgramResult {
 
 /// Runs a program of this host and waits for it.
 ///
-/// - Parameter file: takes standard output, in place of the result; it is made, for this user alone.
-func runProgram(_ program: String, _ arguments: [String], into file: String? = nil) async throws -> ProgramResult {
+/// - Parameters:
+///   - file: takes standard output, in place of the result; it is made, for this user alone.
+///   - seconds: after which the program is ended, with all that it has started.
+func runProgram(
+  _ program: String, _ arguments: [String], into file: String? = nil, within seconds: Int? = nil
+) async throws -> ProgramResult {
+  // Of the coreutils: it ends the program's whole group of processes, as no call on one process would.
+  if let seconds {
+    return try await runProgram("timeout", timeoutArguments(seconds) + [program] + arguments, into: file)
+  }
   let executable: Executable = program.contains("/") ? .path(FilePath(program)) : .name(program)
   // Gluster's own programs are in English then.
   let environment = Environment.inherit.updating(["LC_ALL": "C.UTF-8"])
+  func result(_ status: TerminationStatus, _ output: String, _ errors: String?) -> ProgramResult {
+    // 124: of `timeout`, or 137 where it had to kill.
+    ProgramResult(
+      isWell: status.isSuccess, isTimedOut: [.exited(124), .exited(137)].contains(status), output: output,
+      errors: errors ?? "")
+  }
   do {
     guard let file else {
-      let result = try await Subprocess.run(
+      let ended = try await Subprocess.run(
         executable, arguments: Arguments(arguments), environment: environment, output: .string(limit: 4 << 20),
         error: .string(limit: 4 << 20))
-      return ProgramResult(
-        isWell: result.terminationStatus.isSuccess, output: result.standardOutput ?? "", errors: result.standardError ?? "")
+      return result(ended.terminationStatus, ended.standardOutput ?? "", ended.standardError)
     }
     let descriptor = try FileDescriptor.open(
-      FilePath(file), .writeOnly, options: [.create, .exclusiveCreate], permissions: [.ownerRead, .ownerWrite])
-    let result = try await Subprocess.run(
+      FilePath(file), .writeOnly, options: [.create, .truncate, .noFollow], permissions: [.ownerRead, .ownerWrite])
+    let ended = try await Subprocess.run(
       executable, arguments: Arguments(arguments), environment: environment,
       output: .fileDescriptor(descriptor, closeAfterSpawningProcess: true), error: .string(limit: 4 << 20))
-    return ProgramResult(isWell: result.terminationStatus.isSuccess, output: "", errors: result.standardError ?? "")
+    return result(ended.terminationStatus, "", ended.standardError)
   } catch {
     throw Failure("cannot run \(program): \(error)")
   }
+}
+
+/// Options of `timeout`, before the program.
+func timeoutArguments(_ seconds: Int) -> [String] { ["--kill-after=10", "\(seconds)"] }
+
+/// Makes a call again that did not come back in time: libgfchangelog waits for ever when it has read few changes, faster than
+/// it noted that it had begun (GlusterFS 10: `gf_history_changelog` marks its work as running after it has started it).
+func retried(_ call: () async throws -> ProgramResult) async throws -> ProgramResult {
+  for _ in 0..<2 {
+    let result = try await call()
+    if !result.isTimedOut { return result }
+  }
+  return try await call()
 }
 
 extension StringProtocol {

@@ -70,6 +70,9 @@ struct Wrapper: AsyncParsableCommand {
     help: "Take what glusterfind alone lists of the bricks of nodes that do not have this program: some changes are missed there.")
   var trustGlusterfind = false
 
+  @Option(help: "How long one call of glusterfind may take, in seconds; it is made again twice.")
+  var timeout = 14_400
+
   @Argument(help: "Before the job, or after it.")
   var phase: Phase
 
@@ -92,6 +95,7 @@ struct Wrapper: AsyncParsableCommand {
       throw ValidationError("OUTFILE: \(outfile): not the absolute path of a file")
     }
     guard !volume.isEmpty, !volume.hasPrefix("-") else { throw ValidationError("VOLUME: \(volume): not a volume") }
+    guard timeout > 0 else { throw ValidationError("--timeout: \(timeout): not a number of seconds") }
     if let session {
       // glusterfind's own rules.
       guard (2...256).contains(session.utf8.count), session != "default",
@@ -116,7 +120,7 @@ struct Wrapper: AsyncParsableCommand {
       case .prebackup:
         try await Prebackup(
           volume: volume, level: jobLevel(), since: sinceTime(), session: session, isStrict: strict,
-          trustsGlusterfind: trustGlusterfind, list: ListFile(outfile)
+          trustsGlusterfind: trustGlusterfind, timeout: timeout, list: ListFile(outfile)
         ).run()
       case .postbackup:
         try ListFile(outfile).remove()
@@ -158,7 +162,7 @@ struct Wrapper: AsyncParsableCommand {
   // MARK: A brick's changelogs
 
   private func tellChangelogs() throws {
-    let folder = try ListFile(outfile + "/changelogs").makeFolder()
+    let folder = try ListFile.makeFolder(outfile + "/changelogs")
     defer { ListFile.removeFolder(folder) }
     let since = try sinceTime() ?? 0
     try ListWriter.write(to: 1, ListHeader(isFull: false, since: since, until: time(nil))) { writer in

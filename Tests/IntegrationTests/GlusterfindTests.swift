@@ -50,11 +50,11 @@ struct GlusterfindTests {
     mutating func backUp(_ level: String, exit: String = "OK") throws {
       #expect(try Glusterfind.waitForChangelogs(volume))
       let began = Int(Date().timeIntervalSince1970)
-      let written = try run(Glusterfind.wrapper, ["-l", level, "-s", "\(since)", "-t", "Backup"] + sessionOption + ["prebackup", volume, list])
+      let written = try Glusterfind.wrap(["-l", level, "-s", "\(since)", "-t", "Backup"] + sessionOption + ["prebackup", volume, list])
       #expect(written.status == 0, "\(written.output)")
       listed = try String(contentsOfFile: list, encoding: .utf8)
       try chain.backUp(":gffilelist=\(list)") { $0.since = since }
-      let after = try run(Glusterfind.wrapper, sessionOption + ["--exit", exit, "postbackup", volume, list])
+      let after = try Glusterfind.wrap(sessionOption + ["--exit", exit, "postbackup", volume, list])
       #expect(after.status == 0 && !FileManager.default.fileExists(atPath: list), "\(after.output)")
       // A session that does not reach back to the job's time is not used, and stays as well.
       if session != nil, level == "Full" || exit != "OK" {
@@ -174,10 +174,10 @@ struct GlusterfindTests {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     try #"raise ModuleNotFoundError("No module named 'xattr'")"#.write(toFile: folder + "/xattr.py", atomically: true, encoding: .utf8)
     let arguments = ["-l", "Incremental", "-s", "\(watched.since)", "prebackup", watched.volume, watched.list]
-    let strict = try run(Glusterfind.wrapper, ["--strict"] + arguments, environment: ["PYTHONPATH": folder])
+    let strict = try Glusterfind.wrap(["--strict"] + arguments, environment: ["PYTHONPATH": folder])
     #expect(strict.status == 1 && strict.output.contains("install python3-pyxattr"), "\(strict.output)")
     #expect(!FileManager.default.fileExists(atPath: watched.list))
-    let crawl = try run(Glusterfind.wrapper, arguments, environment: ["PYTHONPATH": folder])
+    let crawl = try Glusterfind.wrap(arguments, environment: ["PYTHONPATH": folder])
     #expect(crawl.status == 0 && crawl.output.contains("WARNING") && crawl.output.contains("python3-pyxattr"), "\(crawl.output)")
     try watched.chain.backUp(":gffilelist=\(watched.list)")
     #expect(watched.chain.carried.contains(watched.path + "/b"))
@@ -198,7 +198,7 @@ struct GlusterfindTests {
     // A PATH with all but ssh-keygen, which is only run where there is no key yet.
     let folder = try Scratch.temporaryFile()
     try manager.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    for tool in ["gluster", "glusterfind", "ls", "sort"] {
+    for tool in ["gluster", "glusterfind", "ls", "sort", "timeout"] {
       let path = try run("sh", "-c", "command -v \(tool)").output.trimmingCharacters(in: .newlines)
       try manager.createSymbolicLink(atPath: folder + "/" + tool, withDestinationPath: path)
     }
@@ -246,12 +246,12 @@ struct GlusterfindTests {
       }
       settle 1; began=$(date +%s); sleep 1
       mv d/* e/; rmdir d; chmod 700 meta; settle 2
-      \(Glusterfind.wrapper) --strict -l Incremental -s $began prebackup two /run/list && cat /run/list
+      \(Glusterfind.wrapper) --timeout 30 --strict -l Incremental -s $began prebackup two /run/list && cat /run/list
       # Not there on the second node.
       cp \(Glusterfind.wrapper) /run/wrapper
-      /run/wrapper --strict -l Incremental -s $began prebackup two /run/list; echo strict $?
-      /run/wrapper -l Incremental -s $began prebackup two /run/list; echo crawl $? $(grep -c '^#crawl' /run/list)
-      /run/wrapper --trust-glusterfind -l Incremental -s $began prebackup two /run/list; echo trust $? $(grep -c '^#crawl' /run/list)
+      /run/wrapper --timeout 30 --strict -l Incremental -s $began prebackup two /run/list; echo strict $?
+      /run/wrapper --timeout 30 -l Incremental -s $began prebackup two /run/list; echo crawl $? $(grep -c '^#crawl' /run/list)
+      /run/wrapper --timeout 30 --trust-glusterfind -l Incremental -s $began prebackup two /run/list; echo trust $? $(grep -c '^#crawl' /run/list)
       """
     let result = try run(Scratch.script("two-nodes"), "bash", "-c", script)
     #expect(result.status == 0)
@@ -260,6 +260,31 @@ struct GlusterfindTests {
       #expect(lines.contains(line), "\(line) is missing: \(result.output)")
     }
     #expect(result.output.contains("/run/wrapper is needed on each node"))
+  }
+
+  @Test("that does not answer is asked again, and then done without")
+  func hangs() throws {
+    // Found before the real one: waits the first time it is called, or always.
+    let folder = try Scratch.temporaryFile()
+    let marks = try Scratch.temporaryFile()
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    let (local, _) = try Scratch.folder(on: "plain-logged")
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    let real = try run("sh", "-c", "command -v glusterfind").output.trimmingCharacters(in: .newlines)
+    let list = try Scratch.temporaryFile(".list")
+    func ask(hanging times: Int) throws -> CommandResult {
+      try? FileManager.default.removeItem(atPath: marks)
+      let script = "#!/bin/sh\necho >> \(marks)\n[ $(wc -l < \(marks)) -gt \(times) ] || sleep 1000 & wait $!\nexec \(real) \"$@\"\n"
+      try script.write(toFile: folder + "/glusterfind", atomically: true, encoding: .utf8)
+      chmod(folder + "/glusterfind", 0o755)
+      let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+      return try run(Glusterfind.wrapper, ["--timeout", times > 2 ? "1" : "20", "--strict", "prebackup", "plain-logged", list], environment: ["PATH": folder + ":" + path])
+    }
+    let once = try ask(hanging: 1)
+    #expect(once.status == 0 && once.output.contains("names listed"), "\(once.output)")
+    let always = try ask(hanging: 1000)
+    #expect(always.status == 1 && always.output.contains("has not answered within 1 s, three times"), "\(always.output)")
+    #expect(try run("pgrep", "-f", "sleep 1000").status != 0)
   }
 
   @Test("writes its list for its own user alone, in one go, and takes it away")
@@ -291,7 +316,7 @@ struct GlusterfindTests {
     for word in ["--level", "--since", "--session", "--strict", "prebackup", "FailJobOnError"] { #expect(help.output.contains(word)) }
     for wrong in [["-l", "Sometimes", "prebackup", "v", "/l"], ["-s", "yesterday", "prebackup", "v", "/l"], ["prebackup", "v", "list"],
       ["during", "v", "/l"], ["--session", "a b", "prebackup", "v", "/l"], ["prebackup", "v"]] {
-      let result = try run(Glusterfind.wrapper, wrong)
+      let result = try Glusterfind.wrap(wrong)
       #expect(result.status == 64, "\(wrong) \(result.output)")
     }
     let restore = try Glusterfind.wrap("-t", "Restore", "prebackup", "no-such-volume", "/nonexistent/list")

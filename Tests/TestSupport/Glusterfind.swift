@@ -4,9 +4,13 @@ import Foundation
 public enum Glusterfind {
   public static let wrapper = Fixtures.package.appendingPathComponent("build/bareos-glusterfind-wrapper").path
 
-  /// Runs the wrapper.
+  /// Runs the wrapper. Its history is short, and libgfchangelog may wait for ever: it is asked again soon.
+  public static func wrap(_ arguments: [String], environment: [String: String] = [:]) throws -> CommandResult {
+    try run(wrapper, ["--timeout", "30"] + arguments, environment: environment)
+  }
+
   public static func wrap(_ arguments: String..., environment: [String: String] = [:]) throws -> CommandResult {
-    try run(wrapper, arguments, environment: environment)
+    try wrap(arguments, environment: environment)
   }
 
   /// Waits until all changes made so far are in changelogs that are closed, on every brick: glusterfind reads no open one.
