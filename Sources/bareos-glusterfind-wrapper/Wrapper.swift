@@ -99,7 +99,7 @@ struct Wrapper: AsyncParsableCommand {
     if let session {
       // glusterfind's own rules.
       guard (2...256).contains(session.utf8.count), session != "default",
-        session.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0) || $0 == 0x5f || $0 == 0x2d })
+        session.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "_-".contains($0)) })
       else { throw ValidationError("--session: \(session): 2 to 256 letters, digits, _ and -, and not \"default\"") }
     }
     if phase == .prebackup {

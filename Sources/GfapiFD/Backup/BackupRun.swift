@@ -44,8 +44,7 @@ package final class BackupRun {
   /// The volume is gone; a message has said so.
   private var isGone = false
   private var base: SourceEntry?
-  /// The directories above the entry that a list has named last, and whether the FileSet takes them.
-  private var directories: [(directory: BaseDirectory, isTaken: Bool)] = []
+  private var directoriesAbove = DirectoriesAbove()
   /// The next record, found when the one before ended.
   private var upcoming: (record: SaveRecord, entry: SourceEntry?)?
   private var current: (record: SaveRecord, entry: SourceEntry?)?
@@ -209,30 +208,19 @@ package final class BackupRun {
 
   private func isEntered(_ directory: SourceEntry) -> Bool { options.recurses || directory.path == base?.path }
 
-  /// Whether the FileSet takes an entry.
+  /// Whether the FileSet takes an entry; of one that a list names, also whether a crawl would have come to it.
   private func takes(_ entry: SourceEntry) -> Bool {
-    guard !isBelowWhatIsLeftOut(entry.path), daemon.accepts(entry.path, entry.status) else {
+    guard isReached(entry.path), daemon.accepts(entry.path, entry.status) else {
       counts.excluded += 1
       return false
     }
     return true
   }
 
-  /// Whether a directory above an entry that a list names is left out: a crawl would not have entered it.
-  private func isBelowWhatIsLeftOut(_ path: [UInt8]) -> Bool {
-    guard listedPaths != nil, let base, path != base.path else { return false }
-    let above = parent(of: path)
-    guard options.recurses || above.elementsEqual(base.path) else { return true }
-    while let last = directories.last, !last.directory.contains(above) { directories.removeLast() }
-    if directories.isEmpty { directories.append((BaseDirectory(base.path), daemon.accepts(base.path, base.status))) }
-    while directories.last!.isTaken, directories.last!.directory.path.count < above.count {
-      let known = directories.last!.directory.path.count
-      let next = above[(known == 1 ? 1 : known + 1)...].firstIndex(of: UInt8(ascii: "/")) ?? above.endIndex
-      var status = stat()
-      status.st_mode = S_IFDIR | 0o755
-      directories.append((BaseDirectory(Array(above[..<next])), daemon.accepts(Array(above[..<next]), status)))
-    }
-    return !directories.last!.isTaken
+  private func isReached(_ path: [UInt8]) -> Bool {
+    guard listedPaths != nil, let base, path != base.path else { return true }
+    guard options.recurses || parent(of: path).elementsEqual(base.path) else { return false }
+    return directoriesAbove.areTaken(path, base: base) { daemon.accepts($0, $1) }
   }
 
   private func changed(_ entry: SourceEntry, _ kind: SaveRecord.Kind) -> SaveRecord? {

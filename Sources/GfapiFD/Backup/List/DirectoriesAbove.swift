@@ -1,0 +1,28 @@
+import Glibc
+
+/// The directories above the entry that a list has named last, and whether the FileSet takes them. A crawl asks for each
+/// directory before it enters it; a list names what is in it at once.
+struct DirectoriesAbove {
+  private var known: [(directory: BaseDirectory, isTaken: Bool)] = []
+
+  /// Whether all directories from the base directory down to an entry are taken.
+  ///
+  /// - Parameters:
+  ///   - path: of the entry, in the base directory.
+  ///   - accepts: asks the FileSet; called only for directories that are not known from the entry before.
+  mutating func areTaken(_ path: [UInt8], base: SourceEntry, accepts: (_ path: [UInt8], _ status: stat) -> Bool) -> Bool {
+    guard path != base.path else { return true }
+    let above = parent(of: path)
+    while let last = known.last, !last.directory.contains(above) { known.removeLast() }
+    if known.isEmpty { known.append((BaseDirectory(base.path), accepts(base.path, base.status))) }
+    while known.last!.isTaken, known.last!.directory.path.count < above.count {
+      let length = known.last!.directory.path.count
+      let end = above[(length == 1 ? 1 : length + 1)...].firstIndex(of: UInt8(ascii: "/")) ?? above.endIndex
+      // Of a directory, patterns ask only that it is one.
+      var status = stat()
+      status.st_mode = S_IFDIR | 0o755
+      known.append((BaseDirectory(Array(above[..<end])), accepts(Array(above[..<end]), status)))
+    }
+    return known.last!.isTaken
+  }
+}
