@@ -227,12 +227,13 @@ struct BaculaTests {
     try backUpAndRestore(bacula, local, path)
   }
 
-  @Test("cancels a job in the middle of a crawl, while the brick hangs, and lives on")
+  @Test("cancels a job among many files, while the brick hangs, and lives on")
   func cancelInCrawl() throws {
     let (local, path) = try Scratch.folder(on: "small")
-    #expect(try run("sh", "-c", "cd '\(local)' && for n in $(seq 3000); do echo $n > $n; done").status == 0)
+    // At 1 MB/s: it takes longer than the console, however fast the volume is.
+    #expect(try run("sh", "-c", "cd '\(local)' && for n in $(seq 1500); do head -c 10000 /dev/zero > $n; done").status == 0)
     let bacula = try Bacula(Bacula.line("small", path))
-    let job = try bacula.start("run job=backup yes")
+    let job = try bacula.start("run job=slow yes")
     let brick = try Scratch.firstBrick("small")
     #expect(try eventually { try bacula.progress().contains(/Files=[1-9]\d/) })
     kill(brick, SIGSTOP)
@@ -240,7 +241,9 @@ struct BaculaTests {
     let began = ContinuousClock.now
     _ = try bacula.console("cancel jobid=\(job) yes")
     let log = try bacula.finish(job)
-    #expect(log.termination == "Backup Canceled" && log.client == [], "\(log.text)")
+    // Where the brick stopped while a file was read, the daemon says so.
+    let said = log.client.filter { !$0.contains("ERR=Interrupted system call") }
+    #expect(log.termination == "Backup Canceled" && said == [], "\(log.text)")
     #expect(ContinuousClock.now - began < .seconds(20))
     #expect(bacula.isAlive)
     kill(brick, SIGCONT)
