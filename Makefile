@@ -15,7 +15,7 @@ RELEASE = $(SWIFT) build -c release --static-swift-stdlib
 
 # What the tests run on: scripts/in-scratch says what each is.
 VOLUMES = plain distributed replicated dispersed sharded small \
-  plain-logged distributed-logged sharded-logged plain-logged-hostile
+  plain-logged distributed-logged sharded-logged plain-logged-hostile plain-unlogged
 
 .PHONY: all setup demo test install clean
 
