@@ -14,13 +14,13 @@ struct ModuleTests {
     #expect(names.sorted() == ["loadPlugin", "unloadPlugin"])
   }
 
-  @Test("needs only libgfapi, libacl, libattr and the C and C++ runtime")
+  @Test("needs only libgfapi, libacl, libattr, SQLite and the C and C++ runtime")
   func needs() throws {
     let dynamic = try run("readelf", "-dW", Scratch.modulePath)
     let needed = dynamic.output.split(separator: "\n").filter { $0.contains("(NEEDED)") }
       .compactMap { $0.split(whereSeparator: { "[]".contains($0) }).last(where: { $0.contains(".so") }) }
     let allowed: Set<Substring> = [
-      "libgfapi.so.0", "libacl.so.1", "libattr.so.1", "libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1",
+      "libgfapi.so.0", "libacl.so.1", "libattr.so.1", "libsqlite3.so.0", "libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1",
       "ld-linux-x86-64.so.2",
     ]
     #expect(!needed.isEmpty)
