@@ -243,12 +243,12 @@ struct GlusterfindTests {
       }
       settle 1; began=$(date +%s); sleep 1
       mv d/* e/; rmdir d; chmod 700 meta; settle 2
-      \(Glusterfind.wrapper) --timeout 30 --strict -l Incremental -s $began prebackup two /run/list && cat /run/list
+      \(Glusterfind.wrapper) --timeout 60 --strict -l Incremental -s $began prebackup two /run/list && cat /run/list
       # Not there on the second node.
       cp \(Glusterfind.wrapper) /run/wrapper
-      /run/wrapper --timeout 30 --strict -l Incremental -s $began prebackup two /run/list; echo strict $?
-      /run/wrapper --timeout 30 -l Incremental -s $began prebackup two /run/list; echo crawl $? $(grep -c '^#crawl' /run/list)
-      /run/wrapper --timeout 30 --trust-glusterfind -l Incremental -s $began prebackup two /run/list; echo trust $? $(grep -c '^#crawl' /run/list)
+      /run/wrapper --timeout 60 --strict -l Incremental -s $began prebackup two /run/list; echo strict $?
+      /run/wrapper --timeout 60 -l Incremental -s $began prebackup two /run/list; echo crawl $? $(grep -c '^#crawl' /run/list)
+      /run/wrapper --timeout 60 --trust-glusterfind -l Incremental -s $began prebackup two /run/list; echo trust $? $(grep -c '^#crawl' /run/list)
       """
     let result = try run(Scratch.script("two-nodes"), "bash", "-c", script)
     #expect(result.status == 0)

@@ -6,7 +6,7 @@ public enum Glusterfind {
 
   /// Runs the wrapper. Its history is short, and libgfchangelog may wait for ever: it is asked again soon.
   public static func wrap(_ arguments: [String], environment: [String: String] = [:]) throws -> CommandResult {
-    try run(wrapper, ["--timeout", "30"] + arguments, environment: environment)
+    try run(wrapper, ["--timeout", "60"] + arguments, environment: environment)
   }
 
   public static func wrap(_ arguments: String..., environment: [String: String] = [:]) throws -> CommandResult {
