@@ -12,10 +12,8 @@ struct Glusterfind {
 
   enum Question {
     case everything
-    /// Changes since a time; with the ones of names alone, or of all kinds.
+    /// Changes since a time, of names alone or of all kinds.
     case changes(since: Int, namesOnly: Bool)
-    case sessionEverything(String)
-    case sessionChanges(String, namesOnly: Bool)
   }
 
   let volume: String
@@ -24,21 +22,19 @@ struct Glusterfind {
 
   /// Has a list written.
   ///
+  /// - Parameter session: asked in place of the time: since it was moved on.
   /// - Throws: ``Untrusted``, or ``Failure`` if glusterfind cannot be run.
-  func ask(_ question: Question, into file: String) async throws {
-    var arguments: [String]
+  func ask(_ question: Question, session: String? = nil, into file: String) async throws {
+    var arguments = session.map { ["pre", $0, volume, file, "--regenerate-outfile"] } ?? ["query", volume, file]
+    arguments.append("--disable-partial")
     switch question {
-    case .everything: arguments = ["query", volume, file, "--full"]
-    case .changes(let since, _): arguments = ["query", volume, file, "--since-time", "\(since)"]
-    case .sessionEverything(let session): arguments = ["pre", session, volume, file, "--full", "--regenerate-outfile"]
-    case .sessionChanges(let session, _): arguments = ["pre", session, volume, file, "--regenerate-outfile"]
-    }
-    switch question {
-    case .changes(_, true), .sessionChanges(_, true): arguments.append("--only-namespace-changes")
-    default: break
+    case .everything: arguments.append("--full")
+    case .changes(let since, let namesOnly):
+      if session == nil { arguments += ["--since-time", "\(since)"] }
+      if namesOnly { arguments.append("--only-namespace-changes") }
     }
     let result = try await retried {
-      try await runProgram("glusterfind", arguments + ["--disable-partial"], within: timeout)
+      try await runProgram("glusterfind", arguments, within: timeout)
     }
     if result.isTimedOut {
       throw Untrusted(reason: "glusterfind has not answered within \(timeout) s, three times (--timeout)")

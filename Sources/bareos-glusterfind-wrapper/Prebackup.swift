@@ -91,15 +91,11 @@ struct Prebackup {
 
   private func everything(in folder: String) async throws -> [String] {
     let file = folder + "/full"
-    if let session {
-      if Glusterfind.time(of: session, volume) == nil {
-        try await Glusterfind.create(session, volume)
-        print("the session \(session) has been made")
-      }
-      try await Glusterfind(volume: volume, timeout: timeout).ask(.sessionEverything(session), into: file)
-    } else {
-      try await Glusterfind(volume: volume, timeout: timeout).ask(.everything, into: file)
+    if let session, Glusterfind.time(of: session, volume) == nil {
+      try await Glusterfind.create(session, volume)
+      print("the session \(session) has been made")
     }
+    try await Glusterfind(volume: volume, timeout: timeout).ask(.everything, session: session, into: file)
     return [file]
   }
 
@@ -112,9 +108,10 @@ struct Prebackup {
         reason: "\(volume.missingOptions.joined(separator: ", ")) of the volume \(volume.name) was off, so what changed is not known (glusterfind turns it on now)",
         isTooYoung: true)
     }
+    let glusterfind = Glusterfind(volume: volume.name, timeout: timeout)
     if !volume.canAskOtherNodes {
       // Makes its key. What it lists is of no interest.
-      try? await Glusterfind(volume: volume.name, timeout: timeout).ask(.changes(since: since, namesOnly: true), into: folder + "/key")
+      try? await glusterfind.ask(.changes(since: since, namesOnly: true), into: folder + "/key")
     }
     let start = try await volume.changelogStart()
     guard since >= start else {
@@ -125,9 +122,7 @@ struct Prebackup {
     var files: [String] = []
     for namesOnly in [true, false] {
       let file = folder + (namesOnly ? "/names" : "/changes")
-      let question: Glusterfind.Question =
-        session.map { .sessionChanges($0, namesOnly: namesOnly) } ?? .changes(since: early, namesOnly: namesOnly)
-      try await Glusterfind(volume: volume.name, timeout: timeout).ask(question, into: file)
+      try await glusterfind.ask(.changes(since: early, namesOnly: namesOnly), session: session, into: file)
       files.append(file)
     }
     return files + (try await changelogs(of: volume, since: early, in: folder))
