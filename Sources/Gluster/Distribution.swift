@@ -45,6 +45,13 @@ public final class Distribution {
     }
     return state
   }
+
+  /// Asks again: throws `ENOTCONN` if a subvolume cannot be reached, or could not meanwhile.
+  public func check(since before: State) throws {
+    guard try check() == before else {
+      throw GlusterError(errno: .socketNotConnected, call: "a subvolume went away and came back")
+    }
+  }
 }
 
 extension Object {

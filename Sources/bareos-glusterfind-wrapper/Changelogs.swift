@@ -126,8 +126,6 @@ struct BrickNames {
     case "SYMLINK": return path(fields[3]).map { [Change(.new, $0)] } ?? []
     case "LINK": return (path(fields[3]).map { [Change(.new, $0)] } ?? []) + modified(gfid)
     case "RENAME":
-      // Directories below have other paths now.
-      known = [:]
       let removed = path(fields[3]).map { [Change(.delete, $0)] } ?? []
       let new = fields.count > 4 ? path(fields[4]) : nil
       return removed + (new.map { [Change(.new, $0)] } ?? [])
@@ -149,11 +147,17 @@ struct BrickNames {
     return names(gfid).map { Change(.modify, $0) }
   }
 
-  /// The path of `PARENT/NAME`; nil if the parent is gone.
+  /// The path of `PARENT/NAME` in a record, where the name is encoded; nil if the parent is gone.
   private mutating func path(_ entry: ArraySlice<UInt8>) -> [UInt8]? {
-    guard let slash = entry.firstIndex(of: Self.slash), let name = ListFormat().decode(entry[(slash + 1)...]),
-      let parent = directory(Array(entry[..<slash]))
-    else { return nil }
+    guard let slash = entry.firstIndex(of: Self.slash), let name = ListFormat().decode(entry[(slash + 1)...]) else {
+      return nil
+    }
+    return path(of: name, in: entry[..<slash])
+  }
+
+  /// The path of a name in the directory of an identity; nil if that is gone.
+  private mutating func path(of name: some Collection<UInt8>, in gfid: ArraySlice<UInt8>) -> [UInt8]? {
+    guard let parent = directory(Array(gfid)) else { return nil }
     return (parent.count == 1 ? [] : parent) + [Self.slash] + name
   }
 
@@ -169,8 +173,7 @@ struct BrickNames {
     var target = [UInt8](repeating: 0, count: 4097)
     let length = readlink(place, &target, 4096)
     let parts = target.prefix(max(length, 0)).split(separator: Self.slash)
-    guard parts.count == 6, parts[0].elementsEqual("..".utf8), let parent = directory(Array(parts[4])) else { return nil }
-    let path = (parent.count == 1 ? [] : parent) + [Self.slash] + parts[5]
+    guard parts.count == 6, parts[0].elementsEqual("..".utf8), let path = path(of: parts[5], in: parts[4]) else { return nil }
     if known.count > 10_000 { known = [:] }
     known[gfid] = path
     return path
@@ -189,8 +192,8 @@ struct BrickNames {
       let length = lgetxattr(place, name, &value, value.count)
       guard length > 0 else { return nil }
       let entry = value[..<length]
-      guard let slash = entry.firstIndex(of: Self.slash), let parent = directory(Array(entry[..<slash])) else { return nil }
-      return (parent.count == 1 ? [] : parent) + entry[slash...]
+      guard let slash = entry.firstIndex(of: Self.slash) else { return nil }
+      return path(of: entry[(slash + 1)...], in: entry[..<slash])
     }
   }
 

@@ -21,15 +21,13 @@ struct Prebackup {
   private enum Wanted {
     /// All there is, and why not only what changed; nil: it is a full backup.
     case everything(String?)
-    /// What changed since a time.
-    case changes(since: Int)
-    /// What changed since a session has been moved on, and when that was.
-    case session(String, since: Int)
+    /// What changed since a time; of a session, that is when it was moved on.
+    case changes(since: Int, session: String? = nil)
 
     func header(_ now: Int) -> ListHeader {
       switch self {
       case .everything: ListHeader(isFull: true, since: 0, until: now)
-      case .changes(let since), .session(_, let since): ListHeader(isFull: false, since: since, until: now)
+      case .changes(let since, _): ListHeader(isFull: false, since: since, until: now)
       }
     }
   }
@@ -69,7 +67,7 @@ struct Prebackup {
     if level == .full { return .everything(nil) }
     // A session moves on with each job: it does not know since when a differential backup wants changes.
     if level == .incremental, let session, let time = Glusterfind.time(of: session, volume), time <= since ?? .max, since != 0 {
-      return .session(session, since: time)
+      return .changes(since: time, session: session)
     }
     switch since {
     case nil: return .everything("the time since when changes are wanted is not known (-s, or --session for an incremental backup)")
@@ -84,8 +82,7 @@ struct Prebackup {
   private func ask(for wanted: Wanted, _ volume: GlusterVolume, in folder: String) async throws -> [String] {
     switch wanted {
     case .everything: try await everything(in: folder)
-    case .changes(let since): try await changes(volume, since: since, nil, in: folder)
-    case .session(let session, let since): try await changes(volume, since: since, session, in: folder)
+    case .changes(let since, let session): try await changes(volume, since: since, session, in: folder)
     }
   }
 

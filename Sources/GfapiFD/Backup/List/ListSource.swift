@@ -78,7 +78,7 @@ final class ListSource: EntrySource {
     switch phase {
     case .shards:
       let gfids = try touched.shards(after: last ?? [], limit: Self.pageSize)
-      for gfid in gfids { try addFile(ofShard: gfid) }
+      steps = try gfids.compactMap(addFile)
       advance(to: .entries, after: gfids.last)
     case .entries:
       let rows = try touched.rows(after: last ?? [], limit: Self.pageSize)
@@ -140,11 +140,7 @@ final class ListSource: EntrySource {
     }
     var lost: GlusterError?
     if let distribution, let before {
-      do {
-        if try distribution.check() != before.get() {
-          lost = GlusterError(errno: .socketNotConnected, call: "a subvolume went away and came back")
-        }
-      } catch { lost = asGlusterError(error) }
+      do { try distribution.check(since: before.get()) } catch { lost = asGlusterError(error) }
     }
     return try found.compactMap { row, found in
       switch found {
@@ -177,9 +173,21 @@ final class ListSource: EntrySource {
   // MARK: What glusterfind does not tell
 
   /// Of a sharded file that was written to beyond its first piece only the pieces are listed: adds the file itself.
-  private func addFile(ofShard gfid: [UInt8]) throws {
-    guard let paths = try? volume.paths(ofGFID: gfid) else { return }
+  ///
+  /// - Returns: the failure, if the file may be there and its path cannot be had.
+  private func addFile(ofShard gfid: [UInt8]) throws -> SourceStep? {
+    let paths: [[UInt8]]
+    do {
+      paths = try volume.paths(ofGFID: gfid)
+    } catch {
+      let error = asGlusterError(error)
+      // The file is gone, and the list tells that as well.
+      if [.noSuchFileOrDirectory, .staleNFSFileHandle].contains(error.errno) { return nil }
+      let name = gfid.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+      return .failed(SourceFailure(kind: .entry, path: Array("/.shard/\(name)".utf8), error: error))
+    }
     for path in paths where base.contains(path) { try touched.add(path, .listed) }
+    return nil
   }
 
   /// A name that is listed and not there may be a name that glusterfind has cut: at a comma, at a control character, or of blanks
