@@ -1,4 +1,5 @@
-# gfapi-fd: `make` builds into build/, `make demo` shows it at work, `make test` runs every test.
+# gfapi-fd: `make` builds into build/, `make demo` shows it at work, `make test` runs every test,
+# `make bench` measures.
 # The first run of any of them installs what is missing (scripts/setup says what).
 
 PREFIX ?= /usr
@@ -17,7 +18,7 @@ RELEASE = $(SWIFT) build -c release --static-swift-stdlib
 VOLUMES = plain distributed replicated dispersed sharded small \
   plain-logged distributed-logged sharded-logged plain-logged-hostile plain-unlogged
 
-.PHONY: all setup demo test install clean
+.PHONY: all setup demo test bench install clean
 
 all: setup
 	$(RELEASE) --product gfapi-fd-module
@@ -50,6 +51,13 @@ test: all
 	$(SWIFT) build --build-tests
 	scripts/in-scratch --volumes "$(VOLUMES)" -- \
 	  $(SWIFT) test --skip-build --no-parallel
+
+# Times and memory beside others, on a quiet machine; CASES="small restore": only those. Takes an hour.
+CASES =
+bench: all
+	$(RELEASE) --product gfapi-fd-bench
+	@install -m 755 .build/release/gfapi-fd-bench $(BUILD)/
+	scripts/in-scratch --volumes plain -- scripts/bench $(foreach case,$(CASES),--case $(case)) $(BENCH_OPTIONS)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin

@@ -11,6 +11,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     // Without its traits: they would bring Foundation.
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
   ],
@@ -23,7 +24,12 @@ let package = Package(
     .target(name: "FDPluginABI"),
     .target(name: "Gluster", dependencies: ["CGFAPI", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "GlusterfindList"),
-    .target(name: "GfapiFD", dependencies: ["Gluster", "GlusterfindList", "FDPluginABI", "CXattr", "CSQLite"]),
+    .target(
+      name: "GfapiFD",
+      dependencies: [
+        "Gluster", "GlusterfindList", "FDPluginABI", "CXattr", "CSQLite",
+        .product(name: "DequeModule", package: "swift-collections"),
+      ]),
     .target(
       name: "GfapiFDModule", dependencies: ["GfapiFD", "FDPluginABI"], exclude: ["exports.map"],
       linkerSettings: [
@@ -44,6 +50,9 @@ let package = Package(
       dependencies: [
         "MiniDaemon", "GfapiFD", "Gluster", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
+    .executableTarget(
+      name: "gfapi-fd-bench",
+      dependencies: ["MiniDaemon", "Gluster", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     .executableTarget(
       name: "bareos-glusterfind-wrapper",
       dependencies: [

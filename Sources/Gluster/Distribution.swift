@@ -2,7 +2,7 @@ import SystemPackage
 
 /// Tells whether all subvolumes of a distributed volume can be reached. Where one cannot, directory listings leave out what is
 /// on it, without an error.
-public final class Distribution {
+public final class Distribution: Sendable {
   /// What the distributing translator knows of its subvolumes.
   public struct State: Equatable, Sendable {
     /// Changes whenever a subvolume comes back.

@@ -103,6 +103,20 @@ public final class Object: @unchecked Sendable {
     }
   }
 
+  /// Reads up to `buffer.count` bytes of this regular file at `offset`, without opening it, and returns how many; fewer
+  /// only at the end of the file.
+  ///
+  /// The corresponding C function is `glfs_h_anonymous_read`: one call on the volume where opening, reading and closing
+  /// are three.
+  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
+    while true {
+      let count = glfs_h_anonymous_read(volume.handle, handle, buffer.baseAddress, buffer.count, offset)
+      if count >= 0 { return count }
+      let error = failure("glfs_h_anonymous_read")
+      if error.errno != .interrupted { throw error }
+    }
+  }
+
   /// Opens this directory for reading.
   ///
   /// The corresponding C function is `glfs_h_opendir`.

@@ -2,7 +2,8 @@ import CGFAPI
 import Glibc
 import SystemPackage
 
-/// A connection to one volume. Disconnected when the last object, file and directory on it are gone.
+/// A connection to one volume. Disconnected when the last object, file and directory on it are gone: on a thread of its own,
+/// for that takes 10 s (Gluster 10: its client waits for a timer of its RPC layer).
 ///
 /// Every call blocks until the volume answers; it belongs on a thread that may block.
 public final class Volume: @unchecked Sendable {
@@ -59,7 +60,17 @@ public final class Volume: @unchecked Sendable {
     self.uri = uri
   }
 
-  deinit { glfs_fini(handle) }
+  deinit {
+    var thread = pthread_t()
+    let result = pthread_create(
+      &thread, nil,
+      {
+        glfs_fini(OpaquePointer($0!))
+        return nil
+      }, UnsafeMutableRawPointer(handle))
+    // Without a thread: better connected than stuck.
+    if result == 0 { pthread_detach(thread) }
+  }
 
   /// The volume's root directory.
   ///

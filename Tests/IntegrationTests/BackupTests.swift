@@ -188,7 +188,7 @@ struct BackupTests {
   @Test("tells a directory that vanishes, and goes on above it")
   func vanishingDirectory() throws {
     let (local, path) = try Scratch.folder()
-    for number in 0..<20 {
+    for number in 0..<50 {
       try makeFolder(local + "/\(number)")
       write(local + "/\(number)/file")
     }
@@ -198,12 +198,12 @@ struct BackupTests {
       guard !done else { return }
       done = true
       let inside = String(decoding: entry.path, as: UTF8.self)
-      for number in 0..<20 where !inside.hasPrefix("\(path)/\(number)/") {
+      for number in 0..<50 where !inside.hasPrefix("\(path)/\(number)/") {
         try? FileManager.default.removeItem(atPath: local + "/\(number)")
       }
     }
     try withJob { job throws in
-      let counts = try #require(try job.backup(Scratch.line("plain", path), to: backup))
+      let counts = try #require(try job.backup(Scratch.line("plain", path, ":readahead=16384"), to: backup))
       #expect(counts.failed > 0)
       #expect(job.messages.contains { $0.severity == .notSaved && $0.text.contains(path) })
       #expect(backup.paths.last == path)
@@ -212,9 +212,9 @@ struct BackupTests {
 
   @Test("tells a file that shrinks or grows while it is read")
   func changing() throws {
-    for (size, word) in [(1_500_000, "1500000 were read"), (5_000_000, "5000000 were read")] {
+    for (size, word) in [(15_000_000, "15000000 were read"), (32_000_000, "32000000 were read")] {
       let (local, path) = try Scratch.folder()
-      write(local + "/file", String(repeating: "x", count: 3_000_000))
+      write(local + "/file", String(repeating: "x", count: 30_000_000))
       let backup = MemoryBackup()
       var changed = false
       backup.onData = { _ in

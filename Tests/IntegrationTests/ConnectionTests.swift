@@ -166,7 +166,7 @@ struct ConnectionTests {
       #expect(try eventually {
         try withJob { job throws in
           let backup = MemoryBackup()
-          _ = try job.backup(Scratch.line("distributed", path), to: backup)
+          _ = try job.backup(Scratch.line("distributed", path, ":readahead=16384"), to: backup)
           return backup.items.count == 221
         }
       })
@@ -177,7 +177,7 @@ struct ConnectionTests {
     try withJob { job throws in
       let backup = MemoryBackup()
       backup.onBegin = { _ in if backup.items.count == 20 { try? killBrick() } }
-      _ = try job.backup(Scratch.line("distributed", path), to: backup)
+      _ = try job.backup(Scratch.line("distributed", path, ":readahead=16384"), to: backup)
       #expect(backup.items.count < 221)
       #expect(job.messages.count { $0.severity == .fatal && $0.text.contains("volume distributed") } == 1, "\(job.messages)")
     }

@@ -27,13 +27,16 @@ struct InjectedErrorTests {
   }
 
   @Test("is told for each entry with path and reason, and the job goes on", arguments: [
-    ("read", "/file", "(glfs_pread)"), ("opendir", "", "(glfs_h_opendir)"), ("readdirp", "", "(glfs_xreaddirplus_r)"),
-    ("readlink", "/link", "(glfs_h_readlink)"), ("getxattr", "/file", "was not saved"), ("open", "/file", "(glfs_"),
+    ("read", "/file", "(glfs_h_anonymous_read)"), ("read", "/large", "(glfs_pread)"), ("opendir", "", "(glfs_h_opendir)"), ("readdirp", "", "(glfs_xreaddirplus_r)"),
+    ("readlink", "/link", "(glfs_h_readlink)"), ("getxattr", "/file", "was not saved"), ("open", "/large", "(glfs_"),
   ])
   func backup(_ call: String, _ name: String, _ words: String) throws {
     let (local, path) = try Scratch.folder(on: "small")
+    defer { try? FileManager.default.removeItem(atPath: local) }
     // Larger than what the client takes along with a look-up.
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data(repeating: 7, count: 200_000))
+    // Larger than what is read without opening it.
+    _ = FileManager.default.createFile(atPath: local + "/large", contents: Data(repeating: 7, count: 1_100_000))
     try FileManager.default.createSymbolicLink(atPath: local + "/link", withDestinationPath: "target")
     try failing(call) {
       let backup = MemoryBackup()

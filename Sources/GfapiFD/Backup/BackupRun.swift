@@ -1,8 +1,10 @@
+import DequeModule
 import Glibc
 import Gluster
+import Synchronization
 
 /// One backup (or estimate) of one plugin line: tells the daemon record after record and answers its calls for the record
-/// in hand. Lives on the job's thread.
+/// in hand. While the daemon is busy with one, what belongs to the next ones is fetched. Lives on the job's thread.
 package final class BackupRun {
   /// What became of the entries.
   package struct Counts: Sendable {
@@ -17,18 +19,15 @@ package final class BackupRun {
 
   /// The options of the FileSet that matter for reading.
   package struct Options: Sendable {
-    package var wanted = BackupSession.Wanted()
+    package var wanted = EntryFetcher.Wanted()
     package var recurses = true
     package init() {}
   }
 
-  /// The backup cannot go on. Its words are a fatal job message; none if the job is cancelled.
-  package struct Ended: Error {
-    package let message: String?
-  }
-
   private unowned let daemon: any Daemon
-  private let volume: JobVolume
+  private let calls: JobCalls
+  /// How much may be held ahead of the daemon, in bytes.
+  private let budget: Int
   package let isEstimate: Bool
   private let since: Int
   private let list: ListTerms?
@@ -40,34 +39,73 @@ package final class BackupRun {
   package private(set) var listedPaths: ListedPaths?
 
   private var options = Options()
-  private var started = false
   /// The volume is gone; a message has said so.
   private var isGone = false
   private var base: SourceEntry?
+  private var source: (any EntrySource)?
+  private var fetcher: EntryFetcher?
+  /// What counts as changed depends on the FileSet's options.
+  private lazy var comparesByOptions = since > 0 || daemon.isAccurate
   private var directoriesAbove = DirectoriesAbove()
-  /// The next record, found when the one before ended.
-  private var upcoming: (record: SaveRecord, entry: SourceEntry?)?
-  private var current: (record: SaveRecord, entry: SourceEntry?)?
-  private var details = BackupSession.Details()
+  /// The next records, the first of them found when the one before ended at the latest.
+  private var upcoming = Deque<Upcoming>()
+  /// What `upcoming` costs by its sizes, in bytes.
+  private var cost = 0
+  /// What has been fetched beside that.
+  private let fetched = Fetched()
+  /// How often the daemon has been asked for options.
+  private var acceptances = 0
+  /// Files with several names whose first has been told, and how many further names are to come.
+  private var furtherNames: [ino_t: UInt] = [:]
+  private var current: Upcoming?
+  private var details = EntryFetcher.Details()
   private var nextAttribute = 0
   private var reading = Reading()
-  /// The session has a file open.
-  private var hasFile = false
 
-  /// The data that has been fetched and not yet been handed on.
+  /// A record that has been found.
+  private struct Upcoming {
+    var record: SaveRecord
+    var entry: SourceEntry?
+    /// What the daemon had been asked for options when it was found.
+    var acceptance = 0
+    var details: Ahead<EntryFetcher.Details>?
+    /// What it was fetched for.
+    var wanted = EntryFetcher.Wanted()
+    /// What it was expected to hold, and what has been fetched beyond that, in bytes.
+    var cost = 0
+    var excess = 0
+  }
+
+  /// Bytes that workers have fetched beyond what an entry was expected to have.
+  private final class Fetched: Sendable {
+    let bytes = Atomic<Int>(0)
+  }
+
+  /// The data that have been fetched and not yet been handed on.
   private struct Reading {
     var isOpen = false
     var data: [UInt8] = []
     var used = 0
     var hole = 0
     var atEnd = false
+    var file: FileReader?
+    /// Of a file that was read whole.
+    var change: String?
   }
+
+  /// The most entries of `furtherNames`.
+  private static let mostFurtherNames = 1 << 16
+  /// The most records that are found ahead.
+  private static let mostUpcoming = 1024
+  /// What an entry costs beside its data: itself, its handle, and what the client keeps of it, in bytes.
+  private static let entryCost = 4 << 10
 
   /// - Parameters:
   ///   - since: seconds since 1970 after which an entry counts as changed; 0: all are to be carried.
   ///   - list: the list that the ``BackupSession`` has been given.
   package init(_ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, list: ListTerms?) {
-    self.volume = volume
+    calls = JobCalls(volume, daemon)
+    budget = volume.definition.readsAhead ? volume.definition.readAhead : 0
     self.daemon = daemon
     self.isEstimate = isEstimate
     self.since = since
@@ -76,15 +114,17 @@ package final class BackupRun {
 
   // MARK: The list
 
-  private func load(_ list: ListTerms) throws {
+  /// The source of what the list says.
+  private func load(_ list: ListTerms, _ rules: DirectoryReader.Rules) throws -> any EntrySource {
     while true {
       switch try call({ try $0.backup!.loadList() }) {
       case .some(let problems):
         for problem in problems { daemon.tell(.warning, problem) }
       case .crawl(let reason):
-        return daemon.tell(
+        daemon.tell(
           .warning, "the list \(printable(list.file)) has the volume crawled instead, for all that changed: \(reason)")
-      case .done(let counts, let paths):
+        return Crawler(calls, base: base!, rules)
+      case .done(let counts, let walk, let paths):
         (listCounts, listedPaths) = (counts, paths)
         if counts.isUnexplainedlyEmpty {
           daemon.tell(
@@ -96,7 +136,7 @@ package final class BackupRun {
             .info,
             "the list names \(counts.removed) deleted or renamed: without accurate mode a backup cannot carry that, and a restore brings them back")
         }
-        return
+        return ListSource(calls, walk, rules)
       }
     }
   }
@@ -118,61 +158,136 @@ package final class BackupRun {
   /// The next record.
   package func start(_ options: Options) throws -> SaveRecord {
     self.options = options
-    if !started {
-      started = true
-      if let list { try load(list) }
-      base = try call { $0.backup!.base }
-      upcoming = try find()
-      if upcoming == nil, let base {
-        upcoming = (SaveRecord(kind: .directoryUnchanged, path: base.path, status: base.status), nil)
+    if source == nil {
+      calls.volume.startWorkers()
+      let (base, rules, fetcher) = try call { ($0.backup!.base, $0.backup!.rules, $0.backup!.fetcher) }
+      (self.base, self.fetcher) = (base, fetcher)
+      source = try list.map { try load($0, rules) } ?? Crawler(calls, base: base, rules)
+      try findMore()
+      if upcoming.isEmpty {
+        upcoming.append(
+          Upcoming(record: SaveRecord(kind: .directoryUnchanged, path: base.path, status: base.status)))
       }
     }
-    guard case (var record, let entry)? = upcoming else { throw Ended(message: nil) }
-    upcoming = nil
-    details = BackupSession.Details()
+    guard var next = upcoming.popFirst() else { throw JobCalls.Ended(message: nil) }
+    details = EntryFetcher.Details()
     nextAttribute = 0
     reading = Reading()
-    if let entry, !isEstimate || record.kind == .symbolicLink {
-      record = try complete(record, entry)
+    if let entry = next.entry, let ahead = next.details {
+      next.details = nil
+      try complete(&next, entry, ahead)
     }
-    current = (record, entry)
-    return record
+    current = next
+    return next.record
   }
 
   /// Ends the record in hand. Returns whether there is another.
   package func end() throws -> Bool {
     try closeFile()
-    current = nil
-    upcoming = try find()
-    return upcoming != nil
+    release()
+    try findMore()
+    guard let next = upcoming.first else { return false }
+    // The daemon has its options for the next record from the last entry that it was asked for.
+    if let entry = next.entry, next.acceptance != acceptances { _ = accepts(entry.path, entry.status) }
+    return true
+  }
+
+  /// Lets go of the record in hand.
+  private func release() {
+    guard let current else { return }
+    cost -= current.cost
+    fetched.bytes.subtract(current.excess, ordering: .relaxed)
+    details = EntryFetcher.Details()
+    self.current = nil
   }
 
   /// Fetches what belongs to a record. An entry that cannot be carried becomes a record that says so.
-  private func complete(_ record: SaveRecord, _ entry: SourceEntry) throws -> SaveRecord {
-    var record = record
-    var wanted = options.wanted
-    if isEstimate { (wanted.acls, wanted.extendedAttributes) = (false, false) }
+  private func complete(_ next: inout Upcoming, _ entry: SourceEntry, _ ahead: Ahead<EntryFetcher.Details>) throws {
     do {
-      details = try call { [wanted] in try $0.backup!.details(of: entry, wanted) }
+      details = try wait(for: ahead)
+      next.excess = details.size(beyond: next.cost)
+      try supplement(entry, fetchedFor: next.wanted)
     } catch let error as GlusterError {
       try endIfGone(error)
       let vanished = error.errno == .noSuchFileOrDirectory || error.errno == .staleNFSFileHandle
-      record.kind = vanished ? .unknown : .unreadable
-      tellFailure(record.path, vanished ? "it vanished before it was read: \(error)" : "cannot be read: \(error)")
-      details = BackupSession.Details()
-      return record
+      next.record.kind = vanished ? .unknown : .unreadable
+      tellFailure(entry.path, vanished ? "it vanished before it was read: \(error)" : "cannot be read: \(error)")
+      details = EntryFetcher.Details()
+      return
     }
-    hasFile = details.firstPiece != nil
-    record.linkTarget = details.linkTarget
-    for problem in details.problems { daemon.tell(.error, "\(printable(record.path)): \(problem)") }
+    next.record.linkTarget = details.linkTarget
+    for problem in details.problems { daemon.tell(.error, "\(printable(entry.path)): \(problem)") }
     if !details.problems.isEmpty { counts.failed += 1 }
     counts.carried += 1
-    return record
+  }
+
+  /// The FileSet's options for an entry are known when its turn comes; it was fetched for those of an entry before.
+  private func supplement(_ entry: SourceEntry, fetchedFor guess: EntryFetcher.Wanted) throws {
+    let wanted = options.wanted
+    guard !isEstimate, wanted != guess else { return }
+    var details = EntryFetcher.Details()
+    (details.linkTarget, details.content) = (self.details.linkTarget, self.details.content)
+    let fetcher = fetcher!
+    self.details = try call { [details] _ in
+      var details = details
+      fetcher.attributes(of: entry, wanted, into: &details)
+      if wanted.keepsAccessTime, !guess.keepsAccessTime, case .whole = details.content {
+        try entry.object.setAttributes(entry.status, .accessTime)
+      }
+      return details
+    }
+  }
+
+  // MARK: Finding
+
+  /// Finds the next record, waiting for the volume if it must, and more as far as they are there and there is room.
+  private func findMore() throws {
+    while true {
+      if !upcoming.isEmpty {
+        guard upcoming.count < Self.mostUpcoming, cost + fetched.bytes.load(ordering: .relaxed) < budget, source!.isReady
+        else { return }
+      }
+      guard let found = try find() else { return }
+      enqueue(found.record, found.entry)
+    }
+  }
+
+  private func enqueue(_ record: SaveRecord, _ entry: SourceEntry?) {
+    var next = Upcoming(record: record, entry: entry, acceptance: acceptances)
+    if let entry, !isEstimate || record.kind == .symbolicLink {
+      let wanted = isEstimate ? EntryFetcher.Wanted() : options.wanted
+      let readsData = record.hasData && !isEstimate && isFirstName(entry.status)
+      next.wanted = wanted
+      next.cost = Self.entryCost + (readsData ? min(Int(entry.status.st_size), FileReader.pieceSize) : 0)
+      cost += next.cost
+      let (fetcher, fetched, expected) = (fetcher!, fetched, next.cost)
+      next.details = calls.start { _ in
+        let details = try fetcher.fetch(entry, wanted, readsData: readsData)
+        fetched.bytes.add(details.size(beyond: expected), ordering: .relaxed)
+        return details
+      }
+    }
+    upcoming.append(next)
+  }
+
+  /// Whether a file's data are likely to be asked for: the daemon takes those of a further name from the first.
+  private func isFirstName(_ status: stat) -> Bool {
+    guard status.st_nlink > 1 else { return true }
+    // Files may have names elsewhere, which are never told. What is forgotten is fetched once more at worst.
+    if furtherNames.count > Self.mostFurtherNames { furtherNames = [:] }
+    let missing = furtherNames[status.st_ino] ?? UInt(status.st_nlink)
+    furtherNames[status.st_ino] = missing > 1 ? missing - 1 : nil
+    return missing == status.st_nlink
   }
 
   private func find() throws -> (record: SaveRecord, entry: SourceEntry?)? {
     while true {
-      switch try call({ try $0.backup!.next() }) {
+      let step: SourceStep
+      do { step = try source!.next(Filter(run: self)) } catch let error as GlusterError {
+        try endIfGone(error)
+        throw JobCalls.Ended(message: "the backup cannot go on: \(error)")
+      }
+      switch step {
       case .end:
         return nil
       case .failed(let failure):
@@ -183,21 +298,10 @@ package final class BackupRun {
           daemon.tell(.notSaved, "\(printable(path)): in the list, and not there any more")
         }
       case .entry(let entry):
-        guard takes(entry) else { continue }
         if let record = changed(entry, Self.kind(of: entry.status)) { return (record, entry) }
       case .directory(let entry):
-        guard takes(entry) else {
-          try call { $0.backup!.skip() }
-          continue
-        }
-        guard isEntered(entry) else { continue }
-        if let failure = try call({ $0.backup!.enter() }) { return (try tell(failure), nil) }
-      case .directoryEnd(let entry):
-        // Once more, for the options: the entries in the directory may have others.
-        _ = daemon.accepts(entry.path, entry.status)
-        if let record = changed(entry, isEntered(entry) ? .directory : .directoryNotEntered) { return (record, entry) }
+        if let record = changed(entry, .directory) { return (record, entry) }
       case .directoryAlone(let entry):
-        guard takes(entry) else { continue }
         if let record = changed(entry, isEntered(entry) ? .directory : .directoryNotEntered) { return (record, entry) }
       }
     }
@@ -210,21 +314,34 @@ package final class BackupRun {
 
   /// Whether the FileSet takes an entry; of one that a list names, also whether a crawl would have come to it.
   private func takes(_ entry: SourceEntry) -> Bool {
-    guard isReached(entry.path), daemon.accepts(entry.path, entry.status) else {
+    guard isReached(entry.path), accepts(entry.path, entry.status) else {
       counts.excluded += 1
       return false
     }
     return true
   }
 
+  private func accepts(_ path: [UInt8], _ status: stat) -> Bool {
+    acceptances += 1
+    return daemon.accepts(path, status)
+  }
+
+  private struct Filter: EntryFilter {
+    let run: BackupRun
+    func takes(_ entry: SourceEntry) -> Bool { run.takes(entry) }
+    func enters(_ directory: SourceEntry) -> Bool { run.isEntered(directory) }
+  }
+
   private func isReached(_ path: [UInt8]) -> Bool {
     guard listedPaths != nil, let base, path != base.path else { return true }
     guard options.recurses || parent(of: path).elementsEqual(base.path) else { return false }
-    return directoriesAbove.areTaken(path, base: base) { daemon.accepts($0, $1) }
+    return directoriesAbove.areTaken(path, base: base, accepts: accepts)
   }
 
   private func changed(_ entry: SourceEntry, _ kind: SaveRecord.Kind) -> SaveRecord? {
     let record = SaveRecord(kind: kind, path: entry.path, status: entry.status)
+    // Once more, for the options: the entry that was asked for last may have others.
+    if comparesByOptions { _ = accepts(entry.path, entry.status) }
     // Asked in any case: the daemon marks what it has been asked for as seen.
     guard daemon.hasChanged(record, since: since) || entry.isListed else {
       counts.unchanged += 1
@@ -268,23 +385,20 @@ package final class BackupRun {
 
   /// Opens the file of the record in hand.
   ///
-  /// - Throws: ``GlusterError``, or ``Ended``.
+  /// - Throws: ``GlusterError``, or ``JobCalls/Ended``.
   package func openFile() throws {
-    guard let (record, entry) = current, let entry else { throw GlusterError(errno: .invalidArgument, call: "open") }
+    guard let current, let entry = current.entry else { throw GlusterError(errno: .invalidArgument, call: "open") }
+    reading = Reading(isOpen: true)
     // Bacula opens everything that travels as a FIFO.
-    guard record.hasData else {
-      reading = Reading(isOpen: true, atEnd: true)
+    guard current.record.hasData else {
+      reading.atEnd = true
       return
     }
-    reading = Reading(isOpen: true)
-    if let piece = details.firstPiece {
-      take(piece)
-      details.firstPiece = nil
-    } else {
-      let wanted = options.wanted
+    var content = details.content
+    if case .none = content {
+      let (fetcher, wanted) = (fetcher!, options.wanted)
       do {
-        try call { try $0.backup!.open(entry, wanted) }
-        hasFile = true
+        content = try call { _ in try fetcher.content(of: entry, wanted) }
       } catch let error as GlusterError {
         reading.isOpen = false
         counts.failed += 1
@@ -292,12 +406,20 @@ package final class BackupRun {
         throw error
       }
     }
+    switch content {
+    case .none: break
+    case .whole(let data, let change): (reading.data, reading.change) = (data, change)
+    case .open(let file, let first):
+      let width = min(calls.volume.definition.workers, budget / 4 / FileReader.pieceSize)
+      reading.file = FileReader(
+        file, calls, expected: entry.status, first: first, width: max(width, 1), seeksAlone: fetcher!.seeksAlone)
+    }
   }
 
   /// Copies the next bytes of the open file.
   ///
   /// - Returns: how many; fewer than `buffer.count` only at the end of the file, 0 there.
-  /// - Throws: ``GlusterError``, or ``Ended``.
+  /// - Throws: ``GlusterError``, or ``JobCalls/Ended``.
   package func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
     guard reading.isOpen else { throw GlusterError(errno: .badFileDescriptor, call: "read") }
     var filled = 0
@@ -318,8 +440,12 @@ package final class BackupRun {
       } else if reading.atEnd {
         break
       } else {
+        guard let file = reading.file else {
+          reading.atEnd = true
+          break
+        }
         do {
-          take(try call { try $0.backup!.nextPiece() })
+          take(try orEnd { try file.next() })
         } catch let error as GlusterError {
           counts.failed += 1
           try endIfGone(error)
@@ -341,15 +467,21 @@ package final class BackupRun {
 
   /// Closes the file of the record in hand, if it is open.
   package func closeFile() throws {
-    let wasRead = reading.isOpen && reading.atEnd
-    reading = Reading()
-    guard hasFile, let (record, _) = current else { return }
-    hasFile = false
-    do {
-      guard let change = try call({ try $0.backup!.closeFile() }), wasRead else { return }
-      daemon.tell(.warning, "\(printable(record.path)): changed while it was read: \(change)")
-    } catch let error as GlusterError {
-      daemon.tell(.warning, "\(printable(record.path)): after it was read: \(error)")
+    let reading = reading
+    self.reading = Reading()
+    guard reading.isOpen, let current, let entry = current.entry else { return }
+    var change = reading.change
+    if let file = reading.file {
+      do {
+        change = try orEnd { try file.finish(timesAreExact: fetcher!.timesAreExact) }
+        if options.wanted.keepsAccessTime { try call { _ in try entry.object.setAttributes(entry.status, .accessTime) } }
+      } catch let error as GlusterError {
+        daemon.tell(.warning, "\(printable(current.record.path)): after it was read: \(error)")
+        return
+      }
+    }
+    if let change, reading.atEnd {
+      daemon.tell(.warning, "\(printable(current.record.path)): changed while it was read: \(change)")
     }
   }
 
@@ -359,7 +491,7 @@ package final class BackupRun {
   package var acls: [UInt8] { details.acls }
 
   /// The next extended attribute of the record in hand, and whether another follows.
-  package func nextExtendedAttribute() -> (attribute: BackupSession.ExtendedAttribute, more: Bool)? {
+  package func nextExtendedAttribute() -> (attribute: EntryFetcher.ExtendedAttribute, more: Bool)? {
     guard nextAttribute < details.extendedAttributes.count else { return nil }
     defer { nextAttribute += 1 }
     return (details.extendedAttributes[nextAttribute], nextAttribute + 1 < details.extendedAttributes.count)
@@ -368,23 +500,23 @@ package final class BackupRun {
   // MARK: Calls
 
   private func call<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
-    guard !isGone else { throw Ended(message: nil) }
-    do {
-      return try volume.run(isCancelled: { daemon.jobIsCancelled }, body)
-    } catch is VolumeThread.Stopped {
-      throw Ended(message: nil)
-    } catch let error as ListFailure {
-      throw Ended(message: error.description)
-    } catch let error as TouchedPaths.Failure {
-      throw Ended(message: "the list cannot be kept: \(error): is there room in $TMPDIR, or else /var/tmp?")
-    }
+    try orEnd { try calls.run(body) }
+  }
+
+  private func wait<T>(for ahead: Ahead<T>) throws -> T {
+    try orEnd { try calls.wait(for: ahead) }
+  }
+
+  private func orEnd<T>(_ body: () throws -> T) throws -> T {
+    guard !isGone else { throw JobCalls.Ended(message: nil) }
+    return try body()
   }
 
   private func endIfGone(_ error: GlusterError) throws {
     if error.meansVolumeIsGone {
       isGone = true
       unread.addEverything()
-      throw Ended(message: "the volume cannot be reached any more, the backup ends here: \(volume.definition.volume): \(error)")
+      throw JobCalls.Ended(message: "the volume cannot be reached any more, the backup ends here: \(calls.volume.definition.volume): \(error)")
     }
   }
 }

@@ -1,101 +1,119 @@
-import Glibc
 import Gluster
-import SystemPackage
 
 /// Walks a tree on a volume, an entry at a time, with a stack of its own: what it holds grows with the depth of the tree,
-/// not with its width. A directory is told twice, before its content and after it.
+/// not with its width. A directory is told after its content.
+///
+/// While a page of a directory is told the next one is fetched, and the directories that come next are opened.
 package final class Crawler: EntrySource {
+  /// How many of a directory's subdirectories are opened ahead, and how many of all.
+  private static let opensAhead = 8
+  private static let opensAheadInAll = 32
+
   private final class Level {
-    let entry: SourceEntry
-    let directory: Directory
-    /// State of the distribution when the directory was opened.
-    let state: Distribution.State?
-    init(_ entry: SourceEntry, _ directory: consuming Directory, _ state: Distribution.State?) {
-      self.entry = entry
-      self.directory = directory
-      self.state = state
+    let listing: Listing
+    /// Entries of the page in hand that are taken, the next one last.
+    var items: [Item] = []
+    init(_ listing: Listing) { self.listing = listing }
+  }
+
+  private final class Listing {
+    let reader: DirectoryReader
+    /// The next page; nil after the last.
+    var page: Ahead<DirectoryReader.Page>?
+
+    init(_ reader: DirectoryReader, _ calls: JobCalls, isUrgent: Bool) {
+      self.reader = reader
+      page = calls.start(isUrgent: isUrgent) { _ in reader.nextPage() }
     }
   }
 
-  private var stack: [Level] = []
-  /// The directory that was told last and may be entered.
-  private var offered: SourceEntry?
-  private var base: SourceEntry?
-
-  private let trustsListings: Bool
-  private let distribution: Distribution?
-
-  /// - Parameters:
-  ///   - base: where the walk begins; told like any other entry.
-  ///   - trustsListings: directory listings tell files' sizes; else each file is asked for its own.
-  ///   - distribution: tells whether a listing can be whole.
-  package init(base: SourceEntry, trustsListings: Bool, distribution: Distribution?) {
-    self.base = base
-    self.distribution = distribution
-    self.trustsListings = trustsListings
+  private enum Item {
+    case entry(SourceEntry)
+    case directory(SourceEntry, Listing?)
+    case failed(SourceFailure)
   }
 
-  /// The next step of the walk.
-  package func next() -> SourceStep {
+  private let calls: JobCalls
+  private let rules: DirectoryReader.Rules
+  private let readsAhead: Bool
+  private var base: SourceEntry?
+  private var stack: [Level] = []
+  /// Directories that have been opened ahead and not been entered.
+  private var openedAhead = 0
+
+  /// - Parameter base: where the walk begins; told like any other entry.
+  init(_ calls: JobCalls, base: SourceEntry, _ rules: DirectoryReader.Rules) {
+    self.calls = calls
+    self.base = base
+    self.rules = rules
+    readsAhead = calls.volume.definition.readsAhead
+  }
+
+  package var isReady: Bool {
+    guard let level = stack.last, level.items.isEmpty, let page = level.listing.page else { return true }
+    return calls.isDone(page)
+  }
+
+  package func next(_ filter: any EntryFilter) throws -> SourceStep {
     if let base {
       self.base = nil
-      return tell(base)
-    }
-    if let offered {
-      self.offered = nil
-      return .directoryEnd(offered)
-    }
-    guard let level = stack.last else { return .end }
-    do {
-      guard let name = try level.directory.next() else {
-        // A listing leaves out what is on a subvolume that cannot be reached, and says nothing.
-        if let state = level.state { try distribution?.check(since: state) }
-        stack.removeLast()
-        return .directoryEnd(level.entry)
+      if filter.takes(base) {
+        guard base.status.isDirectory else { return .entry(base) }
+        if !filter.enters(base) { return .directoryAlone(base) }
+        stack.append(Level(listing(of: base, isUrgent: true)))
       }
-      return tell(name, in: level.entry)
-    } catch {
-      // What came before the error is told; the rest of this directory is not. The walk above goes on.
-      stack.removeLast()
-      offered = level.entry
-      return .failed(SourceFailure(kind: .directory, path: level.entry.path, error: asGlusterError(error)))
     }
-  }
-
-  /// Enters the directory that the last step told.
-  ///
-  /// - Returns: the failure, if it cannot be opened: then only its end will be told.
-  package func enter() -> SourceFailure? {
-    guard let entry = offered else { return nil }
-    do {
-      let state = try distribution?.check()
-      stack.append(Level(entry, try entry.object.openDirectory(), state))
-      offered = nil
-      return nil
-    } catch {
-      return SourceFailure(kind: .directory, path: entry.path, error: asGlusterError(error))
+    while let level = stack.last {
+      if let item = level.items.popLast() {
+        switch item {
+        case .entry(let entry): return .entry(entry)
+        case .failed(let failure): return .failed(failure)
+        case .directory(let entry, let listing):
+          guard filter.enters(entry) else { return .directoryAlone(entry) }
+          if listing != nil { openedAhead -= 1 }
+          stack.append(Level(listing ?? self.listing(of: entry, isUrgent: true)))
+          openAhead(level, filter)
+        }
+      } else if let page = level.listing.page {
+        take(try calls.wait(for: page), level, filter)
+      } else {
+        stack.removeLast()
+        return .directory(level.listing.reader.entry)
+      }
     }
+    return .end
   }
 
-  /// Ends the walk of everything that has not been told yet, for a directory whose end shall not be told either.
-  package func skip() { offered = nil }
-
-  private func tell(_ entry: SourceEntry) -> SourceStep {
-    guard entry.status.isDirectory else { return .entry(entry) }
-    offered = entry
-    return .directory(entry)
+  private func listing(of entry: SourceEntry, isUrgent: Bool) -> Listing {
+    Listing(DirectoryReader(entry, rules), calls, isUrgent: isUrgent)
   }
 
-  private func tell(_ name: Directory.Entry, in parent: SourceEntry) -> SourceStep {
-    let path = (parent.path == [UInt8(ascii: "/")] ? [] : parent.path) + [UInt8(ascii: "/")] + name.name
-    if let failure = SourceFailure.ofLength(path) { return .failed(failure) }
-    do {
-      var found = try name.found ?? parent.object.lookUp(name.name)
-      if !trustsListings, found.status.isRegular { found.status = try found.object.status() }
-      return tell(
-        SourceEntry(path: path, status: found.status, object: found.object, isListed: parent.isListed))
-    } catch {
-      return .failed(SourceFailure(kind: .entry, path: path, error: asGlusterError(error)))
+  private func take(_ page: DirectoryReader.Page, _ level: Level, _ filter: any EntryFilter) {
+    let reader = level.listing.reader
+    level.listing.page = page.isLast ? nil : calls.start(isUrgent: true) { _ in reader.nextPage() }
+    let items: [Item] = page.items.compactMap { item in
+      switch item {
+      case .failed(let failure): .failed(failure)
+      case .entry(let entry): !filter.takes(entry) ? nil : entry.status.isDirectory ? .directory(entry, nil) : .entry(entry)
+      }
+    }
+    level.items = items.reversed()
+    openAhead(level, filter)
+  }
+
+  /// Opens the next directories of a level.
+  private func openAhead(_ level: Level, _ filter: any EntryFilter) {
+    guard readsAhead else { return }
+    // The directories above have theirs: those of a deep tree must not take all.
+    let limit = openedAhead < Self.opensAheadInAll ? Self.opensAhead : 2
+    var count = 0
+    for index in level.items.indices.reversed() where count < limit {
+      guard case .directory(let entry, let opened) = level.items[index] else { continue }
+      count += 1
+      if opened == nil, filter.enters(entry) {
+        level.items[index] = .directory(entry, listing(of: entry, isUrgent: false))
+        openedAhead += 1
+      }
     }
   }
 }

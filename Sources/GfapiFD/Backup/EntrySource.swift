@@ -1,17 +1,23 @@
 import Glibc
 import Gluster
 
-/// Where the entries of a backup come from: a crawl of the volume, or a list of what has changed. Lives on the job's
-/// ``VolumeThread``.
+/// Where the entries of a backup come from: a crawl of the volume, or a list of what has changed. Lives on the job's thread;
+/// has its calls made by ``JobCalls``.
 package protocol EntrySource: AnyObject {
   /// The next step.
-  func next() throws -> SourceStep
-  /// Enters the directory that the last step told as ``SourceStep/directory(_:)``.
   ///
-  /// - Returns: the failure, if it cannot be opened: then only its end will be told.
-  func enter() -> SourceFailure?
-  /// Leaves that directory out, with its end.
-  func skip()
+  /// - Parameter filter: asked for each entry that a listing or a list names, before anything is asked of the volume for it.
+  func next(_ filter: any EntryFilter) throws -> SourceStep
+  /// Whether the next step would not have to wait for the volume.
+  var isReady: Bool { get }
+}
+
+/// What a backup takes.
+package protocol EntryFilter {
+  /// Whether an entry, or a directory with all that is in it, is told at all.
+  func takes(_ entry: SourceEntry) -> Bool
+  /// Whether the content of a directory is told.
+  func enters(_ directory: SourceEntry) -> Bool
 }
 
 /// An entry of the volume that a backup has come to.
@@ -27,11 +33,9 @@ package struct SourceEntry: Sendable {
 package enum SourceStep: Sendable {
   /// An entry that is no directory.
   case entry(SourceEntry)
-  /// A directory, before its content.
+  /// A directory, after its content.
   case directory(SourceEntry)
-  /// A directory that was not entered, or whose content has all been told.
-  case directoryEnd(SourceEntry)
-  /// A directory whose content is not to be told.
+  /// A directory whose content is not told.
   case directoryAlone(SourceEntry)
   /// An entry that the volume could not tell anything about.
   case failed(SourceFailure)

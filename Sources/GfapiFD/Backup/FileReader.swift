@@ -1,12 +1,66 @@
+import DequeModule
 import Glibc
 import Gluster
 import SystemPackage
 
-/// Reads a regular file from its beginning to its end, a piece at a time. Holes are told, not fetched, where the volume
-/// knows them.
-package final class FileReader {
+/// A regular file open for reading, for calls from several threads at once.
+final class OpenFile: @unchecked Sendable {
+  // Opened once, closed by `deinit`; its calls may be made side by side.
+  private let file: File
+
+  /// What a file has from an offset on.
+  enum Run: Sendable {
+    /// Data up to an offset, which may be beyond the file's end.
+    case data(until: Int)
+    /// Zeros up to an offset that are not stored.
+    case hole(until: Int)
+    case end
+  }
+
+  init(_ file: consuming File) { self.file = file }
+
+  func status() throws -> stat { try file.status() }
+
+  /// Up to `count` bytes at `offset`; fewer only at the end of the file.
+  ///
+  /// - Parameter expected: how many there should be: with exactly these the end is not asked for once more.
+  func read(_ count: Int, at offset: Int, expected: Int) throws -> [UInt8] {
+    try filled(count, expected: expected) { try file.read(into: $0, at: offset + $1) }
+  }
+
+  /// What is at `offset`.
+  func run(at offset: Int) throws -> Run {
+    do {
+      guard let data = try file.nextData(from: offset) else {
+        let size = try Int(file.status().st_size)
+        return size > offset ? .hole(until: size) : .end
+      }
+      return data > offset ? .hole(until: data) : .data(until: try file.nextHole(from: data))
+    } catch let error as GlusterError where [.notSupported, .invalidArgument, .noFunction].contains(error.errno) {
+      // Sharded volumes cannot tell.
+      return .data(until: .max)
+    }
+  }
+}
+
+/// Reads up to `count` bytes in as many calls as it takes: a short read is not yet the end, unless it brings what is expected.
+///
+/// - Parameter read: reads into a buffer, from so many bytes after the first.
+func filled(_ count: Int, expected: Int, _ read: (UnsafeMutableRawBufferPointer, Int) throws -> Int) throws -> [UInt8] {
+  try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+    while filled < count {
+      let got = try read(UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[filled...]), filled)
+      filled += got
+      if got == 0 || filled == expected { break }
+    }
+  }
+}
+
+/// Reads an open file from its beginning to its end, with several pieces on their way. Holes are told, not fetched, where the
+/// volume knows them. Lives on the job's thread.
+final class FileReader {
   /// A piece of a file.
-  package enum Piece: Sendable {
+  enum Piece {
     case data([UInt8])
     /// So many zeros that are not stored.
     case hole(Int)
@@ -14,90 +68,124 @@ package final class FileReader {
   }
 
   /// The most that one call fetches, in bytes.
-  package static let pieceSize = 1 << 20
+  static let pieceSize = 1 << 20
 
-  private var file: File?
-  private let object: Object
+  private enum Fetch {
+    case fetched([UInt8], count: Int)
+    case piece(Ahead<[UInt8]>, count: Int)
+    case hole(Int)
+  }
+
+  private let file: OpenFile
+  private let calls: JobCalls
   private let expected: stat
-  private let keepsAccessTime: Bool
-  private let timesAreExact: Bool
+  /// How many pieces may be on their way at once.
+  private let width: Int
+  private let seeksAlone: Bool
+  private var fetches = Deque<Fetch>()
+  /// Up to where `fetches` go.
+  private var planned = 0
+  /// Up to where the file has been told.
   private var offset = 0
-  /// End of the run of data that begins at `offset`, of a file with holes; nil: to be asked.
-  private var dataEnd: Int?
-  private var looksForHoles: Bool
+  /// What is at `planned`, of a file with holes.
+  private var run: Ahead<OpenFile.Run>?
+  /// End of the data that `planned` is in.
+  private var dataEnd: Int
+  /// All of the file is planned.
+  private var isPlanned = false
 
-  /// Opens a file.
-  ///
   /// - Parameters:
   ///   - expected: the attributes that the entry's record carries.
-  ///   - withoutAccessTime: reading shall not change the access time.
-  ///   - keepsAccessTime: the access time is set back in the end.
-  ///   - timesAreExact: the volume tells the same time at each question; else two answers may come from two bricks, and
-  ///     up to a second apart is the same.
-  package init(
-    _ object: Object, expected: stat, withoutAccessTime: Bool, keepsAccessTime: Bool, timesAreExact: Bool
-  ) throws {
-    file = try object.openForReading(keepAccessTime: withoutAccessTime)
-    self.object = object
+  ///   - first: its first bytes, if they have been fetched: a piece, or all there are.
+  ///   - width: how many pieces may be on their way at once.
+  ///   - seeksAlone: holes are looked for while nothing is read. Reading fails at times on a dispersed volume that looks for a
+  ///     hole at the file's end meanwhile (`EIO`, Gluster 10.3).
+  init(_ file: OpenFile, _ calls: JobCalls, expected: stat, first: [UInt8]?, width: Int, seeksAlone: Bool) {
+    self.file = file
+    self.calls = calls
     self.expected = expected
-    self.keepsAccessTime = keepsAccessTime
-    self.timesAreExact = timesAreExact
-    looksForHoles = expected.st_blocks * 512 < expected.st_size
+    self.width = width
+    self.seeksAlone = seeksAlone
+    dataEnd = expected.hasHoles ? 0 : .max
+    if let first {
+      fetches.append(.fetched(first, count: Self.pieceSize))
+      planned = Self.pieceSize
+    }
   }
 
   /// The next piece.
-  package func next() throws -> Piece {
-    guard file != nil else { return .end }
-    if looksForHoles, dataEnd.map({ $0 <= offset }) ?? true {
-      if let hole = try findData() {
-        offset += hole
-        return .hole(hole)
-      }
+  func next() throws -> Piece {
+    try plan()
+    guard let fetch = fetches.popFirst() else { return .end }
+    switch fetch {
+    case .hole(let count):
+      offset += count
+      return .hole(count)
+    case .fetched(let data, let count): return take(data, count)
+    case .piece(let ahead, let count): return take(try calls.wait(for: ahead), count)
     }
-    let wanted = min(Self.pieceSize, max((dataEnd ?? .max) - offset, 1))
-    var failed: (any Error)?
-    let data = [UInt8](unsafeUninitializedCapacity: wanted) { buffer, count in
-      do {
-        // Fill the piece: a short read is not yet the end.
-        while count < wanted {
-          let got = try file!.read(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[count...]), at: offset + count)
-          if got == 0 { break }
-          count += got
-        }
-      } catch { failed = error }
-    }
-    if let failed { throw failed }
+  }
+
+  private func take(_ data: [UInt8], _ count: Int) -> Piece {
     offset += data.count
+    if data.count < count {
+      // The file ends here, sooner than expected or not: what is planned behind is not there.
+      (fetches, isPlanned) = ([], true)
+    }
     return data.isEmpty ? .end : .data(data)
   }
 
-  /// Asks where the data at `offset` ends; if a hole is there first, returns its length.
-  private func findData() throws -> Int? {
-    do {
-      guard let data = try file!.nextData(from: offset) else {
-        let size = try Int(file!.status().st_size)
-        return size > offset ? size - offset : nil
+  /// Has the next pieces fetched: side by side up to the expected end, from there on one after another until nothing comes.
+  private func plan() throws {
+    while !isPlanned, fetches.isEmpty || fetches.count < width && planned <= expected.st_size {
+      if planned >= dataEnd {
+        if seeksAlone, !fetches.isEmpty { return }
+        let (file, start) = (file, planned)
+        let run = self.run ?? calls.start(isUrgent: true) { _ in try file.run(at: start) }
+        self.run = run
+        guard fetches.isEmpty || calls.isDone(run) else { return }
+        self.run = nil
+        switch try calls.wait(for: run) {
+        case .end: isPlanned = true
+        case .hole(let end):
+          fetches.append(.hole(end - planned))
+          planned = end
+        case .data(let end): dataEnd = end
+        }
+        continue
       }
-      dataEnd = try file!.nextHole(from: data)
-      return data > offset ? data - offset : nil
-    } catch let error as GlusterError where [.notSupported, .invalidArgument, .noFunction].contains(error.errno) {
-      // Sharded volumes cannot tell.
-      looksForHoles = false
-      dataEnd = nil
-      return nil
+      let rest = Int(expected.st_size) - planned
+      // One byte more than there should be tells that there is none.
+      let count = min(rest >= 0 && rest <= Self.pieceSize ? rest + 1 : Self.pieceSize, dataEnd - planned)
+      let (file, start) = (file, planned)
+      fetches.append(
+        .piece(calls.start(isUrgent: true) { _ in try file.read(count, at: start, expected: rest) }, count: count))
+      planned += count
     }
   }
 
   /// Ends the reading.
   ///
+  /// - Parameter timesAreExact: see ``EntryFetcher``.
   /// - Returns: what changed in the file since its record was made, in words; nil if nothing did.
-  package func finish() throws -> String? {
-    guard file != nil else { return nil }
-    let now = try file!.status()
-    file = nil
-    if keepsAccessTime { try object.setAttributes(expected, .accessTime) }
-    if offset != expected.st_size { return "it had \(expected.st_size) bytes, \(offset) were read" }
-    let (then, current) = (expected.st_mtim, now.st_mtim)
+  func finish(timesAreExact: Bool) throws -> String? {
+    let file = file
+    let now = try calls.run { _ in try file.status() }
+    return expected.change(bytesRead: offset, now: now, timesAreExact: timesAreExact)
+  }
+}
+
+extension stat {
+  /// Whether the file has blocks that are not stored.
+  var hasHoles: Bool { st_blocks * 512 < st_size }
+
+  /// What changed in a file while it was read, in words; nil if nothing did.
+  ///
+  /// - Parameter timesAreExact: the volume tells the same time at each question; else two answers may come from two bricks,
+  ///   and up to a second apart is the same.
+  func change(bytesRead: Int, now: stat, timesAreExact: Bool) -> String? {
+    if bytesRead != st_size { return "it had \(st_size) bytes, \(bytesRead) were read" }
+    let (then, current) = (st_mtim, now.st_mtim)
     let changed =
       timesAreExact
       ? current.tv_sec != then.tv_sec || current.tv_nsec != then.tv_nsec : (current.tv_sec &- then.tv_sec).magnitude > 1

@@ -3,14 +3,15 @@ import GlusterfindList
 
 /// What a plugin line says: which volume, and how to treat it.
 ///
-///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:logfile=…][:loglevel=…][:timeout=…]
+///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:readahead=…][:workers=…]
+///     [:logfile=…][:loglevel=…][:timeout=…]
 ///
 /// Arguments are separated by colons, keys stand in any case, `\` takes the next character as itself, one colon may
 /// trail.
 package struct PluginDefinition: Equatable, Sendable {
   /// The keys of a plugin line.
   package enum Key: String, CaseIterable, Sendable {
-    case volume, snapdir, gffilelist, gfencoding, gfseparator, logfile, loglevel, timeout
+    case volume, snapdir, gffilelist, gfencoding, gfseparator, readahead, workers, logfile, loglevel, timeout
   }
 
   /// What is wrong with a line: the argument at fault and the reason. Its description is the whole job message.
@@ -28,7 +29,7 @@ package struct PluginDefinition: Equatable, Sendable {
   /// Grammar of the line, for messages.
   package static let grammar = """
     the form is gfapi:volume=URI[:snapdir=DIR][:gffilelist=FILE][:gfencoding=percent|plus|none][:gfseparator=TEXT]
-    [:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
+    [:readahead=BYTES][:workers=NUMBER][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
     with URI = \(VolumeURI.grammar), and a \\ before each colon in a value
     """
 
@@ -39,9 +40,16 @@ package struct PluginDefinition: Equatable, Sendable {
   package var fileList: [UInt8]?
   /// How that list is written.
   package var listFormat = ListFormat()
+  /// How much may be fetched or kept ahead of the daemon, in bytes; 0: nothing.
+  package var readAhead = 64 << 20
+  /// How many calls may be on their way at once; 0: none ahead of the daemon.
+  package var workers = 8
   package var logging: Volume.Logging
   /// Seconds after which an unanswered connection is given up.
   package var timeout: Int
+
+  /// Whether anything is done ahead of the daemon.
+  package var readsAhead: Bool { workers > 0 && readAhead > 0 }
 
   /// The arguments of one line, not yet judged: a line may be partial when another adds to it.
   package struct Arguments: Equatable, Sendable {
@@ -150,6 +158,17 @@ package struct PluginDefinition: Equatable, Sendable {
       }
       listFormat.separator = decoded
     }
+    func number(_ key: Key, _ range: ClosedRange<Int>, _ what: String) throws(ParseError) -> Int? {
+      guard let text = try text(key) else { return nil }
+      guard let number = Int(text), range.contains(number) else {
+        throw ParseError(
+          argument: "\(key.rawValue)=\(text)",
+          reason: "not a number of \(what) from \(range.lowerBound) to \(range.upperBound)")
+      }
+      return number
+    }
+    if let bytes = try number(.readahead, 0...(1 << 40), "bytes") { readAhead = bytes }
+    if let count = try number(.workers, 0...64, "workers") { workers = count }
     logging = Volume.Logging(file: try text(.logfile))
     if let file = logging.file, !file.hasPrefix("/") {
       throw ParseError(argument: "logfile=\(file)", reason: "the path of the log is absolute")
@@ -162,13 +181,7 @@ package struct PluginDefinition: Equatable, Sendable {
       }
       logging.level = number
     }
-    timeout = 60
-    if let seconds = try text(.timeout) {
-      guard let number = Int(seconds), (1...86400).contains(number) else {
-        throw ParseError(argument: "timeout=\(seconds)", reason: "not a number of seconds from 1 to 86400")
-      }
-      timeout = number
-    }
+    timeout = try number(.timeout, 1...86400, "seconds") ?? 60
   }
 
   /// Parses a whole line.

@@ -89,7 +89,6 @@ package final class Job {
     unread.add(backup!.unread)
     if let paths = backup!.listedPaths { listed.append(paths) }
     if !backup!.isEstimate { daemon.tell(.info, backup!.summary) }
-    // Its entries hold the volume. They go first: who lets go of it last disconnects it, and waits for that.
     backup = nil
     disconnect()
   }
@@ -200,7 +199,7 @@ package final class Job {
     do {
       try volume.connect(isCancelled: { daemon.jobIsCancelled }, prepare)
       return volume
-    } catch is VolumeThread.Stopped {
+    } catch is VolumeThreads.Stopped {
       return nil
     } catch {
       daemon.tell(.fatal, "\(error)")

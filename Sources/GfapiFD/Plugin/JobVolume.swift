@@ -12,7 +12,7 @@ package final class JobVolume: Sendable {
   /// How long a connection is tried again whose bricks do not answer, in seconds.
   private static let patience = 10
 
-  private let thread = VolumeThread()
+  private let threads = VolumeThreads()
   package let definition: PluginDefinition
 
   package init(_ definition: PluginDefinition) {
@@ -21,15 +21,15 @@ package final class JobVolume: Sendable {
 
   /// Connects, and prepares what the job needs.
   ///
-  /// - Throws: ``ConnectionFailure``, or ``VolumeThread/Stopped/cancelled``.
+  /// - Throws: ``ConnectionFailure``, or ``VolumeThreads/Stopped/cancelled``.
   package func connect(
     isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
   ) throws {
     let definition = definition
     func step(_ what: String, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
       do {
-        try thread.run(within: definition.timeout, isCancelled: isCancelled, body)
-      } catch VolumeThread.Stopped.timedOut {
+        try threads.run(within: definition.timeout, isCancelled: isCancelled, body)
+      } catch VolumeThreads.Stopped.timedOut {
         throw ConnectionFailure(
           description: "\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)")
       } catch let error as GlusterError {
@@ -68,15 +68,30 @@ package final class JobVolume: Sendable {
 
   /// Runs `body` where the volume's calls belong, and waits for its result.
   package func run<T>(isCancelled: () -> Bool, _ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
-    try thread.run(isCancelled: isCancelled, body)
+    try threads.run(isCancelled: isCancelled, body)
   }
 
-  /// From any thread: the call that waits, and every later one, throws.
-  package func cancel() { thread.cancel() }
+  /// Starts the threads that work ahead of the daemon, if any shall.
+  package func startWorkers() {
+    if definition.readsAhead { threads.grow(to: definition.workers) }
+  }
 
-  /// Disconnects, without waiting: `glfs_fini` takes 10 s (Gluster 10: its client waits for a timer of its own), and a
-  /// volume that does not answer takes longer. All that was written is on the bricks when its file is closed.
-  package func close() { thread.end() }
+  /// Has `body` run there, after what has been started before.
+  package func start<T>(isUrgent: Bool, _ body: @escaping @Sendable (VolumeSession) throws -> T) -> Pending<T> {
+    threads.start(isUrgent: isUrgent, body)
+  }
+
+  package func wait<T>(for pending: Pending<T>, isCancelled: () -> Bool) throws -> T {
+    try threads.wait(for: pending, isCancelled: isCancelled)
+  }
+
+  package func isDone<T>(_ pending: Pending<T>) -> Bool { threads.isDone(pending) }
+
+  /// From any thread: the call that waits, and every later one, throws.
+  package func cancel() { threads.cancel() }
+
+  /// Disconnects, without waiting. All that was written is on the bricks when its file is closed.
+  package func close() { threads.end() }
 }
 
 /// The one thing of a job that another thread may touch: its cancellation.

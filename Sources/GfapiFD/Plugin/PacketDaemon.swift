@@ -51,7 +51,7 @@ extension PacketDaemon {
 
   /// A backup that cannot go on. After a fatal message, or a cancellation, the daemon ends the job by itself.
   func ended(_ error: any Error) -> Int32 {
-    if let message = (error as? BackupRun.Ended)?.message { tell(.fatal, message) }
+    if let message = (error as? JobCalls.Ended)?.message { tell(.fatal, message) }
     return Int32(FD_STOP)
   }
 
@@ -72,8 +72,8 @@ extension PacketDaemon {
     } catch {
       state.hasFailed = true
       packet.pointee.status = -1
-      packet.pointee.io_errno = (error as? GlusterError)?.errno.rawValue ?? (error is BackupRun.Ended ? EINTR : EIO)
-      if let message = (error as? BackupRun.Ended)?.message { tell(.fatal, message) }
+      packet.pointee.io_errno = (error as? GlusterError)?.errno.rawValue ?? (error is JobCalls.Ended ? EINTR : EIO)
+      if let message = (error as? JobCalls.Ended)?.message { tell(.fatal, message) }
       return Int32(FD_ERROR)
     }
   }

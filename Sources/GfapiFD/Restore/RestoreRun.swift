@@ -199,7 +199,7 @@ package final class RestoreRun {
     }
     // Backups of old may hold what belongs to the bricks that they were taken from.
     guard !AttributeRules.isBookkeeping(bare) else { return }
-    let attribute = BackupSession.ExtendedAttribute(name: bare, value: Array(value))
+    let attribute = EntryFetcher.ExtendedAttribute(name: bare, value: Array(value))
     _ = try? call { $0.restore!.setExtendedAttribute(attribute) }
   }
 
@@ -222,7 +222,7 @@ package final class RestoreRun {
   }
 
   private func fail(_ path: [UInt8], _ error: any Error) {
-    if error is VolumeThread.Stopped { return }
+    if error is VolumeThreads.Stopped { return }
     counts.failed += 1
     if let error = error as? GlusterError, error.meansVolumeIsGone {
       daemon.tell(.fatal, "\(printable(path)): the volume cannot be reached any more, the restore ends here: \(error)")

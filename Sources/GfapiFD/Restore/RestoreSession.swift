@@ -2,7 +2,7 @@ import Glibc
 import Gluster
 import SystemPackage
 
-/// The volume's side of a restore: lives on the job's ``VolumeThread``. One entry at a time: ``create(_:)``, data,
+/// The volume's side of a restore: lives where the volume's calls are made. One entry at a time: ``create(_:)``, data,
 /// attributes in any order, ``finish()``.
 package final class RestoreSession {
   package enum Created: Sendable {
@@ -29,7 +29,7 @@ package final class RestoreSession {
     var failed = false
     var attributes: stat?
     var acls: [ACLStream.Item]?
-    var extendedAttributes: [BackupSession.ExtendedAttribute] = []
+    var extendedAttributes: [EntryFetcher.ExtendedAttribute] = []
 
     init(
       _ object: Object, path: [[UInt8]], inheritsACL: Bool, directoryNumber: ino_t? = nil,
@@ -214,7 +214,7 @@ package final class RestoreSession {
   package func setACLs(_ items: [ACLStream.Item]) { current?.acls = items }
 
   /// Keeps one extended attribute for ``finish()``.
-  package func setExtendedAttribute(_ attribute: BackupSession.ExtendedAttribute) {
+  package func setExtendedAttribute(_ attribute: EntryFetcher.ExtendedAttribute) {
     current?.extendedAttributes.append(attribute)
   }
 

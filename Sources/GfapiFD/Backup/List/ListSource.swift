@@ -1,277 +1,49 @@
-import Glibc
 import Gluster
-import GlusterfindList
 
-/// Tells the entries that a list of changes names, as they are on the volume now.
-///
-/// A list tells what happened; what is there is asked of the volume. So the order of the lines does not matter, nor how often
-/// an entry is in it. What is new under its path, or stands where something else went away, is crawled if it is a directory:
-/// glusterfind lists a directory that was renamed, not what is in it. The directories in which something was created, removed
-/// or renamed have other times now, which no list tells: they are told if they changed.
-///
-/// First come the entries, in the order of their paths; then the directories that are told alone, each after what is in it.
+/// Tells the entries that a list of changes names: those that ``ListWalk`` finds, and what is in those that are to be crawled.
 final class ListSource: EntrySource {
-  /// Rows that are looked at in one go.
-  private static let pageSize = 256
-
-  private let touched: TouchedPaths
-  private let base: BaseDirectory
-  private let trustsListings: Bool
-  private let distribution: Distribution?
-  private let volume: Volume
-  private var walker: PathWalker
-
-  private enum Phase { case shards, entries, suspects, directories, end }
-  private var phase = Phase.shards
-  /// The last row of the phase that was looked at.
-  private var last: [UInt8]?
-  private var steps: [SourceStep] = []
-  /// The crawl of the directory that was told last.
+  private let calls: JobCalls
+  private let rules: DirectoryReader.Rules
+  private let walk: ListWalk
+  /// What the walk finds next.
+  private var upcoming: Ahead<[ListWalk.Step]?>?
+  /// What it has found, the next one last.
+  private var steps: [ListWalk.Step] = []
   private var crawl: Crawler?
-  /// The directory that is looked through for what the list does not name.
-  private var unlisted: Crawler?
-  private var lastSuspect: [UInt8] = []
-  /// Directories that are crawled and may hold the rows that follow.
-  private var crawled: [BaseDirectory] = []
 
-  /// - Parameters:
-  ///   - touched: all that the list names.
-  ///   - trustsListings: see ``Crawler``.
-  init(
-    _ touched: TouchedPaths, base: BaseDirectory, volume: Volume, trustsListings: Bool, distribution: Distribution?
-  ) throws {
-    self.touched = touched
-    self.base = base
-    self.volume = volume
-    self.trustsListings = trustsListings
-    self.distribution = distribution
-    walker = PathWalker(try volume.root())
+  init(_ calls: JobCalls, _ walk: ListWalk, _ rules: DirectoryReader.Rules) {
+    self.calls = calls
+    self.walk = walk
+    self.rules = rules
+    upcoming = calls.start { _ in try walk.nextSteps() }
   }
 
-  func next() throws -> SourceStep {
+  var isReady: Bool {
+    if let crawl { return crawl.isReady }
+    guard steps.isEmpty, let upcoming else { return true }
+    return calls.isDone(upcoming)
+  }
+
+  func next(_ filter: any EntryFilter) throws -> SourceStep {
     while true {
       if let crawl {
-        let step = crawl.next()
-        if case .end = step {
-          self.crawl = nil
-          continue
+        let step = try crawl.next(filter)
+        if case .end = step { self.crawl = nil } else { return step }
+      } else if let step = steps.popLast() {
+        switch step {
+        case .crawl(let entry): crawl = Crawler(calls, base: entry, rules)
+        case .tell(.entry(let entry)) where !filter.takes(entry): continue
+        case .tell(.directoryAlone(let entry)) where !filter.takes(entry): continue
+        case .tell(let step): return step
         }
-        return step
-      }
-      if let step = try steps.popLast() ?? unlisted.flatMap(nextUnlisted) {
-        guard case .directory(let entry) = step else { return step }
-        crawl = Crawler(base: entry, trustsListings: trustsListings, distribution: distribution)
-        continue
-      }
-      unlisted = nil
-      guard try fill() else { return .end }
-    }
-  }
-
-  func enter() -> SourceFailure? { crawl?.enter() }
-  func skip() { crawl?.skip() }
-
-  // MARK: Rows
-
-  /// Looks at the next rows. Returns false when all is told.
-  private func fill() throws -> Bool {
-    switch phase {
-    case .shards:
-      let gfids = try touched.shards(after: last ?? [], limit: Self.pageSize)
-      steps = try gfids.compactMap(addFile)
-      advance(to: .entries, after: gfids.last)
-    case .entries:
-      let rows = try touched.rows(after: last ?? [], limit: Self.pageSize)
-      steps = try lookAt(rows).reversed()
-      advance(to: .suspects, after: rows.last?.path)
-    case .suspects:
-      let suspect = try touched.suspects(after: last ?? [], limit: 1).first
-      if let suspect { lookThrough(suspect.path) }
-      advance(to: .directories, after: suspect?.path)
-    case .directories:
-      let rows = try touched.pendingDirectories(before: last, limit: Self.pageSize)
-      steps = rows.compactMap { row in
-        switch lookUp(row.path) {
-        case .found(let object, let status):
-          .directoryAlone(
-            SourceEntry(path: row.path, status: status, object: object, isListed: row.marks.contains(.listed)))
-        // It was there a moment ago, and what is in it has been told.
-        case .missing: nil
-        case .failed(let failure): .failed(failure)
+      } else {
+        guard let upcoming, let found = try calls.wait(for: upcoming) else {
+          upcoming = nil
+          return .end
         }
-      }.reversed()
-      advance(to: .end, after: rows.last?.path)
-    case .end: return false
-    }
-    return true
-  }
-
-  private func advance(to next: Phase, after row: [UInt8]?) {
-    last = row
-    if row == nil { phase = next }
-  }
-
-  private enum Found {
-    case found(Object, stat)
-    case missing
-    case failed(SourceFailure)
-  }
-
-  private func lookUp(_ path: [UInt8]) -> Found {
-    if let failure = SourceFailure.ofLength(path) { return .failed(failure) }
-    do {
-      guard let found = try walker.lookUp(path) else { return .missing }
-      let asksAgain = !trustsListings && found.status.isRegular
-      return .found(found.object, asksAgain ? try found.object.status() : found.status)
-    } catch {
-      return .failed(SourceFailure(kind: .entry, path: path, error: asGlusterError(error)))
-    }
-  }
-
-  private func lookAt(_ rows: [TouchedPaths.Row]) throws -> [SourceStep] {
-    // A subvolume that cannot be reached makes an entry look as if it were not there.
-    let before = distribution.map { distribution in Result { try distribution.check() } }
-    walker.forgetMissing()
-    var found: [(row: TouchedPaths.Row, found: Found)] = []
-    for row in rows where !isCrawled(row.path) {
-      let answer = lookUp(row.path)
-      if case .found(_, let status) = answer, status.isDirectory, row.marks.isNewHere { crawled.append(BaseDirectory(row.path)) }
-      found.append((row, answer))
-    }
-    var lost: GlusterError?
-    if let distribution, let before {
-      do { try distribution.check(since: before.get()) } catch { lost = asGlusterError(error) }
-    }
-    return try found.compactMap { row, found in
-      switch found {
-      case .missing:
-        if let lost { return .failed(SourceFailure(kind: .entry, path: row.path, error: lost)) }
-        guard row.marks.contains(.listed), row.marks.isDisjoint(with: [.removed, .guess]) else { return nil }
-        try suspect(row.path)
-        return .vanished(row.path)
-      case .failed(let failure): return .failed(failure)
-      case .found(let object, let status):
-        let isListed = !row.marks.isDisjoint(with: [.listed, .removed])
-        let entry = SourceEntry(path: row.path, status: status, object: object, isListed: isListed)
-        if !status.isDirectory { return .entry(entry) }
-        if row.marks.isNewHere { return .directory(entry) }
-        try touched.add(row.path, .pending)
-        return nil
+        steps = found.reversed()
+        self.upcoming = calls.start { [walk] _ in try walk.nextSteps() }
       }
     }
-  }
-
-  /// Whether a path is in a directory that is crawled. Asked in the order of paths.
-  private func isCrawled(_ path: [UInt8]) -> Bool {
-    // What comes after `/dir0` is not in `/dir`, and `0` comes after `/`.
-    crawled.removeAll { directory in
-      directory.path.count > 1 && (directory.path + [UInt8(ascii: "/") + 1]).lexicographicallyPrecedes(path)
-    }
-    return crawled.contains { $0.contains(path) && $0.path != path }
-  }
-
-  // MARK: What glusterfind does not tell
-
-  /// Of a sharded file that was written to beyond its first piece only the pieces are listed: adds the file itself.
-  ///
-  /// - Returns: the failure, if the file may be there and its path cannot be had.
-  private func addFile(ofShard gfid: [UInt8]) throws -> SourceStep? {
-    let paths: [[UInt8]]
-    do {
-      paths = try volume.paths(ofGFID: gfid)
-    } catch {
-      let error = asGlusterError(error)
-      // The file is gone, and the list tells that as well.
-      if [.noSuchFileOrDirectory, .staleNFSFileHandle].contains(error.errno) { return nil }
-      let name = gfid.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-      return .failed(SourceFailure(kind: .entry, path: Array("/.shard/\(name)".utf8), error: error))
-    }
-    for path in paths where base.contains(path) { try touched.add(path, .listed) }
-    return nil
-  }
-
-  /// A name that is listed and not there may be a name that glusterfind has cut: at a comma, at a control character, or of blanks
-  /// at its end. Has the directory looked through for what the list does not name.
-  private func suspect(_ path: [UInt8]) throws {
-    var directory = Array(parent(of: path))
-    while base.contains(directory), directory != lastSuspect {
-      if case .found(_, let status) = lookUp(directory), status.isDirectory {
-        lastSuspect = directory
-        return try touched.add(directory, [.parent, .suspect, .pending])
-      }
-      guard directory.count > 1 else { return }
-      directory = Array(parent(of: directory))
-    }
-  }
-
-  /// Begins to look through a directory for what the list does not name.
-  private func lookThrough(_ path: [UInt8]) {
-    guard case .found(let object, let status) = lookUp(path), status.isDirectory else { return }
-    let crawler = Crawler(
-      base: SourceEntry(path: path, status: status, object: object), trustsListings: trustsListings,
-      distribution: distribution)
-    _ = crawler.next()
-    if let failure = crawler.enter() { steps = [.failed(failure)] } else { unlisted = crawler }
-  }
-
-  /// The next entry of that directory which the list does not name; nil after the last. It is to be told if it changed; a
-  /// directory with its content only where its name has a comma, since then the names of what is in it are cut as well.
-  private func nextUnlisted(_ crawler: Crawler) throws -> SourceStep? {
-    while true {
-      let step = crawler.next()
-      switch step {
-      case .entry(let entry):
-        if try touched.marks(of: entry.path) == nil { return step }
-      case .directory(let entry):
-        crawler.skip()
-        guard try touched.marks(of: entry.path) == nil else { continue }
-        let name = entry.path[parent(of: entry.path).endIndex...]
-        return name.contains(UInt8(ascii: ",")) ? step : .directoryAlone(entry)
-      case .failed: return step
-      default: return nil
-      }
-    }
-  }
-}
-
-extension TouchedPaths.Marks {
-  /// What is below the path, if anything, was not there before.
-  fileprivate var isNewHere: Bool { !isDisjoint(with: [.new, .removed]) }
-}
-
-/// Looks paths up that come in the order of their bytes: a directory is looked up once for all that follow and are in it, whether
-/// it is there or not. No symbolic link is followed.
-private struct PathWalker {
-  private var chain: [(name: ArraySlice<UInt8>, object: Object, status: stat)]
-  /// The components of a path that is not there.
-  private var missing: [ArraySlice<UInt8>] = [[]]
-
-  init(_ root: (object: Object, status: stat)) { chain = [([], root.object, root.status)] }
-
-  /// What was not there may be there now.
-  mutating func forgetMissing() { missing = [[]] }
-
-  /// The entry of a path; nil if there is none.
-  mutating func lookUp(_ path: [UInt8]) throws -> (object: Object, status: stat)? {
-    let names = path.split(separator: UInt8(ascii: "/"))
-    if names.starts(with: missing) { return nil }
-    var depth = 0
-    // The last component is always asked for: its attributes shall be those of now.
-    while depth < names.count - 1, depth + 1 < chain.count, chain[depth + 1].name == names[depth] { depth += 1 }
-    chain.removeLast(chain.count - 1 - depth)
-    if names.isEmpty { return (chain[0].object, try chain[0].object.status()) }
-    for name in names[depth...] {
-      guard chain.last!.status.isDirectory else { return nil }
-      do {
-        let found = try chain.last!.object.lookUp(name)
-        chain.append((name, found.object, found.status))
-      } catch {
-        let error = asGlusterError(error)
-        guard [.noSuchFileOrDirectory, .staleNFSFileHandle, .notDirectory].contains(error.errno) else { throw error }
-        missing = Array(names[..<chain.count])
-        return nil
-      }
-    }
-    return (chain.last!.object, chain.last!.status)
   }
 }

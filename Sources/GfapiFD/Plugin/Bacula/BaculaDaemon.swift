@@ -195,7 +195,6 @@ final class BaculaDaemon: PacketDaemon {
       options.wanted.acls = true
       options.wanted.extendedAttributes = true
       options.wanted.extendedAttributeLimit = nil
-      options.wanted.withoutAccessTime = true
       let record = try fill(packet, options, of: backup)
       // Blocks of zeros need not travel. The daemon takes this from the plugin, and drops it if the data are encrypted.
       if record.hasHoles { packet.pointee.flags |= 1 << UInt64(FD_FO_SPARSE) }
@@ -365,7 +364,7 @@ extension bacula_restore_packet_11: RestorePacket {}
 
 extension SaveRecord {
   /// Whether the file has blocks that are not stored.
-  var hasHoles: Bool { hasData && status.st_blocks * 512 < status.st_size }
+  var hasHoles: Bool { hasData && status.hasHoles }
 }
 
 extension String {

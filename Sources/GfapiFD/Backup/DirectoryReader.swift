@@ -1,0 +1,91 @@
+import Glibc
+import Gluster
+import SystemPackage
+
+/// Reads one directory from its beginning to its end, a page at a time, with what the volume tells of each entry. Lives
+/// where the volume's calls are made, in one call at a time.
+final class DirectoryReader: @unchecked Sendable {
+  /// Names in one page.
+  static let pageSize = 128
+
+  /// A piece of a directory.
+  struct Page: Sendable {
+    var items: [Item] = []
+    var isLast = false
+  }
+
+  enum Item: Sendable {
+    case entry(SourceEntry)
+    case failed(SourceFailure)
+  }
+
+  /// What matters of a volume for those who list its directories.
+  struct Rules: Sendable {
+    /// Listings tell files' sizes; else each file is asked for its own.
+    let trustsListings: Bool
+    /// Tells whether a listing can be whole.
+    let distribution: Distribution?
+  }
+
+  let entry: SourceEntry
+  private let rules: Rules
+  private var open: Open?
+
+  private final class Open {
+    let directory: Directory
+    /// State of the distribution when the directory was opened.
+    let state: Distribution.State?
+    init(_ directory: consuming Directory, _ state: Distribution.State?) {
+      self.directory = directory
+      self.state = state
+    }
+  }
+
+  init(_ entry: SourceEntry, _ rules: Rules) {
+    self.entry = entry
+    self.rules = rules
+  }
+
+  /// The next page. A directory that cannot be read, or not to its end, has a failure as its last item.
+  func nextPage() -> Page {
+    var page = Page()
+    do {
+      let open = try self.open ?? opened()
+      self.open = open
+      while page.items.count < Self.pageSize {
+        guard let name = try open.directory.next() else {
+          // A listing leaves out what is on a subvolume that cannot be reached, and says nothing.
+          if let state = open.state { try rules.distribution?.check(since: state) }
+          page.isLast = true
+          break
+        }
+        page.items.append(item(name))
+      }
+    } catch {
+      // What came before the error is told; the rest of this directory is not.
+      page.items.append(.failed(SourceFailure(kind: .directory, path: entry.path, error: asGlusterError(error))))
+      page.isLast = true
+    }
+    if page.isLast { open = nil }
+    return page
+  }
+
+  private func opened() throws -> Open {
+    let state = try rules.distribution?.check()
+    return Open(try entry.object.openDirectory(), state)
+  }
+
+  private func item(_ name: Directory.Entry) -> Item {
+    let slash = [UInt8(ascii: "/")]
+    let path = (entry.path == slash ? [] : entry.path) + slash + name.name
+    if let failure = SourceFailure.ofLength(path) { return .failed(failure) }
+    do {
+      var found = try name.found ?? entry.object.lookUp(name.name)
+      if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
+      return .entry(
+        SourceEntry(path: path, status: found.status, object: found.object, isListed: entry.isListed))
+    } catch {
+      return .failed(SourceFailure(kind: .entry, path: path, error: asGlusterError(error)))
+    }
+  }
+}

@@ -1,0 +1,157 @@
+import Glibc
+import Gluster
+import SystemPackage
+
+/// Fetches what belongs to an entry beside its record. Its calls may be made side by side.
+package struct EntryFetcher: Sendable {
+  /// What of an entry the FileSet wants.
+  package struct Wanted: Sendable, Equatable {
+    package var acls = false
+    package var extendedAttributes = false
+    /// Set the access time back after reading.
+    package var keepsAccessTime = false
+    /// The most that the daemon takes of one entry's extended attributes, in bytes; nil: all.
+    package var extendedAttributeLimit: Int? = EntryFetcher.bareosLimit
+  }
+
+  /// What belongs to an entry beside its record.
+  struct Details: Sendable {
+    var linkTarget: [UInt8] = []
+    var content = Content.none
+    /// Content of the ACL stream; empty: none.
+    var acls: [UInt8] = []
+    var extendedAttributes: [ExtendedAttribute] = []
+    /// What could not be read of it, in words.
+    var problems: [String] = []
+
+    /// What it holds beyond what it was expected to, in bytes.
+    func size(beyond expected: Int) -> Int {
+      var size = acls.count + extendedAttributes.reduce(0) { $0 + $1.name.count + $1.value.count }
+      switch content {
+      case .none: break
+      case .whole(let data, _): size += data.count
+      case .open(_, let first): size += first?.count ?? 0
+      }
+      return max(size - expected, 0)
+    }
+  }
+
+  /// A regular file's data.
+  enum Content: Sendable {
+    /// Has none, or they have not been fetched.
+    case none
+    /// All of it, and what changed in it while it was read, in words.
+    case whole([UInt8], change: String?)
+    /// To be read piece by piece, the first perhaps fetched already.
+    case open(OpenFile, first: [UInt8]?)
+  }
+
+  package struct ExtendedAttribute: Sendable {
+    package let name: [UInt8]
+    package let value: [UInt8]
+  }
+
+  /// The most that Bareos takes of one entry's extended attributes, in its own serialization: its MAX_XATTR_STREAM. It
+  /// drops them all when there are more.
+  package static let bareosLimit = 1 << 20
+
+  /// Up to this size, in bytes, a file is fetched with one call.
+  static let wholeSize = 1 << 20
+
+  /// The volume tells the same time at each question; else two answers may come from two bricks, and up to a second apart is
+  /// the same.
+  let timesAreExact: Bool
+  /// Reading without opening leaves access times as they are. They do where the translator `utime` has them in its care; else
+  /// a brick's file system changes them, unless the file has been opened so that it does not.
+  let readsWithoutOpening: Bool
+  /// See ``FileReader``.
+  let seeksAlone: Bool
+
+  init(_ traits: VolumeTraits) {
+    timesAreExact = traits.bricksAgreeOnTimes
+    readsWithoutOpening = traits.bricksAgreeOnTimes
+    seeksAlone = !traits.listingsTellSizes
+  }
+
+  /// Fetches what an entry needs beside its attributes, and opens it if it has many data.
+  ///
+  /// - Parameter readsData: a regular file's data are wanted.
+  /// - Throws: ``GlusterError``, if the entry cannot be carried at all.
+  func fetch(_ entry: SourceEntry, _ wanted: Wanted, readsData: Bool) throws -> Details {
+    var details = Details()
+    if entry.status.isSymbolicLink { details.linkTarget = try entry.object.linkTarget() }
+    if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: entry, wanted) }
+    attributes(of: entry, wanted, into: &details)
+    return details
+  }
+
+  /// A regular file's data, or the file opened for them.
+  func content(of entry: SourceEntry, _ wanted: Wanted) throws -> Content {
+    let size = Int(entry.status.st_size)
+    if size <= Self.wholeSize, readsWithoutOpening {
+      // One byte more than there should be tells that there is none.
+      let data = try filled(size + 1, expected: size) { try entry.object.read(into: $0, at: $1) }
+      if data.count <= size {
+        // The reply to the reading has told the client: this is no call on the network where it keeps attributes.
+        let now = try entry.object.status()
+        if wanted.keepsAccessTime { try entry.object.setAttributes(entry.status, .accessTime) }
+        return .whole(data, change: entry.status.change(bytesRead: data.count, now: now, timesAreExact: timesAreExact))
+      }
+    }
+    let file = OpenFile(try entry.object.openForReading(keepAccessTime: true))
+    return .open(
+      file, first: entry.status.hasHoles ? nil : try file.read(FileReader.pieceSize, at: 0, expected: size))
+  }
+
+  /// Fetches ACLs and extended attributes: the list of names tells both, and what is not in it is not asked for.
+  func attributes(of entry: SourceEntry, _ wanted: Wanted, into details: inout Details) {
+    let wantsACLs = wanted.acls && !entry.status.isSymbolicLink
+    guard wantsACLs || wanted.extendedAttributes else { return }
+    let names: [[UInt8]]
+    do {
+      names = try entry.object.extendedAttributeNames()
+    } catch {
+      let error = asGlusterError(error)
+      if error.errno != .notSupported, error.errno != .noData {
+        if wantsACLs { details.problems.append("its ACL was not saved: \(error)") }
+        if wanted.extendedAttributes { details.problems.append("its extended attributes were not saved: \(error)") }
+      }
+      return
+    }
+    if names.isEmpty { return }
+    if wantsACLs { readACLs(of: entry, names, into: &details) }
+    if wanted.extendedAttributes { readExtendedAttributes(of: entry, names, wanted, into: &details) }
+  }
+
+  private func readACLs(of entry: SourceEntry, _ names: [[UInt8]], into details: inout Details) {
+    do {
+      var items: [ACLStream.Item] = []
+      for name in [ACLStream.accessName, ACLStream.defaultName] where names.contains(name) {
+        if let value = try entry.object.extendedAttribute(name) { items.append(.init(name: name, value: value)) }
+      }
+      details.acls = ACLStream.encode(items)
+    } catch { details.problems.append("its ACL was not saved: \(asGlusterError(error))") }
+  }
+
+  private func readExtendedAttributes(
+    of entry: SourceEntry, _ names: [[UInt8]], _ wanted: Wanted, into details: inout Details
+  ) {
+    var size = 0
+    for name in names where AttributeRules.carries(name, aclsTravelAlone: wanted.acls) {
+      do {
+        guard let value = try entry.object.extendedAttribute(name) else { continue }
+        // As Bareos counts: magic, two lengths, name with NUL, value.
+        size += 13 + name.count + value.count
+        if let limit = wanted.extendedAttributeLimit, size >= limit {
+          size -= 13 + name.count + value.count
+          details.problems.append(
+            "its extended attribute \(printable(name)) was not saved: the daemon takes no more than \(limit) bytes for one entry")
+          continue
+        }
+        details.extendedAttributes.append(ExtendedAttribute(name: name, value: value))
+      } catch {
+        details.problems.append("its extended attribute \(printable(name)) was not saved: \(asGlusterError(error))")
+      }
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import Gluster
+
+/// How a job's thread has calls made on its volume: waits for them as long as the job is not cancelled, and says in one way
+/// why the job cannot go on.
+package final class JobCalls {
+  /// The job cannot go on. Its words are a fatal job message; none if the job is cancelled.
+  package struct Ended: Error {
+    package let message: String?
+  }
+
+  package let volume: JobVolume
+  private unowned let daemon: any Daemon
+
+  init(_ volume: JobVolume, _ daemon: any Daemon) {
+    self.volume = volume
+    self.daemon = daemon
+  }
+
+  /// Runs `body` where the volume's calls are made, and waits for its result.
+  ///
+  /// - Throws: what `body` throws, or ``Ended``.
+  func run<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
+    try orEnd { try volume.run(isCancelled: { daemon.jobIsCancelled }, body) }
+  }
+
+  /// Has `body` run ahead of its time, if the job reads ahead at all; else when it is waited for.
+  func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable (VolumeSession) throws -> T) -> Ahead<T> {
+    guard volume.definition.readsAhead else { return Ahead(.later(body)) }
+    return Ahead(.started(volume.start(isUrgent: isUrgent, body)))
+  }
+
+  /// The result of what has been started.
+  ///
+  /// - Throws: what it threw, or ``Ended``.
+  func wait<T>(for ahead: Ahead<T>) throws -> T {
+    switch ahead.state {
+    case .later(let body): try run(body)
+    case .started(let pending): try orEnd { try volume.wait(for: pending, isCancelled: { daemon.jobIsCancelled }) }
+    }
+  }
+
+  /// Whether there would be no waiting.
+  func isDone<T>(_ ahead: Ahead<T>) -> Bool {
+    switch ahead.state {
+    case .later: false
+    case .started(let pending): volume.isDone(pending)
+    }
+  }
+
+  private func orEnd<T>(_ body: () throws -> T) throws -> T {
+    do {
+      return try body()
+    } catch is VolumeThreads.Stopped {
+      throw Ended(message: nil)
+    } catch let error as ListFailure {
+      throw Ended(message: error.description)
+    } catch let error as TouchedPaths.Failure {
+      throw Ended(message: "the list cannot be kept: \(error): is there room in $TMPDIR, or else /var/tmp?")
+    }
+  }
+}
+
+/// What has been started, or will be when it is waited for.
+struct Ahead<Value> {
+  fileprivate enum State {
+    case later(@Sendable (VolumeSession) throws -> Value)
+    case started(Pending<Value>)
+  }
+  fileprivate let state: State
+  fileprivate init(_ state: State) { self.state = state }
+}

@@ -1,0 +1,236 @@
+import DequeModule
+import Glibc
+import Gluster
+
+/// The threads that make one job's calls on its volume, so that the daemon's thread can stop waiting for a volume that does
+/// not answer, and can have calls made ahead. libgfapi's calls cannot be interrupted: what is stopped is the waiting, and
+/// the threads are left behind to end by themselves when their calls return.
+///
+/// They share a ``VolumeSession``. What is started is begun in the order in which it was started; with more than one thread
+/// it is done side by side.
+package final class VolumeThreads: @unchecked Sendable {
+  // Every stored property below is guarded by `mutex`.
+
+  /// Why a call has no result.
+  package enum Stopped: Error {
+    /// The job is cancelled, or the threads have been told to end.
+    case cancelled
+    /// The time is up.
+    case timedOut
+  }
+
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  /// There is a task to take, or none will come.
+  private let taskArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  /// A result that is waited for is there, or none will come.
+  private let resultArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private var tasks = Deque<(VolumeSession) -> Void>()
+  /// How many threads have been started and have not ended.
+  private var count = 0
+  private var session: VolumeSession? = VolumeSession()
+  private var ending = false
+  private var cancelled = false
+  private var stuck = false
+
+  /// Starts the first thread.
+  package init() {
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(taskArrived, nil)
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(resultArrived, &attributes)
+    pthread_condattr_destroy(&attributes)
+    grow(to: 1)
+    stuck = count == 0
+  }
+
+  /// Starts more threads.
+  package func grow(to threads: Int) {
+    locked {
+      while count < threads {
+        // Each thread holds this object until it ends.
+        let start = Unmanaged.passRetained(self)
+        var thread = pthread_t()
+        let result = pthread_create(
+          &thread, nil,
+          {
+            Unmanaged<VolumeThreads>.fromOpaque($0!).takeRetainedValue().serve()
+            return nil
+          }, start.toOpaque())
+        // With fewer threads all is done as well.
+        guard result == 0 else { return start.release() }
+        pthread_detach(thread)
+        count += 1
+      }
+    }
+  }
+
+  deinit {
+    for condition in [taskArrived, resultArrived] {
+      pthread_cond_destroy(condition)
+      condition.deallocate()
+    }
+    pthread_mutex_destroy(mutex)
+    mutex.deallocate()
+  }
+
+  // MARK: Calls
+
+  /// Runs `body` on a thread, before what has been started and not yet begun, and waits for its result.
+  ///
+  /// - Parameters:
+  ///   - seconds: how long to wait at most; nil: until the result or a cancellation.
+  ///   - isCancelled: asked a few times a second while waiting.
+  /// - Throws: what `body` throws, or ``Stopped``. After a ``Stopped`` no further call is taken.
+  package func run<T>(
+    within seconds: Int? = nil, isCancelled: () -> Bool = { false }, _ body: @escaping @Sendable (VolumeSession) throws -> T
+  ) throws -> T {
+    try wait(for: start(isUrgent: true, body), within: seconds, isCancelled: isCancelled)
+  }
+
+  /// Has `body` run on a thread.
+  ///
+  /// - Parameter isUrgent: before all that has been started and not yet begun.
+  /// - Returns: where its result will be. It comes to nothing if the threads end before.
+  package func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable (VolumeSession) throws -> T) -> Pending<T> {
+    let pending = Pending<T>()
+    let task = { [unowned self] (session: VolumeSession) in
+      let result = Result { try body(session) }
+      locked {
+        pending.result = result
+        if pending.isAwaited { pthread_cond_broadcast(resultArrived) }
+      }
+    }
+    locked {
+      if isUrgent { tasks.prepend(task) } else { tasks.append(task) }
+      pthread_cond_signal(taskArrived)
+    }
+    return pending
+  }
+
+  /// Whether a result is there.
+  package func isDone<T>(_ pending: Pending<T>) -> Bool { locked { pending.result != nil } }
+
+  /// Waits for what has been started.
+  ///
+  /// - Parameters: see ``run(within:isCancelled:_:)``.
+  /// - Throws: what the call threw, or ``Stopped``.
+  package func wait<T>(
+    for pending: Pending<T>, within seconds: Int? = nil, isCancelled: () -> Bool = { false }
+  ) throws -> T {
+    let deadline = seconds.map { Time.now.adding(milliseconds: $0 * 1000) }
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    if cancelled || ending { throw Stopped.cancelled }
+    if stuck { throw Stopped.timedOut }
+    pending.isAwaited = true
+    while true {
+      if let result = pending.result { return try result.get() }
+      var limit = Time.now.adding(milliseconds: 200).spec
+      pthread_cond_timedwait(resultArrived, mutex, &limit)
+      if pending.result != nil { continue }
+      // Asking the daemon is its own code: not under our lock.
+      pthread_mutex_unlock(mutex)
+      let asked = isCancelled()
+      pthread_mutex_lock(mutex)
+      if cancelled || asked || ending {
+        cancelled = true
+        tasks.removeAll()
+        throw Stopped.cancelled
+      }
+      if let deadline, deadline <= Time.now, pending.result == nil {
+        stuck = true
+        throw Stopped.timedOut
+      }
+    }
+  }
+
+  /// Makes whoever waits, and every later call, throw. From any thread.
+  package func cancel() {
+    locked {
+      cancelled = true
+      pthread_cond_broadcast(resultArrived)
+    }
+  }
+
+  /// Makes the threads end and release their session, as soon as their current calls return. What has not begun is dropped.
+  package func end() {
+    let dropped = locked {
+      ending = true
+      pthread_cond_broadcast(taskArrived)
+      pthread_cond_broadcast(resultArrived)
+      defer { tasks = [] }
+      return tasks
+    }
+    withExtendedLifetime(dropped) {}
+  }
+
+  /// Whether the threads have released their session.
+  package var hasEnded: Bool { locked { session == nil } }
+
+  // MARK: The threads
+
+  private func serve() {
+    while let (task, session) = nextTask() { task(session) }
+    // The last one out. Not under the lock: what it holds may hold more.
+    let released = locked {
+      count -= 1
+      return count == 0 ? session.take() : nil
+    }
+    withExtendedLifetime(released) {}
+  }
+
+  private func nextTask() -> (task: (VolumeSession) -> Void, session: VolumeSession)? {
+    locked {
+      while tasks.isEmpty, !ending { pthread_cond_wait(taskArrived, mutex) }
+      guard !ending, let task = tasks.popFirst(), let session else { return nil }
+      return (task, session)
+    }
+  }
+
+  private func locked<R>(_ body: () throws -> R) rethrows -> R {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    return try body()
+  }
+}
+
+/// The result of a call that has been started on ``VolumeThreads``.
+package final class Pending<Value>: @unchecked Sendable {
+  // Guarded by the threads' mutex.
+  fileprivate var result: Result<Value, any Error>?
+  fileprivate var isAwaited = false
+}
+
+/// What a job holds of a volume, where its calls are made.
+package final class VolumeSession {
+  package var volume: Volume?
+  /// Of `volume`.
+  package var traits: VolumeTraits?
+  /// A connection that only served to learn of what type the volume is.
+  package var first: Volume?
+  package var backup: BackupSession?
+  package var restore: RestoreSession?
+}
+
+/// A moment of the monotonic clock.
+struct Time: Comparable {
+  var spec: timespec
+
+  static var now: Time {
+    var spec = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &spec)
+    return Time(spec: spec)
+  }
+
+  func adding(milliseconds: Int) -> Time {
+    let nanoseconds = spec.tv_nsec + milliseconds % 1000 * 1_000_000
+    return Time(
+      spec: timespec(
+        tv_sec: spec.tv_sec + milliseconds / 1000 + nanoseconds / 1_000_000_000, tv_nsec: nanoseconds % 1_000_000_000))
+  }
+
+  static func < (a: Time, b: Time) -> Bool { (a.spec.tv_sec, a.spec.tv_nsec) < (b.spec.tv_sec, b.spec.tv_nsec) }
+  static func == (a: Time, b: Time) -> Bool { (a.spec.tv_sec, a.spec.tv_nsec) == (b.spec.tv_sec, b.spec.tv_nsec) }
+}

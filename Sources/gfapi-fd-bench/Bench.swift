@@ -1,0 +1,171 @@
+import ArgumentParser
+import FDPluginABI
+import Glibc
+import Gluster
+import MiniDaemon
+
+/// Measures one job of the module, or a bare loop of libgfapi's calls to set beside it. `scripts/bench` runs it.
+///
+/// Prints one line: seconds, entries, bytes, failures, and the process's peak resident size in KiB.
+@main struct Bench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "gfapi-fd-bench", abstract: "Measures one job, or a bare loop of calls. scripts/bench runs it.",
+    subcommands: [Backup.self, Restore.self, Crawl.self, Read.self, Write.self])
+
+  struct Measured {
+    var entries = 0
+    var bytes = 0
+    var failed = 0
+  }
+
+  static func measure(_ body: () throws -> Measured) throws {
+    let began = ContinuousClock.now
+    let measured = try body()
+    let elapsed = (ContinuousClock.now - began).components
+    let seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18
+    print(seconds, measured.entries, measured.bytes, measured.failed, peak())
+    // Disconnecting takes 10 s, and is no part of a job.
+    fflush(nil)
+    _exit(measured.failed == 0 ? 0 : 1)
+  }
+
+  /// In KiB.
+  private static func peak() -> Int {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_maxrss
+  }
+}
+
+struct JobArguments: ParsableArguments {
+  @Argument(help: "The plugin line.") var line: String
+  @Option var module = "build/gfapi-fd.so"
+
+  func job(_ options: MiniJob.Options = MiniJob.Options()) throws -> MiniJob {
+    let job = try MiniJob(try PluginModule(module), options)
+    job.onMessage = { message in
+      if message.severity != .info { _ = (message.text + "\n").withCString { Glibc.write(STDERR_FILENO, $0, strlen($0)) } }
+    }
+    return job
+  }
+}
+
+/// Takes a backup and keeps nothing of it.
+final class Nowhere: BackupTarget {
+  func begin(_ entry: SavedEntry) {}
+  func data(_ bytes: UnsafeRawBufferPointer) {}
+  func end(_ entry: SavedEntry) {}
+}
+
+struct Backup: ParsableCommand {
+  @OptionGroup var arguments: JobArguments
+  @Option(help: "Only what changed since this time, in seconds since 1970.") var since: Int?
+
+  func run() throws {
+    var options = MiniJob.Options()
+    if let since { (options.level, options.since) = (UInt8(ascii: "I"), since) }
+    let job = try arguments.job(options)
+    try Bench.measure {
+      let counts = try job.backup(arguments.line, to: Nowhere()) ?? JobCounts()
+      job.end()
+      return Bench.Measured(
+        entries: counts.entries, bytes: counts.bytes, failed: counts.failed + (job.hasFailed ? 1 : 0))
+    }
+  }
+}
+
+/// Restores files that it makes up: all into one directory, with data that are no zeros.
+struct Restore: ParsableCommand {
+  @OptionGroup var arguments: JobArguments
+  @Option(help: "The directory.") var directory: String
+  @Option var files: Int
+  @Option(help: "Of each file, in bytes.") var size: Int
+
+  func run() throws {
+    let job = try arguments.job()
+    let data = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
+    data.initializeMemory(as: UInt8.self, repeating: 0x5a)
+    var status = stat()
+    (status.st_nlink, status.st_uid, status.st_gid) = (1, 1000, 1000)
+    status.st_mtim.tv_sec = 1_600_000_000
+    try Bench.measure {
+      var restore = MiniDaemon.Restore(job, arguments.line)
+      (status.st_mode, status.st_size, status.st_blocks) = (S_IFREG | 0o644, size, (size + 511) / 512)
+      for number in 0..<files {
+        let entry = SavedEntry(type: FD_FT_REG, path: Array("\(directory)/\(number)".utf8), status: status)
+        _ = try restore.restore(entry, length: size) { write in
+          for offset in stride(from: 0, to: size, by: data.count) {
+            _ = write(offset, UnsafeRawBufferPointer(rebasing: data[..<min(data.count, size - offset)]))
+          }
+        }
+      }
+      (status.st_mode, status.st_size) = (S_IFDIR | 0o755, 0)
+      _ = try restore.restore(SavedEntry(type: FD_FT_DIREND, path: Array(directory.utf8), status: status))
+      let counts = restore.end()
+      job.end()
+      let errors = job.messages.count { $0.severity != .info }
+      return Bench.Measured(entries: counts.entries, bytes: counts.bytes, failed: errors)
+    }
+  }
+}
+
+/// Lists a tree with readdirplus, one directory after another, and does nothing else.
+struct Crawl: ParsableCommand {
+  @Argument(help: "gluster://server/volume/directory") var uri: String
+
+  func run() throws {
+    try Bench.measure {
+      let volume = try Volume(try VolumeURI(uri))
+      var measured = Bench.Measured()
+      func crawl(_ object: Object) throws {
+        let directory = try object.openDirectory()
+        while let entry = try directory.next() {
+          measured.entries += 1
+          if let found = entry.found, found.status.st_mode & S_IFMT == S_IFDIR { try crawl(found.object) }
+        }
+      }
+      try crawl(try volume.lookUp(volume.uri.directory).object)
+      return measured
+    }
+  }
+}
+
+/// Reads one file by calls of 1 MiB, one after another.
+struct Read: ParsableCommand {
+  @Argument(help: "gluster://server/volume/file") var uri: String
+
+  func run() throws {
+    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+    try Bench.measure {
+      let volume = try Volume(try VolumeURI(uri))
+      let file = try volume.lookUp(volume.uri.directory).object.openForReading()
+      var offset = 0
+      while true {
+        let count = try file.read(into: piece, at: offset)
+        if count == 0 { break }
+        offset += count
+      }
+      return Bench.Measured(entries: 1, bytes: offset)
+    }
+  }
+}
+
+/// Writes one file by calls of 1 MiB, one after another.
+struct Write: ParsableCommand {
+  @Argument(help: "gluster://server/volume/directory") var uri: String
+  @Option var name: String
+  @Option var size: Int
+
+  func run() throws {
+    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+    piece.initializeMemory(as: UInt8.self, repeating: 0x5a)
+    try Bench.measure {
+      let volume = try Volume(try VolumeURI(uri))
+      let created = try volume.lookUp(volume.uri.directory).object.createFile(name.utf8, mode: 0o644)
+      for offset in stride(from: 0, to: size, by: piece.count) {
+        try created.file.write(UnsafeRawBufferPointer(rebasing: piece[..<min(piece.count, size - offset)]), at: offset)
+      }
+      return Bench.Measured(entries: 1, bytes: size)
+    }
+  }
+}
