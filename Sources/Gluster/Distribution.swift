@@ -66,6 +66,7 @@ extension Object {
       if count == 0 { break }
       text += piece[..<count]
     }
+    try file.close()
     return String(decoding: text, as: UTF8.self)
   }
 }

@@ -2,8 +2,8 @@ import CGFAPI
 import Glibc
 import SystemPackage
 
-/// A regular file open for reading or writing. Closed when it goes out of scope; a writer calls ``close()``, which tells
-/// what the volume could not store.
+/// A regular file open for reading or writing. Whoever is done with it calls ``close()``, which waits for the volume, and tells a
+/// writer what could not be stored. One that goes out of scope open is closed on a thread of its own: nobody waits.
 public struct File: ~Copyable {
   private var descriptor: OpaquePointer?
   private let volume: Volume
@@ -14,7 +14,9 @@ public struct File: ~Copyable {
   }
 
   deinit {
-    if let descriptor { glfs_close(descriptor) }
+    guard let descriptor else { return }
+    let volume = volume
+    onOwnThread { withExtendedLifetime(volume) { _ = glfs_close(descriptor) } }
   }
 
   /// Closes the file. With write-behind, an error of an earlier write may show only here.

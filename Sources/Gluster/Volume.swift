@@ -61,15 +61,8 @@ public final class Volume: @unchecked Sendable {
   }
 
   deinit {
-    var thread = pthread_t()
-    let result = pthread_create(
-      &thread, nil,
-      {
-        glfs_fini(OpaquePointer($0!))
-        return nil
-      }, UnsafeMutableRawPointer(handle))
-    // Without a thread: better connected than stuck.
-    if result == 0 { pthread_detach(thread) }
+    let handle = handle
+    onOwnThread { glfs_fini(handle) }
   }
 
   /// The volume's root directory.
@@ -152,6 +145,24 @@ public final class Volume: @unchecked Sendable {
     }
     return found
   }
+}
+
+/// Has a call made by a thread that is made for it. If there can be none it is not made: better something left open than
+/// somebody stuck.
+func onOwnThread(_ call: @escaping () -> Void) {
+  final class Box {
+    let call: () -> Void
+    init(_ call: @escaping () -> Void) { self.call = call }
+  }
+  let box = Unmanaged.passRetained(Box(call))
+  var thread = pthread_t()
+  let result = pthread_create(
+    &thread, nil,
+    {
+      Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().call()
+      return nil
+    }, box.toOpaque())
+  if result == 0 { pthread_detach(thread) } else { box.release() }
 }
 
 /// The error of the call that has just failed on this thread.

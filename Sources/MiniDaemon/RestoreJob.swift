@@ -32,8 +32,12 @@ public struct Restore: ~Copyable {
   }
 
   /// Ends the restore.
+  ///
+  /// - Returns: what it came to. An error message of the plugin is a failure, as for the daemons: an entry that was taken on may
+  ///   fail later.
   public consuming func end() -> JobCounts {
     job.send(.endRestoreJob)
+    counts.failed = max(counts.failed, job.messages.count { $0.severity == .error })
     return counts
   }
 

@@ -134,14 +134,14 @@ struct ConnectionTests {
     try withJob { job throws in
       let backup = MemoryBackup()
       backup.onBegin = { _ in if backup.items.count == 20 { try? killBrick() } }
-      _ = try job.backup(Scratch.line("small", path), to: backup)
+      _ = try job.backup(Scratch.line("small", path, ":readahead=16384"), to: backup)
       #expect(backup.items.count < 301)
       #expect(job.messages.count { $0.severity == .fatal && $0.text.contains("volume small") } == 1, "\(job.messages.suffix(3))")
     }
     try restartBrick()
     try withJob { job throws in
       job.onMessage = nil
-      var restore = Restore(job, Scratch.line("small"), RestoreOptions())
+      var restore = Restore(job, Scratch.line("small", "", ":readahead=16384"), RestoreOptions())
       for (number, item) in saved.items.enumerated() {
         if number == 20 { try killBrick() }
         guard try restore.restore(item.entry, length: item.data.count, { write in

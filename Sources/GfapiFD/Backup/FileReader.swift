@@ -5,7 +5,7 @@ import SystemPackage
 
 /// A regular file open for reading, for calls from several threads at once.
 final class OpenFile: @unchecked Sendable {
-  // Opened once, closed by `deinit`; its calls may be made side by side.
+  // Opened once, closed when the last of its calls has let go of it; they may be made side by side.
   private let file: File
 
   /// What a file has from an offset on.

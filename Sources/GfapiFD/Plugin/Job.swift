@@ -106,9 +106,12 @@ package final class Job {
       // What an old line says of its volume matters only for its base directory.
       let originalDirectory = (try? PluginDefinition(original))?.volume.directory ?? []
       let overridden = options.values[.volume] == nil ? [] : definition.volume.directory
-      guard let volume = connect(definition, { session, volume in session.restore = try RestoreSession(volume) }) else {
-        return false
+      let volume = connect(definition) { session, volume in
+        let root = TargetDirectory(rootOf: volume)
+        _ = try root.open()
+        session.restoreRoot = root
       }
+      guard let volume else { return false }
       restore = RestoreRun(
         volume, daemon: daemon, originalDirectory: originalDirectory, overriddenDirectory: overridden)
       return true

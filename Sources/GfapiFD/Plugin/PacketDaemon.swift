@@ -92,13 +92,13 @@ extension PacketDaemon {
     case FD_IO_SEEK:
       guard let restore = job.restore else { throw GlusterError(errno: .invalidArgument, call: "seek") }
       switch packet.pointee.whence {
-      case SEEK_SET: try restore.seek(to: Int(packet.pointee.offset))
-      case SEEK_CUR: try restore.seek(to: restore.offset + Int(packet.pointee.offset))
+      case SEEK_SET: restore.seek(to: Int(packet.pointee.offset))
+      case SEEK_CUR: restore.seek(to: restore.offset + Int(packet.pointee.offset))
       default: throw GlusterError(errno: .invalidArgument, call: "seek")
       }
       packet.pointee.offset = Int64(restore.offset)
     case FD_IO_CLOSE:
-      if let restore = job.restore { try restore.closeFile() } else { try backup().closeFile() }
+      if let restore = job.restore { restore.closeFile() } else { try backup().closeFile() }
     default:
       throw GlusterError(errno: .invalidArgument, call: "I/O function \(packet.pointee.func)")
     }

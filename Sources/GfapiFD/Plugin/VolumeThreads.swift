@@ -211,7 +211,8 @@ package final class VolumeSession {
   /// A connection that only served to learn of what type the volume is.
   package var first: Volume?
   package var backup: BackupSession?
-  package var restore: RestoreSession?
+  /// The root of what a restore is at work in.
+  var restoreRoot: TargetDirectory?
 }
 
 /// A moment of the monotonic clock.

@@ -1,4 +1,5 @@
 import Glibc
+import Gluster
 
 /// One entry that a daemon wants restored.
 package struct RestoreEntry: Sendable {
@@ -35,6 +36,14 @@ package struct RestoreEntry: Sendable {
 /// Why an entry could not be restored, or not all of it: words for a message that already names the path.
 package struct RestoreProblem: Error, CustomStringConvertible {
   package let description: String
+  /// What the volume said, if that is the reason.
+  package let cause: GlusterError?
 
-  package init(_ description: String) { self.description = description }
+  package init(_ description: String) { (self.description, cause) = (description, nil) }
+
+  /// - Parameter consequence: what comes of it.
+  package init(_ what: String, _ cause: GlusterError, _ consequence: String? = nil) {
+    description = "\(what): \(cause)" + (consequence.map { ": \($0)" } ?? "")
+    self.cause = cause
+  }
 }

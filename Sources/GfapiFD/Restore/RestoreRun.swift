@@ -1,7 +1,8 @@
 import Glibc
 import Gluster
 
-/// A restore onto one volume: takes the daemon's calls for entry after entry. Lives on the job's thread.
+/// A restore onto one volume: takes the daemon's calls for entry after entry, and has what they ask for done behind the daemon's
+/// back: an answer says that an entry is taken on, and what goes wrong later is a message. Lives on the job's thread.
 package final class RestoreRun {
   package struct Counts: Sendable {
     package var restored = 0
@@ -22,23 +23,52 @@ package final class RestoreRun {
     case failed
   }
 
-  /// How much is gathered before it is written, in bytes.
-  private static let gathered = 1 << 20
+  /// How much of a file is written at once, in bytes. A file that is smaller is written when all of it is there.
+  private static let pieceSize = 1 << 20
+  /// What an entry costs beside its data, in bytes.
+  private static let entryCost = 4 << 10
 
   private unowned let daemon: any Daemon
-  private let volume: JobVolume
+  private let calls: JobCalls
+  private let queue: WriteBehind
+  private var tree: RestoreTree?
   /// The base directory of the backup, and the one that takes its place.
   private let rebase: (from: [UInt8], to: [UInt8])?
   package private(set) var counts = Counts()
+  /// Entries that are not done yet, by the components of their paths.
+  private var busy: Set<[[UInt8]]> = []
+  /// The volume is gone; a message has said so.
+  private var isGone = false
+  private var current: Current?
 
-  private var path: [UInt8]?
-  private var isLink = false
-  private var hasFailed = false
-  private var buffer: [UInt8] = []
-  private var bufferOffset = 0
-  private var position = 0
-  private var length = 0
-  private var isOpen = false
+  /// The entry in hand.
+  private final class Current {
+    let entry: RestoreEntry
+    let path: [[UInt8]]
+    let place: RestoreTree.Place
+    /// Of what is no directory.
+    let target: TargetEntry?
+    var attributes = TargetAttributes()
+    /// Something of it has failed, and a message has said so.
+    var hasFailed = false
+
+    var isOpen = false
+    var position = 0
+    /// How far the data reach, a hole at the end included.
+    var length = 0
+    /// How far what has been handed over reaches.
+    var reach = 0
+    /// What is gathered for the next piece.
+    var data = FileData()
+    /// The pieces that have been handed on.
+    var pieces: WriteBehind.Group?
+
+    init(_ entry: RestoreEntry, _ path: [[UInt8]], in place: RestoreTree.Place, _ target: TargetEntry?) {
+      (self.entry, self.path, self.place, self.target) = (entry, path, place, target)
+    }
+
+    var isLink: Bool { entry.kind == .hardLink }
+  }
 
   /// - Parameters:
   ///   - originalDirectory: base directory of the definition that the backup was made with.
@@ -46,16 +76,18 @@ package final class RestoreRun {
   package init(
     _ volume: JobVolume, daemon: any Daemon, originalDirectory: [UInt8], overriddenDirectory: [UInt8]
   ) {
-    self.volume = volume
     self.daemon = daemon
+    calls = JobCalls(volume, daemon)
+    queue = WriteBehind(calls)
     rebase =
       overriddenDirectory.isEmpty || overriddenDirectory == originalDirectory
       ? nil : (originalDirectory, overriddenDirectory)
+    volume.startWorkers()
   }
 
   // MARK: Entries
 
-  /// Makes an entry.
+  /// Takes an entry on.
   ///
   /// - Parameter place: the daemon's `where` prefix of its path.
   package func create(_ entry: RestoreEntry, under place: [UInt8]) -> Answer {
@@ -64,25 +96,90 @@ package final class RestoreRun {
     entry.path = rebased(entry.path, under: place)
     if entry.kind == .hardLink { entry.link = rebased(entry.link, under: place) }
     do {
-      let created = try call { [entry] in try $0.restore!.create(entry) }
-      switch created {
-      case .skipped(let reason):
+      guard !isGone else { throw JobCalls.Ended(message: nil) }
+      let path = try Self.components(entry.path)
+      try Self.check(entry, path)
+      let begun = try begin(entry, path)
+      if let reason = try reasonToSkip(begun) {
         counts.skipped += 1
         daemon.tell(.info, "\(printable(entry.path)): left as it is: \(reason)")
         return .skipped
-      case .linked:
-        counts.restored += 1
-        (path, isLink) = (entry.path, true)
-        return .linked
-      case .created:
-        counts.restored += 1
-        (path, isLink, hasFailed) = (entry.path, false, false)
-        return entry.status.isDirectory ? .createdDirectory : .created
       }
+      current = begun
+      return begun.isLink ? .linked : begun.target == nil ? .createdDirectory : .created
     } catch {
       fail(entry.path, error)
       return .failed
     }
+  }
+
+  private func openedTree() throws -> RestoreTree {
+    if let tree { return tree }
+    let root = try calls.run { $0.restoreRoot! }
+    let tree = RestoreTree(queue, root: root) { [unowned self] in fail($0, $1) }
+    self.tree = tree
+    return tree
+  }
+
+  /// Gets ready for an entry. Other work on its path is waited for.
+  private func begin(_ entry: RestoreEntry, _ path: [[UInt8]]) throws -> Current {
+    let tree = try openedTree()
+    if busy.contains(path) { try queue.drain() }
+    if entry.kind == .hardLink, busy.contains(try Self.components(entry.link)) { try queue.drain() }
+    if entry.kind == .own, entry.status.isDirectory {
+      return Current(entry, path, in: try tree.enter(path, isBusy: busy.contains), nil)
+    }
+    let place = try tree.enter(path.dropLast(), isBusy: busy.contains)
+    // It may have to make way: as it is when all in it is done.
+    if tree.isAtWork(in: path) { try queue.drain() }
+    return Current(entry, path, in: place, TargetEntry(entry, path[path.count - 1], in: place.directory))
+  }
+
+  /// What cannot be made, whatever is on the volume.
+  private static func check(_ entry: RestoreEntry, _ path: [[UInt8]]) throws {
+    guard entry.kind == .own else {
+      guard !(try components(entry.link)).isEmpty else { throw RestoreProblem("a hard link to the volume's root") }
+      return
+    }
+    if path.isEmpty, !entry.status.isDirectory { throw RestoreProblem("the volume's root can only be a directory") }
+    switch entry.status.type {
+    case S_IFREG, S_IFDIR, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK: break
+    case S_IFLNK where !entry.link.isEmpty: break
+    case S_IFLNK: throw RestoreProblem("a symbolic link without a target")
+    default: throw RestoreProblem("an entry of unknown type, mode \(String(entry.status.st_mode, radix: 8))")
+    }
+  }
+
+  /// Why the replace rule leaves what exists alone; nil if it does not. Only a rule that looks is asked of the volume.
+  private func reasonToSkip(_ begun: Current) throws -> String? {
+    let entry = begun.entry
+    guard entry.replace != .always else { return nil }
+    let existing: stat
+    if let name = begun.path.last {
+      let isDirectory = begun.target == nil
+      let directory = isDirectory ? begun.place.directory.parent! : begun.place.directory
+      guard let found = try calls.run({ _ in try directory.look(at: name) }) else { return nil }
+      if isDirectory, found.isOurs { return nil }
+      existing = found.status
+    } else {
+      let root = begun.place.directory
+      existing = try calls.run { _ in try root.open().status() }
+    }
+    let (backup, volume) = (entry.status.st_mtim.tv_sec, existing.st_mtim.tv_sec)
+    switch entry.replace {
+    case .always: return nil
+    case .never: return "it exists"
+    case .ifNewer: return backup > volume ? nil : "the backup is not newer"
+    case .ifOlder: return backup < volume ? nil : "the backup is not older"
+    }
+  }
+
+  private static func components(_ path: [UInt8]) throws -> [[UInt8]] {
+    let components = path.split(separator: UInt8(ascii: "/")).map(Array.init).filter { $0 != [UInt8(ascii: ".")] }
+    guard !components.contains([UInt8(ascii: "."), UInt8(ascii: ".")]) else {
+      throw RestoreProblem("\"..\" in the path")
+    }
+    return components
   }
 
   private func rebased(_ path: [UInt8], under place: [UInt8]) -> [UInt8] {
@@ -98,91 +195,80 @@ package final class RestoreRun {
 
   // MARK: Data
 
-  package func openFile() { (isOpen, position, length, bufferOffset) = (true, 0, 0, 0) }
+  package func openFile() { current?.isOpen = true }
 
-  /// Takes data of the current entry; it is written when enough is gathered.
+  /// Takes data of the current entry.
   ///
-  /// - Throws: the failure of an earlier piece, once.
-  package func write(_ data: UnsafeRawBufferPointer) throws(WriteFailed) {
-    guard isOpen, path != nil, !hasFailed else { throw WriteFailed() }
-    if buffer.isEmpty { bufferOffset = position }
-    buffer += data
-    position += data.count
-    length = max(length, position)
-    counts.bytes += data.count
-    if buffer.count >= Self.gathered { try flush() }
+  /// - Throws: if an earlier piece has failed.
+  package func write(_ bytes: UnsafeRawBufferPointer) throws(WriteFailed) {
+    guard let current, current.isOpen, !current.hasFailed else { throw WriteFailed() }
+    let expected = min(max(Int(current.entry.status.st_size) - current.position, 0), Self.pieceSize)
+    current.data.append(bytes, at: current.position, isOver: current.position < current.reach, expected: expected)
+    current.position += bytes.count
+    current.reach = max(current.reach, current.position)
+    current.length = max(current.length, current.position)
+    counts.bytes += bytes.count
+    if current.data.count >= Self.pieceSize { handOn(current) }
+    if current.hasFailed { throw WriteFailed() }
   }
 
   /// Moves to `offset`; what is between is a hole.
-  package func seek(to offset: Int) throws(WriteFailed) {
-    guard offset != position else { return }
-    try flush()
-    position = offset
-    length = max(length, offset)
+  package func seek(to offset: Int) {
+    current?.position = offset
+    current?.length = max(current?.length ?? 0, offset)
   }
 
-  package var offset: Int { position }
+  package var offset: Int { current?.position ?? 0 }
 
-  package func closeFile() throws(WriteFailed) {
-    guard isOpen else { return }
-    defer { isOpen = false }
-    guard let path else { return }
-    try flush()
-    do {
-      let length = length
-      try call { try $0.restore!.closeFile(length: length) }
-    } catch {
-      hasFailed = true
-      fail(path, error)
-      throw WriteFailed()
-    }
-  }
-
-  private func flush() throws(WriteFailed) {
-    guard let path, !buffer.isEmpty else { return }
-    let data = buffer
-    buffer = []
-    guard !hasFailed else { return }
-    do {
-      let offset = bufferOffset
-      try call { try $0.restore!.write(data, at: offset) }
-    } catch {
-      hasFailed = true
-      fail(path, error)
-      throw WriteFailed()
-    }
-  }
+  package func closeFile() { current?.isOpen = false }
 
   /// The volume did not take the data; a message has said so.
   package struct WriteFailed: Error {}
 
+  /// Has what is gathered written.
+  private func handOn(_ current: Current) {
+    guard let target = current.target else { return }
+    let data = current.data
+    current.data = FileData()
+    let pieces = current.pieces ?? WriteBehind.Group(in: current.place)
+    current.pieces = pieces
+    let work = WriteBehind.Work(
+      cost: data.count,
+      body: {
+        try target.write(data)
+        return []
+      },
+      deliver: { [unowned self] in if case .failure(let error) = $0 { fail(current, error) } })
+    do {
+      // Data that go over others come after them.
+      if data.isOver { try queue.drain() }
+      try queue.start(work, in: pieces)
+    } catch { fail(current, error) }
+  }
+
   // MARK: Attributes
 
-  package func setAttributes(_ status: stat) {
-    guard path != nil, !isLink else { return }
-    _ = try? call { $0.restore!.setAttributes(status) }
-  }
+  package func setAttributes(_ status: stat) { current?.attributes.status = status }
 
   /// - Parameter content: an ``ACLStream``, of any origin.
   package func setACLs(_ content: some Collection<UInt8>) {
-    guard let path, !isLink else { return }
+    guard let current, !current.isLink else { return }
     do {
-      let items = try ACLStream.decode(content)
-      _ = try? call { $0.restore!.setACLs(items) }
+      current.attributes.acls = try ACLStream.decode(content)
     } catch {
       counts.failed += 1
-      daemon.tell(.error, "\(printable(path)): its ACL is not restored: the stream is malformed: \(error)")
+      daemon.tell(.error, "\(printable(current.entry.path)): its ACL is not restored: the stream is malformed: \(error)")
     }
   }
 
   /// - Parameter content: an ``AttributeStream``, of any origin.
   package func setExtendedAttributes(_ content: some Collection<UInt8>) {
-    guard let path, !isLink else { return }
+    guard let current, !current.isLink else { return }
     do {
       for item in try AttributeStream.decode(content) { setExtendedAttribute(item.name, item.value) }
     } catch {
       counts.failed += 1
-      daemon.tell(.error, "\(printable(path)): its extended attributes are not restored: the stream is malformed: \(error)")
+      daemon.tell(.error, "\(printable(current.entry.path)): its extended attributes are not restored: the stream is malformed: \(error)")
     }
   }
 
@@ -190,48 +276,90 @@ package final class RestoreRun {
   ///   - name: may end with a NUL.
   ///   - value: of any length.
   package func setExtendedAttribute(_ name: some Collection<UInt8>, _ value: some Collection<UInt8>) {
-    guard let path, !isLink else { return }
+    guard let current, !current.isLink else { return }
     let bare = Array(name.prefix { $0 != 0 })
     guard !bare.isEmpty, name.count - bare.count <= 1 else {
       counts.failed += 1
-      daemon.tell(.error, "\(printable(path)): an extended attribute is not restored: its name is malformed")
+      daemon.tell(.error, "\(printable(current.entry.path)): an extended attribute is not restored: its name is malformed")
       return
     }
     // Backups of old may hold what belongs to the bricks that they were taken from.
     guard !AttributeRules.isBookkeeping(bare) else { return }
-    let attribute = EntryFetcher.ExtendedAttribute(name: bare, value: Array(value))
-    _ = try? call { $0.restore!.setExtendedAttribute(attribute) }
+    current.attributes.extendedAttributes.append(.init(name: bare, value: Array(value)))
   }
 
-  /// Ends the current entry: its attributes are set now.
+  /// Ends the current entry: the rest of its data and its attributes go their way.
   package func finishEntry() {
-    defer { (path, isLink, isOpen, buffer) = (nil, false, false, []) }
-    guard let path else { return }
-    if isOpen { try? closeFile() }
-    guard !isLink, let problems = try? call({ $0.restore!.finish() }) else { return }
-    for problem in problems { daemon.tell(.error, "\(printable(path)): \(problem)") }
-    if !problems.isEmpty { counts.failed += 1 }
+    guard let current else { return }
+    self.current = nil
+    guard !isGone else { return }
+    busy.insert(current.path)
+    do {
+      try finish(current)
+    } catch { fail(current, error) }
+  }
+
+  private func finish(_ current: Current) throws {
+    let attributes = current.attributes
+    func work(_ body: @escaping @Sendable () throws -> [String]) -> WriteBehind.Work {
+      WriteBehind.Work(cost: Self.entryCost + current.data.count + attributes.size, body: body) { [unowned self] in
+        finished(current, $0)
+      }
+    }
+    guard let target = current.target else {
+      let directory = current.place.directory
+      return try queue.finish(current.place, with: work { try directory.restore(attributes) })
+    }
+    if current.isLink {
+      let first = try Self.components(current.entry.link)
+      let directory = tree?.find(first.dropLast())
+      return try queue.start(
+        work {
+          try target.link(to: first, in: directory)
+          return []
+        }, in: current.place)
+    }
+    let (data, length) = (current.data, current.length)
+    let rest = work {
+      try target.write(data)
+      return try target.finish(length: length, attributes)
+    }
+    if let pieces = current.pieces { try queue.finish(pieces, with: rest) } else { try queue.start(rest, in: current.place) }
+  }
+
+  private func finished(_ current: Current, _ result: Result<[String], any Error>) {
+    busy.remove(current.path)
+    switch result {
+    case .success(let problems):
+      if !current.hasFailed { counts.restored += 1 }
+      for problem in problems { daemon.tell(.error, "\(printable(current.entry.path)): \(problem)") }
+      if !problems.isEmpty, !current.hasFailed { counts.failed += 1 }
+    case .failure(let error): fail(current, error)
+    }
   }
 
   /// Ends the restore.
   package func end() {
     finishEntry()
-    guard let problems = try? call({ $0.restore!.end() }) else { return }
-    for problem in problems { daemon.tell(.error, problem) }
-    counts.failed += problems.count
+    do { try tree?.finish() } catch { fail([UInt8(ascii: "/")], error) }
+  }
+
+  private func fail(_ current: Current, _ error: any Error) {
+    guard !current.hasFailed else { return }
+    current.hasFailed = true
+    fail(current.entry.path, error)
   }
 
   private func fail(_ path: [UInt8], _ error: any Error) {
-    if error is VolumeThreads.Stopped { return }
+    // A message has said why, or the job is cancelled.
+    if isGone || error is JobCalls.Ended { return }
     counts.failed += 1
-    if let error = error as? GlusterError, error.meansVolumeIsGone {
+    let cause = error as? GlusterError ?? (error as? RestoreProblem)?.cause
+    if let cause, cause.meansVolumeIsGone {
+      isGone = true
       daemon.tell(.fatal, "\(printable(path)): the volume cannot be reached any more, the restore ends here: \(error)")
     } else {
       daemon.tell(.error, "\(printable(path)): not restored as it was: \(error)")
     }
-  }
-
-  private func call<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
-    try volume.run(isCancelled: { daemon.jobIsCancelled }, body)
   }
 }

@@ -1,0 +1,71 @@
+import Glibc
+import Gluster
+
+/// What an entry is to have beside its data.
+struct TargetAttributes: Sendable {
+  /// Owner, mode and times; nil: what it was made with.
+  var status: stat?
+  /// nil: its record has no ACLs of its own.
+  var acls: [ACLStream.Item]?
+  var extendedAttributes: [EntryFetcher.ExtendedAttribute] = []
+
+  /// In memory, in bytes.
+  var size: Int {
+    extendedAttributes.reduce((acls ?? []).reduce(0) { $0 + $1.value.count }) { $0 + $1.name.count + $1.value.count }
+  }
+
+  /// Gives an entry these attributes, in an order in which none undoes another: ACLs (which touch the mode), extended
+  /// attributes, then owner, mode and times with one call, in which the brick takes them in this order: a new owner takes
+  /// set-id bits away. It also takes capabilities away: then the owner comes first.
+  ///
+  /// - Parameter inheritsACL: it was made in a directory that passes an ACL on.
+  /// - Returns: what the volume refused, in words.
+  func apply(to object: Object, inheritsACL: Bool) -> [String] {
+    var problems: [String] = []
+    func attempt(_ what: @autoclosure () -> String, _ body: () throws -> Void) {
+      do { try body() } catch { problems.append("\(what()): \(asGlusterError(error))") }
+    }
+    func set(_ which: Object.Attributes, of status: stat) {
+      if which.contains(.owner) {
+        attempt("cannot set the owner \(status.st_uid):\(status.st_gid)") { try object.setAttributes(status, .owner) }
+      }
+      if which.contains(.mode) {
+        attempt("cannot set the mode \(String(status.st_mode & 0o7777, radix: 8))") { try object.setAttributes(status, .mode) }
+      }
+      if which.contains(.times) { attempt("cannot set the times") { try object.setAttributes(status, .times) } }
+    }
+
+    let losesByOwner = extendedAttributes.contains { $0.name.starts(with: "security.".utf8) }
+    if losesByOwner, let status { set(.owner, of: status) }
+    applyACLs(to: object, inheritsACL, attempt)
+    for attribute in extendedAttributes {
+      attempt("cannot set the extended attribute \(printable(attribute.name)) of \(attribute.value.count) bytes") {
+        try object.setExtendedAttribute(attribute.name, attribute.value)
+      }
+    }
+    if let status {
+      var which: Object.Attributes = losesByOwner ? [.times] : [.owner, .times]
+      if !status.isSymbolicLink { which.insert(.mode) }
+      // One by one where the volume refuses: to say which.
+      do { try object.setAttributes(status, which) } catch { set(which, of: status) }
+    }
+    return problems
+  }
+
+  private func applyACLs(
+    to object: Object, _ inheritsACL: Bool, _ attempt: (@autoclosure () -> String, () throws -> Void) -> Void
+  ) {
+    let items = acls ?? []
+    // What a new entry inherited is not its own. An existing directory keeps its ACLs, unless the backup has others.
+    if inheritsACL || acls != nil {
+      for name in [ACLStream.accessName, ACLStream.defaultName] where !items.contains(where: { $0.name == name }) {
+        try? object.removeExtendedAttribute(name)
+      }
+    }
+    for item in items {
+      attempt("cannot set the ACL \(printable(item.name)) of \(item.value.count) bytes") {
+        try object.setExtendedAttribute(item.name, item.value)
+      }
+    }
+  }
+}

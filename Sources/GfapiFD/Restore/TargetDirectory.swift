@@ -1,0 +1,155 @@
+import Glibc
+import Gluster
+import Synchronization
+import SystemPackage
+
+/// A directory that entries are restored into, on the volume's side. It is found, or made, when the first of them needs it;
+/// no symbolic link is followed on the way. Its calls may be made side by side.
+///
+/// A directory's record comes after its content, but in a restore of several backups what the later ones have in it comes
+/// after that record: then it gets its times back by ``settle()``.
+final class TargetDirectory: Sendable {
+  /// What a restore knows of all directories, by inode number.
+  struct Known {
+    /// Made here, and their own record has not come yet: nothing of the user is in their place.
+    var made: Set<ino_t> = []
+    /// Their own record has come.
+    var restored: Set<ino_t> = []
+  }
+
+  /// Components.
+  let path: [[UInt8]]
+  let parent: TargetDirectory?
+  let volume: Volume
+  private let known: KnownDirectories
+  private let state = Mutex(State())
+
+  /// `Known`, for all directories of a restore.
+  final class KnownDirectories: Sendable {
+    let state = Mutex(Known())
+  }
+
+  private struct State {
+    var object: Object?
+    var number: ino_t = 0
+    var isMade = false
+    /// Its own record's, if that has come.
+    var times: stat?
+    var passesACLOn: Bool?
+  }
+
+  /// The volume's root.
+  init(rootOf volume: Volume) {
+    (path, parent, self.volume, known) = ([], nil, volume, KnownDirectories())
+  }
+
+  private init(_ name: [UInt8], in parent: TargetDirectory) {
+    (path, self.parent, volume, known) = (parent.path + [name], parent, parent.volume, parent.known)
+  }
+
+  /// The directory `name` in this one. Nothing is asked of the volume.
+  func directory(_ name: [UInt8]) -> TargetDirectory { TargetDirectory(name, in: self) }
+
+  /// For messages.
+  private var shown: String { "/" + path.map(printable).joined(separator: "/") }
+
+  // MARK: Finding
+
+  /// Its handle. What is missing is made.
+  ///
+  /// - Parameters:
+  ///   - mode: if it is made.
+  ///   - isEntry: it is to be restored itself, not only something in it.
+  /// - Throws: ``RestoreProblem``, ``GlusterError``.
+  func open(mode: mode_t = 0o755, isEntry: Bool = false) throws -> Object {
+    try state.withLock { state in
+      if let object = state.object { return object }
+      let found = try findOrMake(mode, isEntry, &state)
+      (state.object, state.number) = (found.object, found.status.st_ino)
+      known.state.withLock { known in
+        if state.isMade { known.made.insert(state.number) } else { state.isMade = known.made.contains(state.number) }
+        if known.restored.contains(state.number) { state.times = found.status }
+      }
+      return found.object
+    }
+  }
+
+  private func findOrMake(_ mode: mode_t, _ isEntry: Bool, _ state: inout State) throws -> (object: Object, status: stat) {
+    guard let parent, let name = path.last else { return try volume.root() }
+    let above = try parent.open()
+    do {
+      let found = try above.lookUp(name)
+      if found.status.isDirectory { return found }
+      if isEntry {
+        throw RestoreProblem("a directory is to be restored, something else stands in its place: move that away first")
+      }
+      throw RestoreProblem(
+        found.status.isSymbolicLink ? "\(shown) is a symbolic link: none is followed on restore" : "\(shown) is not a directory")
+    } catch let error as GlusterError where error.errno == .noSuchFileOrDirectory {
+      do {
+        let made = try above.createDirectory(name, mode: mode)
+        state.isMade = true
+        return made
+      } catch let error as GlusterError where !isEntry {
+        throw RestoreProblem("cannot make the directory \(shown)", error)
+      }
+    } catch let error as GlusterError where !isEntry {
+      throw RestoreProblem(shown, error)
+    }
+  }
+
+  /// The attributes of the entry `name` in it, nil if there is none; and whether it is a directory that was made here and whose
+  /// record has not come.
+  func look(at name: [UInt8]) throws -> (status: stat, isOurs: Bool)? {
+    do {
+      let status = try open().lookUp(name).status
+      return (status, status.isDirectory && known.state.withLock { $0.made.contains(status.st_ino) })
+    } catch let error as GlusterError where error.errno == .noSuchFileOrDirectory {
+      return nil
+    }
+  }
+
+  /// Whether what is created in it inherits an ACL.
+  func passesACLOn() throws -> Bool {
+    let object = try open()
+    return state.withLock { state in
+      if let known = state.passesACLOn { return known }
+      let has = ((try? object.extendedAttribute(ACLStream.defaultName)) ?? nil) != nil
+      state.passesACLOn = has
+      return has
+    }
+  }
+
+  // MARK: Restoring
+
+  /// Gives it what its own record says. All that is in it has been restored.
+  ///
+  /// - Returns: what the volume refused, in words.
+  func restore(_ attributes: TargetAttributes) throws -> [String] {
+    let object = try open(mode: 0o700, isEntry: true)
+    let isMade = state.withLock(\.isMade)
+    let inherits = try isMade && parent?.passesACLOn() ?? false
+    let problems = attributes.apply(to: object, inheritsACL: inherits)
+    state.withLock { state in
+      (state.isMade, state.passesACLOn) = (false, nil)
+      if let status = attributes.status { state.times = status }
+      let number = state.number
+      known.state.withLock { known in
+        known.made.remove(number)
+        if attributes.status != nil { known.restored.insert(number) }
+      }
+    }
+    return problems
+  }
+
+  /// Sets the times of its own record, if that has come, again: after entries in it were made or taken away.
+  ///
+  /// - Throws: ``RestoreProblem``.
+  func settle() throws {
+    let (object, times) = state.withLock { ($0.object, $0.times) }
+    guard let object, let times else { return }
+    do { try object.setAttributes(times, .times) } catch {
+      throw RestoreProblem("cannot set the times again after later entries", asGlusterError(error))
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import Glibc
+import Gluster
+import Synchronization
+import SystemPackage
+
+/// An entry that is no directory, on its way onto the volume: made when something is first needed of it. Pieces of a file may
+/// be written side by side, the rest comes after them.
+final class TargetEntry: Sendable {
+  private let entry: RestoreEntry
+  private let name: [UInt8]
+  private let directory: TargetDirectory
+  private let state = Mutex(State())
+
+  private struct State {
+    var made: Made?
+    /// It could not be made, or the volume did not take some of its data.
+    var hasFailed = false
+    /// How far the file reaches on the volume, in bytes.
+    var length = 0
+  }
+
+  private struct Made {
+    let object: Object
+    let file: WrittenFile?
+    let inheritsACL: Bool
+  }
+
+  /// - Parameter name: in `directory`.
+  init(_ entry: RestoreEntry, _ name: [UInt8], in directory: TargetDirectory) {
+    self.entry = entry
+    self.name = name
+    self.directory = directory
+  }
+
+  // MARK: Data
+
+  /// Writes data, unless some have failed before.
+  ///
+  /// - Throws: ``RestoreProblem``, ``GlusterError``.
+  func write(_ data: FileData) throws {
+    guard data.count > 0, !state.withLock(\.hasFailed) else { return }
+    do {
+      guard let file = try make().file else { throw RestoreProblem("data for an entry that has none") }
+      try data.forEachRun { bytes, offset in
+        do { try file.write(bytes, at: offset) } catch {
+          throw RestoreProblem("cannot write at offset \(offset)", asGlusterError(error), "the file is incomplete")
+        }
+        state.withLock { $0.length = max($0.length, offset + bytes.count) }
+      }
+    } catch {
+      state.withLock { $0.hasFailed = true }
+      throw error
+    }
+  }
+
+  /// Ends the data, and gives the entry its attributes.
+  ///
+  /// - Parameter length: how far the data reached, a hole at the end included, in bytes.
+  /// - Returns: what the volume refused, in words.
+  /// - Throws: ``RestoreProblem`` or ``GlusterError`` if it could not be made, or not be completed.
+  func finish(length: Int, _ attributes: TargetAttributes) throws -> [String] {
+    let (isThere, hasFailed, written) = state.withLock { ($0.made != nil, $0.hasFailed, $0.length) }
+    guard isThere || !hasFailed else { return [] }
+    let made = try make()
+    var incomplete: RestoreProblem?
+    if let file = made.file {
+      do {
+        if written < length, !hasFailed { try file.truncate(to: length) }
+        try file.close()
+      } catch {
+        incomplete = RestoreProblem(
+          "cannot complete the file at offset \(length)", asGlusterError(error), "the file is incomplete")
+      }
+    }
+    let problems = attributes.apply(to: made.object, inheritsACL: made.inheritsACL)
+    if let incomplete { throw incomplete }
+    return problems
+  }
+
+  // MARK: Making
+
+  private func make() throws -> Made {
+    try state.withLock { state in
+      if let made = state.made { return made }
+      let above = try directory.open()
+      let inherits = try !entry.status.isSymbolicLink && directory.passesACLOn()
+      try replacing(in: above) { state.made = try create(in: above, inherits) }
+      return state.made!
+    }
+  }
+
+  private func create(in above: Object, _ inheritsACL: Bool) throws -> Made {
+    switch entry.status.type {
+    case S_IFREG:
+      let created = try above.createFile(name, mode: 0o600)
+      let object = created.object
+      return Made(object: object, file: WrittenFile(created.file), inheritsACL: inheritsACL)
+    case S_IFLNK:
+      return Made(object: try above.createLink(name, target: entry.link), file: nil, inheritsACL: inheritsACL)
+    default:
+      let object = try above.createSpecial(name, mode: entry.status.type | 0o600, device: entry.status.st_rdev)
+      return Made(object: object, file: nil, inheritsACL: inheritsACL)
+    }
+  }
+
+  /// Makes it a further name of the file at `path`.
+  ///
+  /// - Parameters:
+  ///   - path: components.
+  ///   - directory: the one that this path leads into, if it is known.
+  /// - Throws: ``RestoreProblem``, ``GlusterError``.
+  func link(to path: [[UInt8]], in firstDirectory: TargetDirectory?) throws {
+    let above = try directory.open()
+    let first: (object: Object, status: stat)
+    do {
+      first = try firstDirectory?.open().lookUp(path.last!) ?? directory.volume.lookUp(absolute(path))
+    } catch {
+      throw RestoreProblem("its first name \(printable(entry.link)) is not there: \(error)")
+    }
+    guard !first.status.isDirectory else { throw RestoreProblem("its first name \(printable(entry.link)) is a directory") }
+    try replacing(in: above, keeping: first.status.st_ino) { try above.link(first.object, as: name) }
+  }
+
+  /// Runs `create`; what stands in the place of the entry goes. Other names of an old file keep its data.
+  ///
+  /// - Parameter number: an inode; if the name is one of it already, nothing is done.
+  /// - Throws: ``RestoreProblem`` if a directory stands there, ``GlusterError``.
+  private func replacing(in above: Object, keeping number: ino_t? = nil, _ create: () throws -> Void) throws {
+    do { try create() } catch let error as GlusterError where error.errno == .fileExists {
+      let existing = try above.lookUp(name).status
+      guard !existing.isDirectory else { throw RestoreProblem("a directory stands in its place: move it away first") }
+      if existing.st_ino == number { return }
+      try above.remove(name)
+      try create()
+    }
+  }
+}
+
+/// A regular file open for writing, for calls from several threads at once.
+private final class WrittenFile: @unchecked Sendable {
+  // Opened once, closed once after all writes; those may be made side by side.
+  private var file: File?
+
+  init(_ file: consuming File) { self.file = consume file }
+
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws { try file!.write(bytes, at: offset) }
+  func truncate(to length: Int) throws { try file!.truncate(to: length) }
+  func close() throws {
+    guard let file = file.take() else { return }
+    try file.close()
+  }
+}
