@@ -30,11 +30,12 @@ public final class Volume: @unchecked Sendable {
   ///   - uri: the volume.
   ///   - logging: libgfapi's own log.
   ///   - snapshotDirectory: entry point of user serviceable snapshots, an option of the translator `snapview-client`.
-  ///   - cachesAttributes: whether the client may answer from attributes that it has seen a moment ago.
+  ///   - attributeAge: how old attributes may be that the client answers from its memory, in seconds; nil: as the volume's
+  ///     option `performance.md-cache-timeout` says, 1 if it says nothing.
   /// - Throws: ``GlusterError``.
   ///
   /// The corresponding C functions are `glfs_new`, `glfs_set_volfile_server`, `glfs_set_logging` and `glfs_init`.
-  public init(_ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil, cachesAttributes: Bool = true) throws {
+  public init(_ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil, attributeAge: Int? = nil) throws {
     guard let fs = glfs_new(uri.volume) else { throw failure("glfs_new") }
     func check(_ result: Int32, _ call: String) throws {
       if result != 0 {
@@ -52,9 +53,13 @@ public final class Volume: @unchecked Sendable {
       try check(
         glfs_set_xlator_option(fs, "*-snapview-client", "snapdir-entry-path", snapshotDirectory), "glfs_set_xlator_option")
     }
-    if !cachesAttributes {
-      try check(glfs_set_xlator_option(fs, "*-md-cache", "md-cache-timeout", "0"), "glfs_set_xlator_option")
+    if let attributeAge {
+      try check(
+        glfs_set_xlator_option(fs, "*-md-cache", "md-cache-timeout", "\(attributeAge)"), "glfs_set_xlator_option")
     }
+    // The client's own threads would take each call over from the one that makes it, also those that are answered here: two
+    // switches between threads more. Our calls come from threads of their own.
+    try check(glfs_set_xlator_option(fs, "*-io-threads", "pass-through", "true"), "glfs_set_xlator_option")
     try check(glfs_init(fs), "glfs_init")
     handle = fs
     self.uri = uri

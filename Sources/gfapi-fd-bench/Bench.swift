@@ -74,11 +74,12 @@ struct Backup: ParsableCommand {
   }
 }
 
-/// Restores files that it makes up: all into one directory, with data that are no zeros.
+/// Restores files that it makes up, with data that are no zeros.
 struct Restore: ParsableCommand {
   @OptionGroup var arguments: JobArguments
   @Option(help: "The directory.") var directory: String
-  @Option var files: Int
+  @Option(help: "How many directories in it the files are in; 0: they are in it themselves.") var directories = 0
+  @Option(help: "In each directory.") var files: Int
   @Option(help: "Of each file, in bytes.") var size: Int
 
   func run() throws {
@@ -90,17 +91,22 @@ struct Restore: ParsableCommand {
     status.st_mtim.tv_sec = 1_600_000_000
     try Bench.measure {
       var restore = MiniDaemon.Restore(job, arguments.line)
-      (status.st_mode, status.st_size, status.st_blocks) = (S_IFREG | 0o644, size, (size + 511) / 512)
-      for number in 0..<files {
-        let entry = SavedEntry(type: FD_FT_REG, path: Array("\(directory)/\(number)".utf8), status: status)
-        _ = try restore.restore(entry, length: size) { write in
-          for offset in stride(from: 0, to: size, by: data.count) {
-            _ = write(offset, UnsafeRawBufferPointer(rebasing: data[..<min(data.count, size - offset)]))
+      func restoreDirectory(_ path: String, files: Int) throws {
+        (status.st_mode, status.st_size, status.st_blocks) = (S_IFREG | 0o644, size, (size + 511) / 512)
+        for number in 0..<files {
+          let type = size > 0 ? FD_FT_REG : FD_FT_REGE
+          let entry = SavedEntry(type: type, path: Array("\(path)/\(number)".utf8), status: status)
+          _ = try restore.restore(entry, length: size) { write in
+            for offset in stride(from: 0, to: size, by: data.count) {
+              _ = write(offset, UnsafeRawBufferPointer(rebasing: data[..<min(data.count, size - offset)]))
+            }
           }
         }
+        (status.st_mode, status.st_size) = (S_IFDIR | 0o755, 0)
+        _ = try restore.restore(SavedEntry(type: FD_FT_DIREND, path: Array(path.utf8), status: status))
       }
-      (status.st_mode, status.st_size) = (S_IFDIR | 0o755, 0)
-      _ = try restore.restore(SavedEntry(type: FD_FT_DIREND, path: Array(directory.utf8), status: status))
+      for number in 0..<directories { try restoreDirectory("\(directory)/\(number)", files: files) }
+      try restoreDirectory(directory, files: directories == 0 ? files : 0)
       let counts = restore.end()
       job.end()
       let errors = job.messages.count { $0.severity != .info }

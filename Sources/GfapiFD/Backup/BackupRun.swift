@@ -84,7 +84,7 @@ package final class BackupRun {
   /// The data that have been fetched and not yet been handed on.
   private struct Reading {
     var isOpen = false
-    var data: [UInt8] = []
+    var data: Piece?
     var used = 0
     var hole = 0
     var atEnd = false
@@ -410,7 +410,7 @@ package final class BackupRun {
     case .none: break
     case .whole(let data, let change): (reading.data, reading.change) = (data, change)
     case .open(let file, let first):
-      let width = min(calls.volume.definition.workers, budget / 4 / FileReader.pieceSize)
+      let width = min(calls.volume.definition.workers, budget / FileReader.pieceSize, FileReader.mostPieces)
       reading.file = FileReader(
         file, calls, expected: entry.status, first: first, width: max(width, 1), seeksAlone: fetcher!.seeksAlone)
     }
@@ -429,12 +429,10 @@ package final class BackupRun {
         UnsafeMutableRawBufferPointer(rebasing: buffer[filled..<(filled + count)]).initializeMemory(as: UInt8.self, repeating: 0)
         reading.hole -= count
         filled += count
-      } else if reading.used < reading.data.count {
-        let count = min(reading.data.count - reading.used, buffer.count - filled)
-        reading.data.withUnsafeBytes {
-          UnsafeMutableRawBufferPointer(rebasing: buffer[filled..<(filled + count)])
-            .copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[reading.used..<(reading.used + count)]))
-        }
+      } else if let data = reading.data, reading.used < data.count {
+        let count = min(data.count - reading.used, buffer.count - filled)
+        UnsafeMutableRawBufferPointer(rebasing: buffer[filled..<(filled + count)])
+          .copyMemory(from: UnsafeRawBufferPointer(rebasing: data.bytes[reading.used..<(reading.used + count)]))
         reading.used += count
         filled += count
       } else if reading.atEnd {
@@ -457,7 +455,7 @@ package final class BackupRun {
     return filled
   }
 
-  private func take(_ piece: FileReader.Piece) {
+  private func take(_ piece: FileReader.Next) {
     switch piece {
     case .data(let data): (reading.data, reading.used) = (data, 0)
     case .hole(let count): reading.hole = count

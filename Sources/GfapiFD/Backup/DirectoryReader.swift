@@ -80,10 +80,13 @@ final class DirectoryReader: @unchecked Sendable {
     let path = (entry.path == slash ? [] : entry.path) + slash + name.name
     if let failure = SourceFailure.ofLength(path) { return .failed(failure) }
     do {
-      var found = try name.found ?? entry.object.lookUp(name.name)
+      let told = rules.trustsListings ? name.found : nil
+      var found = try told ?? entry.object.lookUp(name.name)
       if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
       return .entry(
-        SourceEntry(path: path, status: found.status, object: found.object, isListed: entry.isListed))
+        SourceEntry(
+          path: path, status: found.status, object: found.object, isListed: entry.isListed,
+          listedIn: told == nil ? nil : entry.object))
     } catch {
       return .failed(SourceFailure(kind: .entry, path: path, error: asGlusterError(error)))
     }

@@ -41,9 +41,9 @@ package struct EntryFetcher: Sendable {
     /// Has none, or they have not been fetched.
     case none
     /// All of it, and what changed in it while it was read, in words.
-    case whole([UInt8], change: String?)
+    case whole(Piece, change: String?)
     /// To be read piece by piece, the first perhaps fetched already.
-    case open(OpenFile, first: [UInt8]?)
+    case open(OpenFile, first: Piece?)
   }
 
   package struct ExtendedAttribute: Sendable {
@@ -66,6 +66,7 @@ package struct EntryFetcher: Sendable {
   let readsWithoutOpening: Bool
   /// See ``FileReader``.
   let seeksAlone: Bool
+  private let pool = PiecePool()
 
   init(_ traits: VolumeTraits) {
     timesAreExact = traits.bricksAgreeOnTimes
@@ -79,6 +80,7 @@ package struct EntryFetcher: Sendable {
   /// - Throws: ``GlusterError``, if the entry cannot be carried at all.
   func fetch(_ entry: SourceEntry, _ wanted: Wanted, readsData: Bool) throws -> Details {
     var details = Details()
+    entry.makeReady()
     if entry.status.isSymbolicLink { details.linkTarget = try entry.object.linkTarget() }
     if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: entry, wanted) }
     attributes(of: entry, wanted, into: &details)
@@ -90,7 +92,7 @@ package struct EntryFetcher: Sendable {
     let size = Int(entry.status.st_size)
     if size <= Self.wholeSize, readsWithoutOpening {
       // One byte more than there should be tells that there is none.
-      let data = try filled(size + 1, expected: size) { try entry.object.read(into: $0, at: $1) }
+      let data = try Piece(size + 1, expected: size) { try entry.object.read(into: $0, at: $1) }
       if data.count <= size {
         // The reply to the reading has told the client: this is no call on the network where it keeps attributes.
         let now = try entry.object.status()
@@ -98,7 +100,7 @@ package struct EntryFetcher: Sendable {
         return .whole(data, change: entry.status.change(bytesRead: data.count, now: now, timesAreExact: timesAreExact))
       }
     }
-    let file = OpenFile(try entry.object.openForReading(keepAccessTime: true))
+    let file = OpenFile(try entry.object.openForReading(keepAccessTime: true), pool)
     return .open(
       file, first: entry.status.hasHoles ? nil : try file.read(FileReader.pieceSize, at: 0, expected: size))
   }

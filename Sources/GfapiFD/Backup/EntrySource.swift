@@ -28,6 +28,18 @@ package struct SourceEntry: Sendable {
   package let object: Object
   /// A list tells that it changed, or that its path did: it is carried whatever its times say.
   package var isListed = false
+  /// The directory whose listing gave the handle; nil: it was looked up.
+  var listedIn: Object? = nil
+
+  /// Makes the handle ready for calls side by side. libgfapi looks up what a listing gave before its first use; if that use is
+  /// a call by handle it lets no other call of the process begin meanwhile (10.3). Looked up by its name it does. The client
+  /// answers that itself: the listing has told it all.
+  func makeReady() {
+    guard let listedIn else { return }
+    let slash = UInt8(ascii: "/")
+    // If something else has this name now, or nothing, the calls by handle will tell.
+    _ = try? listedIn.lookUp(path[path.index(after: path.lastIndex(of: slash)!)...])
+  }
 }
 
 package enum SourceStep: Sendable {

@@ -43,7 +43,7 @@ package struct PluginDefinition: Equatable, Sendable {
   /// How much may be fetched or kept ahead of the daemon, in bytes; 0: nothing.
   package var readAhead = 64 << 20
   /// How many calls may be on their way at once; 0: none ahead of the daemon.
-  package var workers = 8
+  package var workers = 24
   package var logging: Volume.Logging
   /// Seconds after which an unanswered connection is given up.
   package var timeout: Int

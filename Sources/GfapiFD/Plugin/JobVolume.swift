@@ -11,6 +11,10 @@ package final class JobVolume: Sendable {
 
   /// How long a connection is tried again whose bricks do not answer, in seconds.
   private static let patience = 10
+  /// How long the client may answer from attributes that it has seen, in seconds: as long as it takes from the listing of an
+  /// entry to its reading. Before the first call for what a listing named libgfapi looks it up, which is another call if the
+  /// client does not know its attributes any more.
+  private static let attributeAge = 60
 
   private let threads = VolumeThreads()
   package let definition: PluginDefinition
@@ -40,27 +44,27 @@ package final class JobVolume: Sendable {
       }
     }
     try step("cannot connect to ") { session in
-      func connect(cachesAttributes: Bool) throws -> Volume {
+      func connect(attributeAge: Int) throws -> Volume {
         let deadline = Time.now.adding(milliseconds: Self.patience * 1000)
         while true {
           do {
             return try Volume(
               definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory,
-              cachesAttributes: cachesAttributes)
+              attributeAge: attributeAge)
           } catch let error as GlusterError where error.meansNoBrickAnswers && Time.now < deadline {
             // The client gives up at the first "no" of its bricks: they may be about to start.
             usleep(500_000)
           }
         }
       }
-      let volume = try connect(cachesAttributes: true)
+      let volume = try connect(attributeAge: Self.attributeAge)
       let traits = VolumeTraits(volume)
       (session.volume, session.traits) = (volume, traits)
       if !traits.listingsTellSizes {
         // Files are asked for their sizes, and not from the cache that the listing has filled. The first connection
         // stays until the end: ending it takes 10 s.
         session.first = volume
-        session.volume = try connect(cachesAttributes: false)
+        session.volume = try connect(attributeAge: 0)
       }
     }
     try step("") { try prepare($0, $0.volume!) }

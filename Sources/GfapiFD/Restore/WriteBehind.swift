@@ -56,8 +56,10 @@ final class WriteBehind {
 
   /// Has `work` done. Waits for earlier work if there is no room.
   ///
+  /// - Parameter most: how much may be under way in the group.
   /// - Throws: ``JobCalls/Ended``.
-  func start(_ work: Work, in group: Group) throws {
+  func start(_ work: Work, in group: Group, atMost most: Int = mostRunning) throws {
+    while group.count >= most { try endFirst() }
     group.begin()
     cost += work.cost
     launch(work, in: group)

@@ -1,0 +1,68 @@
+import Synchronization
+
+/// Bytes that have been read from a file.
+final class Piece: @unchecked Sendable {
+  // Filled before anybody else sees it, then only read.
+  private let memory: UnsafeMutableRawBufferPointer
+  private let pool: PiecePool?
+  /// In bytes.
+  let count: Int
+
+  /// Reads up to `capacity` bytes in as many calls as it takes: a short read is not yet the end, unless it brings what is expected.
+  ///
+  /// - Parameters:
+  ///   - expected: how many bytes there should be.
+  ///   - pool: where the memory comes from, and goes back to; nil: it is allocated.
+  ///   - read: reads into a buffer, from so many bytes after the first.
+  init(
+    _ capacity: Int, expected: Int, from pool: PiecePool? = nil, _ read: (UnsafeMutableRawBufferPointer, Int) throws -> Int
+  ) throws {
+    self.pool = capacity == PiecePool.size ? pool : nil
+    memory = self.pool?.take() ?? .allocate(byteCount: capacity, alignment: 16)
+    var filled = 0
+    do {
+      while filled < capacity {
+        let got = try read(UnsafeMutableRawBufferPointer(rebasing: memory[filled...]), filled)
+        filled += got
+        if got == 0 || filled == expected { break }
+      }
+    } catch {
+      count = 0
+      throw error
+    }
+    count = filled
+  }
+
+  deinit { if let pool { pool.give(memory) } else { memory.deallocate() } }
+
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<count]) }
+}
+
+/// Memory for the pieces of large files, used again and again: new memory costs as much time as the bytes that are read into it.
+final class PiecePool: Sendable {
+  /// Of each piece, in bytes.
+  static let size = 2 << 20
+  /// How many are kept that nobody uses.
+  private static let most = 4
+
+  private struct Buffer: @unchecked Sendable {
+    let memory: UnsafeMutableRawBufferPointer
+  }
+
+  private let free = Mutex<[Buffer]>([])
+
+  deinit { for buffer in free.withLock({ $0 }) { buffer.memory.deallocate() } }
+
+  fileprivate func take() -> UnsafeMutableRawBufferPointer {
+    free.withLock { $0.popLast() }?.memory ?? .allocate(byteCount: Self.size, alignment: 4096)
+  }
+
+  fileprivate func give(_ memory: UnsafeMutableRawBufferPointer) {
+    let buffer = Buffer(memory: memory)
+    let isKept = free.withLock { free in
+      if free.count < Self.most { free.append(buffer) }
+      return free.last?.memory.baseAddress == buffer.memory.baseAddress
+    }
+    if !isKept { memory.deallocate() }
+  }
+}
