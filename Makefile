@@ -52,11 +52,14 @@ test: all
 	scripts/in-scratch --volumes "$(VOLUMES)" -- \
 	  $(SWIFT) test --skip-build --no-parallel
 
-# Times and memory beside others, on a quiet machine; CASES="small restore": only those. Takes an hour.
+# Times and memory beside others, on a quiet machine: half an hour. CASES="10,000 peak": only cases with one of these words.
+# BENCH_OPTIONS: see scripts/bench.
 CASES =
 bench: all
+	scripts/setup bench
 	$(RELEASE) --product gfapi-fd-bench
 	@install -m 755 .build/release/gfapi-fd-bench $(BUILD)/
+	@strip --strip-unneeded $(BUILD)/gfapi-fd-bench
 	scripts/in-scratch --volumes plain -- scripts/bench $(foreach case,$(CASES),--case $(case)) $(BENCH_OPTIONS)
 
 install: all

@@ -1,5 +1,6 @@
 import ArgumentParser
 import GfapiFD
+import Glibc
 
 @main
 struct GfapiFDTool: ParsableCommand {
@@ -15,6 +16,24 @@ struct GfapiFDTool: ParsableCommand {
       """,
     version: moduleVersion,
     subcommands: [Check.self, Backup.self, Restore.self])
+
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+      leave(.success)
+    } catch let status as ExitCode {
+      leave(status)
+    } catch {
+      exit(withError: error)
+    }
+  }
+
+  /// Ends the process without what `exit` runs: libgfapi's threads, which are disconnecting for 10 s, would run beside it.
+  private static func leave(_ status: ExitCode) -> Never {
+    fflush(nil)
+    _exit(status.rawValue)
+  }
 
   /// The exit statuses beside 0.
   enum Status {
