@@ -91,7 +91,7 @@ struct Restore: ParsableCommand {
     status.st_mtim.tv_sec = 1_600_000_000
     try Bench.measure {
       var restore = MiniDaemon.Restore(job, arguments.line)
-      func restoreDirectory(_ path: String, files: Int) throws {
+      func restoreDirectory(_ path: String, files: Int, _ restore: inout MiniDaemon.Restore) throws {
         (status.st_mode, status.st_size, status.st_blocks) = (S_IFREG | 0o644, size, (size + 511) / 512)
         for number in 0..<files {
           let type = size > 0 ? FD_FT_REG : FD_FT_REGE
@@ -105,8 +105,8 @@ struct Restore: ParsableCommand {
         (status.st_mode, status.st_size) = (S_IFDIR | 0o755, 0)
         _ = try restore.restore(SavedEntry(type: FD_FT_DIREND, path: Array(path.utf8), status: status))
       }
-      for number in 0..<directories { try restoreDirectory("\(directory)/\(number)", files: files) }
-      try restoreDirectory(directory, files: directories == 0 ? files : 0)
+      for number in 0..<directories { try restoreDirectory("\(directory)/\(number)", files: files, &restore) }
+      try restoreDirectory(directory, files: directories == 0 ? files : 0, &restore)
       let counts = restore.end()
       job.end()
       let errors = job.messages.count { $0.severity != .info }

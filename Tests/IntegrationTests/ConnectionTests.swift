@@ -202,7 +202,7 @@ struct ConnectionTests {
   @Test("does not keep a cancelled job waiting: while its brick hangs in the middle of a file")
   func cancelHanging() throws {
     let (local, path) = try Scratch.folder(on: "small")
-    #expect(try run("dd", "if=/dev/urandom", "of=\(local)/file", "bs=1M", "count=8").status == 0)
+    #expect(try run("dd", "if=/dev/urandom", "of=\(local)/file", "bs=1M", "count=20").status == 0)
     let brick = try Scratch.firstBrick("small")
     defer { kill(brick, SIGCONT) }
     try withJob { job throws in

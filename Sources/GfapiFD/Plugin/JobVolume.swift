@@ -10,7 +10,7 @@ package final class JobVolume: Sendable {
   }
 
   /// How long a connection is tried again whose bricks do not answer, in seconds.
-  private static let patience = 10
+  private static let patience = 20
   /// How long the client may answer from attributes that it has seen, in seconds: as long as it takes from the listing of an
   /// entry to its reading. Before the first call for what a listing named libgfapi looks it up, which is another call if the
   /// client does not know its attributes any more.
