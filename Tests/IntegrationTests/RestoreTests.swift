@@ -159,6 +159,29 @@ struct RestoreTests {
     #expect(read(local + "/elsewhere") == "old data")
   }
 
+  @Test("in place puts hard links there again, each the same file", arguments: ["plain", "distributed", "replicated"])
+  func linksInPlace(_ kind: String) throws {
+    let (local, path) = try Scratch.folder(on: kind)
+    try makeFolder(local + "/below")
+    write(local + "/first")
+    let names = (0..<10).flatMap { ["/link-\($0)", "/below/link-\($0)"] }
+    for name in names { link(local + "/first", local + name) }
+    let saved = try backup(Scratch.line(kind, path))
+    // The second time over what the first has made.
+    for _ in 0..<2 {
+      write(local + "/other", "other")
+      _ = try run("ln", "-f", local + "/other", local + "/below/link-3")
+      try withJob { job throws in
+        #expect(try restore(saved, job, Scratch.line(kind), on: kind).failed == 0)
+        #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
+      }
+      for name in names {
+        #expect(try status(local + name).st_ino == status(local + "/first").st_ino, "\(name)")
+        #expect(read(local + name) == "data")
+      }
+    }
+  }
+
   @Test("makes missing parents, which get their own attributes when their record comes, whatever the replace rule",
     arguments: RestoreOptions.Replace.allCases)
   func parents(_ rule: RestoreOptions.Replace) throws {

@@ -75,7 +75,7 @@ package final class Crawler: EntrySource {
           openAhead(level, filter)
         }
       } else if let page = level.listing.page {
-        take(try calls.wait(for: page), level, filter)
+        try take(try calls.wait(for: page), level, filter)
       } else {
         stack.removeLast()
         return .directory(level.listing.reader.entry)
@@ -88,11 +88,20 @@ package final class Crawler: EntrySource {
     Listing(DirectoryReader(entry, rules), calls, isUrgent: isUrgent)
   }
 
-  private func take(_ page: DirectoryReader.Page, _ level: Level, _ filter: any EntryFilter) {
+  private func take(_ page: DirectoryReader.Page, _ level: Level, _ filter: any EntryFilter) throws {
     let reader = level.listing.reader
     level.listing.page = page.isLast ? nil : calls.start(isUrgent: true) { _ in reader.nextPage() }
-    let items: [Item] = page.items.compactMap { item in
-      switch item {
+    // The last one first: what is started as urgent later is done earlier.
+    let found: [() throws -> DirectoryReader.Item] = page.items.reversed().map { listed in
+      switch listed {
+      case .item(let item): return { item }
+      case .name(let name):
+        let examined = calls.start(isUrgent: true) { _ in reader.examine(name) }
+        return { [calls] in try calls.wait(for: examined) }
+      }
+    }
+    let items: [Item] = try found.reversed().compactMap { item in
+      switch try item() {
       case .failed(let failure): .failed(failure)
       case .entry(let entry): !filter.takes(entry) ? nil : entry.status.isDirectory ? .directory(entry, nil) : .entry(entry)
       }

@@ -3,20 +3,27 @@ import Gluster
 import SystemPackage
 
 /// Reads one directory from its beginning to its end, a page at a time, with what the volume tells of each entry. Lives
-/// where the volume's calls are made, in one call at a time.
+/// where the volume's calls are made, its listing in one call at a time.
 final class DirectoryReader: @unchecked Sendable {
   /// Names in one page.
   static let pageSize = 128
 
   /// A piece of a directory.
   struct Page: Sendable {
-    var items: [Item] = []
+    var items: [Listed] = []
     var isLast = false
   }
 
   enum Item: Sendable {
     case entry(SourceEntry)
     case failed(SourceFailure)
+  }
+
+  /// What a listing tells of a name.
+  enum Listed: Sendable {
+    case item(Item)
+    /// Not enough: the volume is to be asked, see ``examine(_:)``.
+    case name([UInt8])
   }
 
   /// What matters of a volume for those who list its directories.
@@ -59,11 +66,12 @@ final class DirectoryReader: @unchecked Sendable {
           page.isLast = true
           break
         }
-        page.items.append(item(name))
+        page.items.append(listed(name))
       }
     } catch {
       // What came before the error is told; the rest of this directory is not.
-      page.items.append(.failed(SourceFailure(kind: .directory, path: entry.path, error: asGlusterError(error))))
+      page.items.append(
+        .item(.failed(SourceFailure(kind: .directory, path: entry.path, error: asGlusterError(error)))))
       page.isLast = true
     }
     if page.isLast { open = nil }
@@ -75,20 +83,30 @@ final class DirectoryReader: @unchecked Sendable {
     return Open(try entry.object.openDirectory(), state)
   }
 
-  private func item(_ name: Directory.Entry) -> Item {
-    let slash = [UInt8(ascii: "/")]
-    let path = (entry.path == slash ? [] : entry.path) + slash + name.name
-    if let failure = SourceFailure.ofLength(path) { return .failed(failure) }
+  private func listed(_ name: Directory.Entry) -> Listed {
+    let path = path(of: name.name)
+    if let failure = SourceFailure.ofLength(path) { return .item(.failed(failure)) }
+    guard let found = name.found, rules.trustsListings || !found.status.isRegular else { return .name(name.name) }
+    return .item(
+      .entry(
+        SourceEntry(
+          path: path, status: found.status, object: found.object, isListed: entry.isListed, listedIn: entry.object)))
+  }
+
+  /// Asks the volume for an entry that the listing has only named. May be called side by side.
+  func examine(_ name: [UInt8]) -> Item {
     do {
-      let told = rules.trustsListings ? name.found : nil
-      var found = try told ?? entry.object.lookUp(name.name)
+      var found = try entry.object.lookUp(name)
       if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
       return .entry(
-        SourceEntry(
-          path: path, status: found.status, object: found.object, isListed: entry.isListed,
-          listedIn: told == nil ? nil : entry.object))
+        SourceEntry(path: path(of: name), status: found.status, object: found.object, isListed: entry.isListed))
     } catch {
-      return .failed(SourceFailure(kind: .entry, path: path, error: asGlusterError(error)))
+      return .failed(SourceFailure(kind: .entry, path: path(of: name), error: asGlusterError(error)))
     }
+  }
+
+  private func path(of name: [UInt8]) -> [UInt8] {
+    let slash = [UInt8(ascii: "/")]
+    return (entry.path == slash ? [] : entry.path) + slash + name
   }
 }

@@ -156,17 +156,8 @@ package final class RestoreRun {
   private func reasonToSkip(_ begun: Current) throws -> String? {
     let entry = begun.entry
     guard entry.replace != .always else { return nil }
-    let existing: stat
-    if let name = begun.path.last {
-      let isDirectory = begun.target == nil
-      let directory = isDirectory ? begun.place.directory.parent! : begun.place.directory
-      guard let found = try calls.run({ _ in try directory.look(at: name) }) else { return nil }
-      if isDirectory, found.isOurs { return nil }
-      existing = found.status
-    } else {
-      let root = begun.place.directory
-      existing = try calls.run { _ in try root.open().status() }
-    }
+    let (directory, name) = (begun.place.directory, begun.target == nil ? nil : begun.path.last)
+    guard let existing = try calls.run({ _ in try name.map(directory.existing) ?? directory.existing() }) else { return nil }
     let (backup, volume) = (entry.status.st_mtim.tv_sec, existing.st_mtim.tv_sec)
     switch entry.replace {
     case .always: return nil
@@ -343,6 +334,7 @@ package final class RestoreRun {
   /// Ends the restore.
   package func end() {
     finishEntry()
+    guard !isGone else { return }
     do { try tree?.finish() } catch { fail([UInt8(ascii: "/")], error) }
   }
 

@@ -19,7 +19,7 @@ final class TargetDirectory: Sendable {
 
   /// Components.
   let path: [[UInt8]]
-  let parent: TargetDirectory?
+  private let parent: TargetDirectory?
   let volume: Volume
   private let known: KnownDirectories
   private let state = Mutex(State())
@@ -98,15 +98,20 @@ final class TargetDirectory: Sendable {
     }
   }
 
-  /// The attributes of the entry `name` in it, nil if there is none; and whether it is a directory that was made here and whose
-  /// record has not come.
-  func look(at name: [UInt8]) throws -> (status: stat, isOurs: Bool)? {
-    do {
-      let status = try open().lookUp(name).status
-      return (status, status.isDirectory && known.state.withLock { $0.made.contains(status.st_ino) })
-    } catch let error as GlusterError where error.errno == .noSuchFileOrDirectory {
-      return nil
+  /// What stands in its place and was not made here, or its record has come; nil: nothing.
+  func existing() throws -> stat? {
+    // Not while it is being made.
+    try state.withLock { state in
+      guard let parent, let name = path.last else { return try volume.root().status }
+      guard !state.isMade, let found = try parent.existing(name) else { return nil }
+      return found.isDirectory && known.state.withLock { $0.made.contains(found.st_ino) } ? nil : found
     }
+  }
+
+  /// The entry `name` in it; nil if there is none.
+  func existing(_ name: [UInt8]) throws -> stat? {
+    do { return try open().lookUp(name).status } catch let error as GlusterError
+    where error.errno == .noSuchFileOrDirectory { return nil }
   }
 
   /// Whether what is created in it inherits an ACL.

@@ -126,8 +126,9 @@ final class TargetEntry: Sendable {
   /// - Parameter number: an inode; if the name is one of it already, nothing is done.
   /// - Throws: ``RestoreProblem`` if a directory stands there, ``GlusterError``.
   private func replacing(in above: Object, keeping number: ino_t? = nil, _ create: () throws -> Void) throws {
-    do { try create() } catch let error as GlusterError where error.errno == .fileExists {
-      let existing = try above.lookUp(name).status
+    // A distributed volume calls a further name stale that another file has.
+    do { try create() } catch let error as GlusterError where [.fileExists, .staleNFSFileHandle].contains(error.errno) {
+      guard let existing = try directory.existing(name) else { throw error }
       guard !existing.isDirectory else { throw RestoreProblem("a directory stands in its place: move it away first") }
       if existing.st_ino == number { return }
       try above.remove(name)

@@ -201,7 +201,12 @@ package final class ListWalk: @unchecked Sendable {
   private func nextUnlisted(_ reader: DirectoryReader) throws -> [Step] {
     let page = reader.nextPage()
     if page.isLast { unlisted = nil }
-    return try page.items.compactMap { item in
+    return try page.items.compactMap { listed in
+      let item =
+        switch listed {
+        case .item(let item): item
+        case .name(let name): reader.examine(name)
+        }
       switch item {
       case .failed(let failure): return .tell(.failed(failure))
       case .entry(let entry):
