@@ -335,7 +335,12 @@ package final class RestoreRun {
   package func end() {
     finishEntry()
     guard !isGone else { return }
+    let failedBefore = counts.failed
     do { try tree?.finish() } catch { fail([UInt8(ascii: "/")], error) }
+    // The daemons have judged the job by the errors that they know of by now: what comes after that must end it.
+    if counts.failed > failedBefore {
+      daemon.tell(.fatal, "not restored as they were: \(counts.failed) entries, see the errors above")
+    }
   }
 
   private func fail(_ current: Current, _ error: any Error) {
