@@ -49,6 +49,9 @@ public struct File: ~Copyable {
     }
   }
 
+  /// The most that one call writes, in bytes: for larger ones Gluster takes new memory, zeroed, each time.
+  private static let mostWritten = 1 << 20
+
   /// Writes all of `buffer` at `offset`, in as many calls as it takes.
   ///
   /// The corresponding C function is `glfs_pwrite`.
@@ -56,7 +59,7 @@ public struct File: ~Copyable {
     var done = 0
     while done < buffer.count {
       let count = glfs_pwrite(
-        descriptor, buffer.baseAddress! + done, buffer.count - done, offset + done, 0, nil, nil)
+        descriptor, buffer.baseAddress! + done, min(buffer.count - done, Self.mostWritten), offset + done, 0, nil, nil)
       if count > 0 {
         done += count
       } else {

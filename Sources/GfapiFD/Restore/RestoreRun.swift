@@ -24,9 +24,9 @@ package final class RestoreRun {
   }
 
   /// How much of a file is written at once, in bytes. A file that is smaller is written when all of it is there.
-  private static let pieceSize = 2 << 20
+  private static let pieceSize = 4 << 20
   /// The most pieces of a file that are on their way at once. Measured: more or larger ones are not faster.
-  private static let mostPieces = 3
+  private static let mostPieces = 2
   /// What an entry costs beside its data, in bytes.
   private static let entryCost = 4 << 10
 
