@@ -152,7 +152,10 @@ public final class MiniJob: @unchecked Sendable {
     return !(since > 0 && status.st_mtim.tv_sec < since && status.st_ctim.tv_sec < since)
   }
 
-  func markSeen(_ path: [UInt8]) { seen.insert(path) }
+  func markSeen(_ path: [UInt8]) {
+    // Nobody asks in another job, and a set of all paths would grow with the tree.
+    if options.accurate != nil { seen.insert(path) }
+  }
 
   /// Entries of the accurate list that the backup takes for deleted. To be asked before the job ends.
   public var deleted: [[UInt8]] {
