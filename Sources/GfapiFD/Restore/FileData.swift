@@ -13,8 +13,6 @@ struct FileData: Sendable {
   private var segments: [Segment] = []
   /// In bytes.
   private(set) var count = 0
-  /// How far it goes, in the file.
-  var end: Int { segments.reduce(0) { max($0, $1.offset + $1.bytes.count) } }
   /// Some of it goes over data that have been written before.
   var isOver: Bool { segments.contains(where: \.isOver) }
 

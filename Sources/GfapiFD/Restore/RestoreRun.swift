@@ -133,7 +133,7 @@ package final class RestoreRun {
     }
     let place = try tree.enter(path.dropLast(), isBusy: busy.contains)
     // It may have to make way: as it is when all in it is done.
-    if tree.isAtWork(in: path) { try queue.drain() }
+    if tree.find(path) != nil { try queue.drain() }
     return Current(entry, path, in: place, TargetEntry(entry, path[path.count - 1], in: place.directory))
   }
 

@@ -88,9 +88,6 @@ final class RestoreTree {
     return place.directory
   }
 
-  /// Whether something is done in the directory at `path`.
-  func isAtWork(in path: some Collection<[UInt8]>) -> Bool { find(path) != nil }
-
   /// Ends all work.
   ///
   /// - Throws: ``JobCalls/Ended``.
