@@ -7,6 +7,7 @@ let package = Package(
     .library(name: "gfapi-fd-module", type: .dynamic, targets: ["GfapiFDModule"]),
     .executable(name: "gfapi-fd", targets: ["gfapi-fd"]),
     .executable(name: "bareos-glusterfind-wrapper", targets: ["bareos-glusterfind-wrapper"]),
+    .executable(name: "bareos-gluster-storage", targets: ["bareos-gluster-storage"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -21,6 +22,7 @@ let package = Package(
     .systemLibrary(name: "CSysXattr"),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+    .systemLibrary(name: "CLinuxProcess"),
     .target(name: "FDPluginABI"),
     .target(name: "Gluster", dependencies: ["CGFAPI", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "GlusterfindList"),
@@ -60,10 +62,17 @@ let package = Package(
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
+    .target(name: "PartStore", dependencies: ["Gluster"]),
+    .executableTarget(
+      name: "bareos-gluster-storage",
+      dependencies: [
+        "PartStore", "Gluster", "CLinuxProcess", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
     .target(name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport"),
     .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),
     .testTarget(name: "GlusterfindListTests", dependencies: ["GlusterfindList", "TestSupport"]),
     .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "TestSupport"]),
+    .testTarget(name: "PartStoreTests", dependencies: ["PartStore"]),
     .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "MiniDaemon", "TestSupport"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport"]),
   ],

@@ -69,6 +69,15 @@ public struct File: ~Copyable {
     }
   }
 
+  /// Waits until all that was written is on the bricks' disks.
+  ///
+  /// - Throws: ``GlusterError``; also of an earlier write, with write-behind.
+  ///
+  /// The corresponding C function is `glfs_fsync`.
+  public func synchronize() throws {
+    guard glfs_fsync(descriptor, nil, nil) == 0 else { throw failure("glfs_fsync") }
+  }
+
   /// Sets the file's length.
   ///
   /// The corresponding C function is `glfs_ftruncate`.

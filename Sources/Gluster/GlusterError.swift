@@ -23,3 +23,20 @@ extension GlusterError: CustomStringConvertible {
   /// The reason alone: `No space left on device`.
   public var reason: String { errno.rawValue == 0 ? "unknown error" : errno.description }
 }
+
+extension GlusterError {
+  /// Whether not this entry failed, but the volume: no brick or no majority of them can be reached.
+  public var meansVolumeIsGone: Bool {
+    errno == .socketNotConnected || errno == .socketShutdown || errno == .connectionRefused
+  }
+
+  /// Whether glusterd described the volume, but none of its bricks could be reached.
+  public var meansNoBrickAnswers: Bool {
+    call == "glfs_init" && (errno == .ioError || errno == .socketNotConnected)
+  }
+
+  /// What to look at, for messages; nil where nothing better is known than the reason.
+  public var cure: String? {
+    meansNoBrickAnswers ? "no brick answers; is the volume started (gluster volume status)?" : nil
+  }
+}

@@ -40,6 +40,15 @@ public final class Object: @unchecked Sendable {
     return status
   }
 
+  /// Whether this process's user may do something with the entry; throws `EACCES` if not.
+  ///
+  /// - Parameter mode: `R_OK`, `W_OK`, `X_OK`, or several of them.
+  ///
+  /// The corresponding C function is `glfs_h_access`.
+  public func checkAccess(_ mode: Int32) throws {
+    guard glfs_h_access(volume.handle, handle, mode) == 0 else { throw failure("glfs_h_access") }
+  }
+
   /// A symbolic link's target, in raw bytes.
   ///
   /// The corresponding C function is `glfs_h_readlink`.

@@ -22,6 +22,32 @@ public final class Volume: @unchecked Sendable {
       self.file = file
       self.level = level
     }
+
+    /// Names of Gluster's log levels, by number.
+    public static let levels = [
+      "none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "trace",
+    ]
+
+    /// The number of a level that is given as number or name, in any case; nil: there is none.
+    public static func level(_ text: String) -> Int32? {
+      if let number = Int32(text) { return levels.indices.contains(Int(number)) ? number : nil }
+      return levels.firstIndex(of: text.lowercased()).map(Int32.init)
+    }
+  }
+
+  /// Tries to connect again for some time where no brick answers: the client gives up at the first "no" of its bricks, and
+  /// they may be about to start.
+  ///
+  /// - Parameter seconds: after which it is not tried again.
+  public static func connect(within seconds: Int, _ connect: () throws -> Volume) throws -> Volume {
+    let deadline = ContinuousClock.now + .seconds(seconds)
+    while true {
+      do {
+        return try connect()
+      } catch let error as GlusterError where error.meansNoBrickAnswers && ContinuousClock.now < deadline {
+        usleep(500_000)
+      }
+    }
   }
 
   /// Connects to a volume: asks the servers in turn for its description and connects to its bricks.

@@ -174,10 +174,10 @@ package struct PluginDefinition: Equatable, Sendable {
       throw ParseError(argument: "logfile=\(file)", reason: "the path of the log is absolute")
     }
     if let level = try text(.loglevel) {
-      guard let number = Self.logLevel(level) else {
+      guard let number = Volume.Logging.level(level) else {
         throw ParseError(
           argument: "loglevel=\(level)",
-          reason: "not a level: 0 to 9, or \(Self.logLevels.joined(separator: ", "))")
+          reason: "not a level: 0 to 9, or \(Volume.Logging.levels.joined(separator: ", "))")
       }
       logging.level = number
     }
@@ -187,16 +187,6 @@ package struct PluginDefinition: Equatable, Sendable {
   /// Parses a whole line.
   package init(_ line: String) throws(ParseError) {
     try self.init(Arguments(line.utf8))
-  }
-
-  /// Names of Gluster's log levels, by number.
-  private static let logLevels = [
-    "none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "trace",
-  ]
-
-  private static func logLevel(_ text: String) -> Int32? {
-    if let number = Int32(text) { return (0...9).contains(number) ? number : nil }
-    return logLevels.firstIndex(of: text.lowercased()).map(Int32.init)
   }
 
   /// Whether plugin options that a daemon hands to all its plugins are meant for this one: they name it, name all, or

@@ -39,22 +39,15 @@ package final class JobVolume: Sendable {
       } catch let error as GlusterError {
         throw ConnectionFailure(
           description: "\(what)\(definition.volume): \(error)"
-            + (error.path.isEmpty ? "" : ": \(printable(error.path))")
-            + (error.meansNoBrickAnswers ? ": no brick answers; is the volume started (gluster volume status)?" : ""))
+            + (error.path.isEmpty ? "" : ": \(printable(error.path))") + (error.cure.map { ": \($0)" } ?? ""))
       }
     }
     try step("cannot connect to ") { session in
       func connect(attributeAge: Int) throws -> Volume {
-        let deadline = Time.now.adding(milliseconds: Self.patience * 1000)
-        while true {
-          do {
-            return try Volume(
-              definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory,
-              attributeAge: attributeAge)
-          } catch let error as GlusterError where error.meansNoBrickAnswers && Time.now < deadline {
-            // The client gives up at the first "no" of its bricks: they may be about to start.
-            usleep(500_000)
-          }
+        try Volume.connect(within: Self.patience) {
+          try Volume(
+            definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory,
+            attributeAge: attributeAge)
         }
       }
       let volume = try connect(attributeAge: Self.attributeAge)
@@ -119,17 +112,5 @@ package final class Cancellation: Sendable {
       return state.isCancelled
     }
     if isCancelled { volume?.cancel() }
-  }
-}
-
-extension GlusterError {
-  /// Whether glusterd described the volume, but none of its bricks could be reached.
-  fileprivate var meansNoBrickAnswers: Bool {
-    call == "glfs_init" && (errno == .ioError || errno == .socketNotConnected)
-  }
-
-  /// Whether not this entry failed, but the volume: no brick or no majority of them can be reached.
-  package var meansVolumeIsGone: Bool {
-    errno == .socketNotConnected || errno == .socketShutdown || errno == .connectionRefused
   }
 }

@@ -1,0 +1,270 @@
+import Glibc
+import Gluster
+import SystemPackage
+
+/// Keeps the parts of a storage daemon's volumes on a Gluster volume: in the base directory a folder for each volume, in it a
+/// file for each part, named as ``StoredName`` says.
+///
+/// A part on its way has the name `.PART.upload-` and 16 hexadecimal digits. Gluster's distributing translator places a name
+/// of this form as if it were `PART`, so that the renaming at the end moves nothing. What an upload that was killed has left
+/// is taken away when its folder is listed an hour later.
+public struct PartStore {
+  /// A part and its size in bytes.
+  public typealias Part = (name: StoredName, size: Int)
+
+  /// How long after its last change a part that is on its way is taken for abandoned, in seconds.
+  public static let abandonedAfter = 3600
+
+  /// How much is read or written with one call, in bytes: the most that Gluster takes from its pools of memory.
+  private static let pieceSize = 1 << 20
+  private static let folderMode: mode_t = 0o750
+  private static let fileMode: mode_t = 0o640
+
+  private let volume: Volume
+  private let base: Object
+  private let willCall: (StaticString) -> Void
+
+  /// - Parameters:
+  ///   - volume: where the parts are, in its URI's directory.
+  ///   - willCall: called before each call on the volume with what it is for, as in "no answer while …".
+  /// - Throws: ``StoreError``.
+  public init(_ volume: Volume, willCall: @escaping (StaticString) -> Void = { _ in }) throws {
+    (self.volume, self.willCall) = (volume, willCall)
+    let place = volume.uri.directory.isEmpty ? "/" : String(decoding: volume.uri.directory, as: UTF8.self)
+    willCall("looking for the base directory")
+    let found = try attempt("cannot look for the base directory \(place)") {
+      try ifThere { try volume.lookUp(volume.uri.directory) }
+    }
+    guard let found else {
+      throw try Self.missing(
+        .failed, "the base directory \(place) is not on the volume: make it, and give it to the storage daemon's user", volume)
+    }
+    guard found.status.type == S_IFDIR else { throw StoreError(.failed, "the base directory \(place) is no directory") }
+    base = found.object
+  }
+
+  /// Whether parts can be stored: the whole volume can be reached, and the base directory be read and written.
+  public func check() throws {
+    willCall("asking for permission")
+    try attempt("not all of the volume can be reached") { _ = try Distribution(volume)?.check() }
+    try attempt("cannot read and write the base directory") { try base.checkAccess(R_OK | W_OK | X_OK) }
+  }
+
+  // MARK: Looking
+
+  /// The parts of a volume; none if there is no such volume. Takes away what killed uploads have left.
+  public func parts(of name: StoredName) throws -> [Part] {
+    try Self.check(name)
+    var parts: [Part] = []
+    var abandoned: [[UInt8]] = []
+    willCall("listing the parts")
+    let folder = try attempt("cannot list the parts") {
+      let distribution = Distribution(volume)
+      let before = try distribution?.check()
+      let folder = try self.folder(name)
+      if let folder {
+        // Not all volumes tell sizes rightly in a listing.
+        let listingsTellSizes = VolumeTraits(volume).listingsTellSizes
+        let directory = try folder.openDirectory()
+        while let entry = try directory.next() {
+          willCall("listing the parts")
+          let part = StoredName(stored: entry.name)
+          guard part != nil || Self.isOnItsWay(entry.name) else { continue }
+          var status = entry.found?.status
+          if status == nil || part != nil && !listingsTellSizes {
+            status = try ifThere { try folder.lookUp(entry.name).status }
+          }
+          guard let status, status.type == S_IFREG else { continue }
+          if let part {
+            parts.append((part, Int(status.st_size)))
+          } else if status.st_mtim.tv_sec < time(nil) - Self.abandonedAfter {
+            abandoned.append(entry.name)
+          }
+        }
+      }
+      // What is on a subvolume that cannot be reached is left out of a listing, without an error.
+      if let before { try distribution?.check(since: before) }
+      return folder
+    }
+    for name in abandoned {
+      willCall("removing what a killed upload has left")
+      try? folder?.remove(name)
+    }
+    return parts
+  }
+
+  /// The size of a part in bytes.
+  public func size(of part: StoredName, in name: StoredName) throws -> Int {
+    Int(try find(part, in: name).status.st_size)
+  }
+
+  /// Reads a part.
+  ///
+  /// - Parameter write: takes the data, in order.
+  public func download(
+    _ part: StoredName, of name: StoredName, write: (UnsafeRawBufferPointer) throws -> Void
+  ) throws {
+    let found = try find(part, in: name)
+    let length = Int(found.status.st_size)
+    willCall("opening the part")
+    let file = try attempt("cannot open it") { try found.object.openForReading() }
+    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.pieceSize, alignment: 4096)
+    defer { piece.deallocate() }
+    var offset = 0
+    while offset < length {
+      willCall("reading the part")
+      let count = try attempt("cannot read at offset \(offset)") { try file.read(into: piece, at: offset) }
+      guard count > 0 else { throw StoreError(.failed, "it ends after \(offset) of \(length) bytes") }
+      try write(UnsafeRawBufferPointer(rebasing: piece[..<count]))
+      offset += count
+    }
+  }
+
+  // MARK: Changing
+
+  /// Stores a part, in the place of one that is there: at once, when all its data are on the bricks' disks.
+  ///
+  /// - Parameters:
+  ///   - read: puts the data that follow to the front of a buffer, and returns how many bytes; 0 at their end.
+  ///   - isWhole: asked at their end: whether that is all of them.
+  public func upload(
+    _ part: StoredName, of name: StoredName, read: (UnsafeMutableRawBufferPointer) throws -> Int, isWhole: () -> Bool
+  ) throws {
+    try Self.check(name)
+    let temporary = Self.nameOnItsWay(part)
+    try Self.check(part, stored: temporary)
+    willCall("creating the part")
+    let folder = try attempt("cannot make the volume's folder") { try self.folder(name) ?? makeFolder(name) }
+    let created = try attempt("cannot create it") { try folder.createFile(temporary, mode: Self.fileMode) }
+    var isInPlace = false
+    do {
+      let length = try copy(to: created.file, read)
+      guard isWhole() else { throw StoreError(.cutOff, "the process that sends it has ended after \(length) bytes") }
+      willCall("writing to the bricks' disks")
+      try attempt("cannot write all of it") { try created.file.synchronize() }
+      let stored = try attempt("cannot see its size") { Int(try created.file.status().st_size) }
+      guard stored == length else { throw StoreError(.failed, "\(stored) of \(length) bytes are on the volume") }
+      willCall("putting the part in its place")
+      try attempt("cannot put it in its place") { try folder.rename(temporary, to: part.stored) }
+      isInPlace = true
+      // The renaming is on the disks when the file is, once more: it changed the file's times as well.
+      try attempt("cannot keep it in its place") { try created.file.synchronize() }
+    } catch {
+      willCall("removing what is incomplete")
+      if !isInPlace { try? folder.remove(temporary) }
+      throw error
+    }
+  }
+
+  /// Removes a part.
+  public func remove(_ part: StoredName, of name: StoredName) throws {
+    // Also so that nothing but a part is removed.
+    _ = try find(part, in: name)
+    willCall("removing the part")
+    let removed: Void? = try attempt("cannot remove it") {
+      try ifThere { try folder(name)?.remove(part.stored) }
+    }
+    if removed == nil { throw try Self.missing(.missing, "no such part", volume) }
+  }
+
+  // MARK: Names
+
+  private static func nameOnItsWay(_ part: StoredName) -> [UInt8] {
+    let digits = String(UInt64.random(in: 0 ... .max), radix: 16)
+    return Array(".".utf8) + part.stored + Array(".upload-\(String(repeating: "0", count: 16 - digits.count))\(digits)".utf8)
+  }
+
+  private static func isOnItsWay(_ name: [UInt8]) -> Bool {
+    guard name.first == UInt8(ascii: "."), name.count > ".".count + ".upload-".count + 16 else { return false }
+    let end = name.suffix(".upload-".count + 16)
+    return end.starts(with: ".upload-".utf8) && end.suffix(16).allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
+  }
+
+  private static func check(_ name: StoredName, stored: [UInt8]? = nil) throws {
+    guard !name.name.isEmpty else { throw StoreError(.badName, "an empty name") }
+    let excess = (stored ?? name.stored).count - 255
+    guard excess <= 0 else { throw StoreError(.badName, "\(name): too long for a name on a volume by \(excess) bytes") }
+  }
+
+  // MARK: Calls
+
+  private func folder(_ name: StoredName) throws -> Object? {
+    guard let found = try ifThere({ try base.lookUp(name.stored) }) else { return nil }
+    guard found.status.type == S_IFDIR else {
+      throw StoreError(.failed, "what has the volume's name in the base directory is no directory")
+    }
+    return found.object
+  }
+
+  private func makeFolder(_ name: StoredName) throws -> Object {
+    do {
+      return try base.createDirectory(name.stored, mode: Self.folderMode).object
+    } catch let error as GlusterError where error.errno == .fileExists {
+      // By another upload, just now.
+      return try base.lookUp(name.stored).object
+    }
+  }
+
+  private func find(_ part: StoredName, in name: StoredName) throws -> (object: Object, status: stat) {
+    try Self.check(name)
+    try Self.check(part)
+    willCall("looking for the part")
+    let found = try attempt("cannot look for it") {
+      try ifThere { try folder(name)?.lookUp(part.stored) }
+    }
+    guard let found = found ?? nil else { throw try Self.missing(.missing, "no such part", volume) }
+    guard found.status.type == S_IFREG else { throw StoreError(.failed, "what has its name is no regular file") }
+    return found
+  }
+
+  /// Copies data to their end. Returns how many bytes.
+  private func copy(to file: borrowing File, _ read: (UnsafeMutableRawBufferPointer) throws -> Int) throws -> Int {
+    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.pieceSize, alignment: 4096)
+    defer { piece.deallocate() }
+    var length = 0
+    while true {
+      var filled = 0
+      while filled < piece.count {
+        let count = try read(UnsafeMutableRawBufferPointer(rebasing: piece[filled...]))
+        if count == 0 { break }
+        filled += count
+      }
+      willCall("writing the part")
+      do {
+        try file.write(UnsafeRawBufferPointer(rebasing: piece[..<filled]), at: length)
+      } catch let error as GlusterError {
+        throw StoreError(error, "cannot write at offset \(length)")
+      }
+      length += filled
+      if filled < piece.count { return length }
+    }
+  }
+
+  /// What to say of something that a look-up did not find. On a subvolume that cannot be reached it may be all the same.
+  private static func missing(_ kind: StoreError.Kind, _ words: String, _ volume: Volume) throws -> StoreError {
+    try attempt("cannot look for it") { _ = try Distribution(volume)?.check() }
+    return StoreError(kind, words)
+  }
+}
+
+/// - Returns: nil where there is nothing of that name.
+private func ifThere<T>(_ call: () throws -> T) throws -> T? {
+  do {
+    return try call()
+  } catch let error as GlusterError where [.noSuchFileOrDirectory, .staleNFSFileHandle].contains(error.errno) {
+    return nil
+  }
+}
+
+/// Makes calls on the volume; says of one that failed what was to be done.
+private func attempt<T: ~Copyable>(_ action: String, _ body: () throws -> T) throws -> T {
+  do {
+    return try body()
+  } catch let error as GlusterError {
+    throw StoreError(error, action)
+  }
+}
+
+extension stat {
+  fileprivate var type: mode_t { st_mode & S_IFMT }
+}

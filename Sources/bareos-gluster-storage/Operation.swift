@@ -1,0 +1,89 @@
+import Glibc
+import Gluster
+import PartStore
+
+/// One operation on the volume, from its connection to the end of the process.
+struct Operation {
+  let store: PartStore
+  private let patience: Patience
+
+  /// Connects, does something, and ends the process.
+  static func run(_ body: (Operation) throws -> Void) -> Never {
+    // Who does not take the data any more is told of as an error of the writing.
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      try body(Operation(Settings()))
+      Ending.well.leave()
+    } catch {
+      Ending(error).leave("\(error)")
+    }
+  }
+
+  private init(_ settings: Settings) throws {
+    let patience = Patience(seconds: settings.timeout) { action in
+      Ending.unreachable.leave("\(settings.uri): no answer within \(settings.timeout) s (timeout=) while \(action)")
+    }
+    self.patience = patience
+    patience.begin("connecting")
+    let volume: Volume
+    do {
+      // With time left for another try, and for saying that it was in vain.
+      volume = try Volume.connect(within: settings.timeout - settings.timeout / 4 - 1) {
+        try Volume(settings.uri, logging: settings.logging)
+      }
+    } catch let error as GlusterError {
+      throw StoreError(.unreachable, "cannot connect to \(settings.uri): \(error)" + (error.cure.map { ": \($0)" } ?? ""))
+    }
+    store = try PartStore(volume) { patience.begin($0) }
+  }
+
+  /// Takes data from standard input: returns how many bytes, 0 at their end.
+  func take(_ buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+    let count = patience.pause { retried { read(0, buffer.baseAddress, buffer.count) } }
+    guard count >= 0 else { throw StoreError(.cutOff, "cannot read the data: \(String(cString: strerror(errno)))") }
+    return count
+  }
+
+  /// Puts all of `bytes` to standard output.
+  func put(_ bytes: UnsafeRawBufferPointer) throws {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = patience.pause { retried { write(1, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count) } }
+      guard count > 0 else { throw StoreError(.cutOff, "the data are not taken: \(String(cString: strerror(errno)))") }
+      rest = rest.dropFirst(count)
+    }
+  }
+
+  func put(_ text: String) throws {
+    try Array(text.utf8).withUnsafeBytes(put)
+  }
+
+  /// Makes a call again that a signal has interrupted.
+  private func retried(_ call: () -> Int) -> Int {
+    while true {
+      let result = call()
+      if result >= 0 || errno != EINTR { return result }
+    }
+  }
+}
+
+/// The process that sends a part. If it is killed its end of the pipe is closed, which looks like the end of the data.
+struct Sender {
+  private let process = getppid()
+
+  /// Whether it has neither ended nor begun to: from its exit on, before its files are closed, the kernel shows a flag.
+  var isAlive: Bool {
+    guard getppid() == process else { return false }
+    // `pid (name) state ppid pgrp session tty tpgid flags …`; the name may have anything in it.
+    let descriptor = open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return true }
+    defer { close(descriptor) }
+    var text = [UInt8](repeating: 0, count: 1024)
+    let count = read(descriptor, &text, text.count)
+    guard count > 0, let name = text[..<count].lastIndex(of: UInt8(ascii: ")")) else { return true }
+    let fields = text[(name + 1)..<count].split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
+    let exiting: UInt = 0x4  // PF_EXITING
+    guard fields.count > 6, let flags = UInt(fields[6]) else { return true }
+    return flags & exiting == 0
+  }
+}

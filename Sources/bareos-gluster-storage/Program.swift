@@ -1,0 +1,138 @@
+import ArgumentParser
+import CLinuxProcess
+import Glibc
+import Gluster
+import PartStore
+
+/// Keeps the volumes of a Bareos storage daemon on a Gluster volume: the program of a device of type `dplcompat`, run by the
+/// daemon for each operation.
+@main
+struct Program: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bareos-gluster-storage",
+    abstract: "Keep the volumes of a Bareos storage daemon on a Gluster volume.",
+    discussion: """
+      Run by the storage daemon (Bareos 24 and newer) for each operation of a device of its type dplcompat:
+
+        Device {
+          Name = Gluster
+          Media Type = Gluster
+          Device Type = dplcompat
+          Device Options = "program=bareos-gluster-storage,iothreads=4,uri=gluster://server/volume/directory"
+          Archive Device = "Gluster"
+          Label Media = yes
+          Random Access = yes
+          Automatic Mount = yes
+          Removable Media = no
+          Always Open = no
+        }
+
+      The options are variables of the environment: uri (\(VolumeURI.grammar)), logfile and loglevel (libgfapi's log; errors \
+      go there as well, without it to syslog), timeout (seconds within which the volume is to answer, 25).
+
+      Exit status: 0 all well, 1 no such part, 2 an option or a name is wrong, 3 the volume cannot be reached, 4 it is \
+      full, 5 it failed, 6 the data did not come to their end; 64 the call is wrong.
+      """,
+    subcommands: [Options.self, TestConnection.self, List.self, Stat.self, Upload.self, Download.self, Remove.self])
+
+  static func main() {
+    // The daemon reads to the end of the output and then, if the process cannot be waited for at once, sleeps a second.
+    // A process's output is closed some microseconds before it can be waited for: now and then the daemon is faster. So a
+    // second process holds it a moment longer. It is the first one's orphan then, and where the daemon is process 1, of
+    // a container, nobody would take it away.
+    var output = stat()
+    if getppid() != 1, fstat(1, &output) == 0, output.st_mode & S_IFMT == S_IFIFO { _ = hold_output_until_end() }
+    // A name may begin with a dash.
+    var arguments = Array(CommandLine.arguments.dropFirst())
+    if arguments.count > 1, arguments[1] != "--help" { arguments.insert("--", at: 1) }
+    main(arguments)
+  }
+}
+
+/// Tells the names of the options; needs none of them.
+struct Options: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "options", abstract: "Print the names of the options.")
+
+  func run() {
+    for key in Settings.Key.allCases { print(key.rawValue) }
+  }
+}
+
+struct TestConnection: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "testconnection", abstract: "Check that the volume can be reached, and its directory written.")
+
+  func run() { Operation.run { try $0.store.check() } }
+}
+
+struct List: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "list", abstract: "Print the parts of a volume: a line for each, with its name and its size in bytes.")
+
+  @Argument(help: "The storage daemon's volume.") var volume: String
+
+  func run() {
+    Operation.run { operation in
+      let parts = try operation.store.parts(of: StoredName(volume.utf8))
+      let lines = parts.sorted { $0.name.name.lexicographicallyPrecedes($1.name.name) }.map { "\($0.name) \($0.size)\n" }
+      try operation.put(lines.joined())
+    }
+  }
+}
+
+struct Stat: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "stat", abstract: "Print the size of a part in bytes.")
+
+  @OptionGroup var part: PartArguments
+
+  func run() {
+    Operation.run { operation in
+      try operation.put("\(operation.store.size(of: part.name, in: part.volumeName))\n")
+    }
+  }
+}
+
+struct Upload: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "upload",
+    abstract: "Store standard input as a part, in the place of one that is there.")
+
+  @OptionGroup var part: PartArguments
+
+  func run() {
+    let sender = Sender()
+    Operation.run { operation in
+      try operation.store.upload(part.name, of: part.volumeName, read: operation.take) { sender.isAlive }
+    }
+  }
+}
+
+struct Download: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "download", abstract: "Print a part's data.")
+
+  @OptionGroup var part: PartArguments
+
+  func run() {
+    Operation.run { operation in
+      try operation.store.download(part.name, of: part.volumeName, write: operation.put)
+    }
+  }
+}
+
+struct Remove: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "remove", abstract: "Remove a part.")
+
+  @OptionGroup var part: PartArguments
+
+  func run() { Operation.run { try $0.store.remove(part.name, of: part.volumeName) } }
+}
+
+/// The names that most operations are about.
+struct PartArguments: ParsableArguments {
+  @Argument(help: "The storage daemon's volume.") var volume: String
+  @Argument(help: "The part of it.") var part: String
+
+  var volumeName: StoredName { StoredName(volume.utf8) }
+  var name: StoredName { StoredName(part.utf8) }
+}

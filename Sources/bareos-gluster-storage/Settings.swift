@@ -1,0 +1,55 @@
+import Glibc
+import Gluster
+
+/// The options of a Device resource, as the storage daemon hands them on: variables of the environment.
+struct Settings {
+  /// Their names, in the order in which `options` tells them.
+  enum Key: String, CaseIterable {
+    case uri, logfile, loglevel, timeout
+  }
+
+  /// What is wrong with an option.
+  struct Wrong: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  let uri: VolumeURI
+  let logging: Volume.Logging
+  /// Seconds within which the volume is to answer a call.
+  let timeout: Int
+
+  init() throws(Wrong) {
+    guard let uri = Self.text(.uri) else {
+      throw Wrong(
+        description: "the option uri is missing: Device Options = \"program=bareos-gluster-storage,uri=gluster://server/volume/directory\"")
+    }
+    do {
+      self.uri = try VolumeURI(uri)
+    } catch {
+      throw Wrong(description: "uri=\(uri): \(error); the form is \(VolumeURI.grammar)")
+    }
+    var logging = Volume.Logging(file: Self.text(.logfile))
+    if let file = logging.file, !file.hasPrefix("/") {
+      throw Wrong(description: "logfile=\(file): the path of the log is absolute")
+    }
+    if let level = Self.text(.loglevel) {
+      guard let number = Volume.Logging.level(level) else {
+        throw Wrong(
+          description: "loglevel=\(level): not a level: 0 to 9, or \(Volume.Logging.levels.joined(separator: ", "))")
+      }
+      logging.level = number
+    }
+    self.logging = logging
+    let timeout = Self.text(.timeout) ?? "25"
+    guard let seconds = Int(timeout), (1...86400).contains(seconds) else {
+      throw Wrong(description: "timeout=\(timeout): not a number of seconds from 1 to 86400")
+    }
+    self.timeout = seconds
+  }
+
+  /// The value of an option; nil where it is missing or empty.
+  static func text(_ key: Key) -> String? {
+    guard let value = getenv(key.rawValue), value.pointee != 0 else { return nil }
+    return String(cString: value)
+  }
+}
