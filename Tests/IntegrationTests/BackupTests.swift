@@ -162,11 +162,11 @@ struct BackupTests {
   @Test("tells an entry that vanishes, and goes on")
   func vanishing() throws {
     let (local, path) = try Scratch.folder()
-    for number in 0..<50 { write(local + "/\(number)") }
+    for number in 0..<50 { write(local + "/\(number)", String(repeating: "x", count: 4096)) }
     let backup = MemoryBackup()
     var removed = 0
     backup.onBegin = { entry in
-      // All but the ones that have been told or are just being told go.
+      // All but the one that is just being told go, of which a few have been fetched.
       guard removed == 0 else { return }
       let told = String(decoding: entry.path, as: UTF8.self)
       for number in 0..<50 where told != "\(path)/\(number)" {
@@ -175,7 +175,7 @@ struct BackupTests {
       }
     }
     try withJob { job throws in
-      let counts = try #require(try job.backup(Scratch.line("plain", path), to: backup))
+      let counts = try #require(try job.backup(Scratch.line("plain", path, ":readahead=16384"), to: backup))
       // The daemon counted each record that said so, and each has a message with path and reason.
       #expect(counts.failed > 0)
       let told = job.messages.filter { $0.severity == .notSaved }
