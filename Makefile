@@ -12,6 +12,7 @@ DESTDIR ?=
 
 SWIFT ?= swift
 BUILD = build
+PROGRAMS = gfapi-fd bareos-glusterfind-wrapper bareos-gluster-storage
 RELEASE = $(SWIFT) build -c release --static-swift-stdlib
 
 # What the tests run on: scripts/in-scratch says what each is.
@@ -22,13 +23,12 @@ VOLUMES = plain distributed replicated dispersed sharded small \
 
 all: setup
 	$(RELEASE) --product gfapi-fd-module
-	$(RELEASE) --product gfapi-fd
-	$(RELEASE) --product bareos-glusterfind-wrapper
+	$(foreach program,$(PROGRAMS),$(RELEASE) --product $(program) &&) true
 	@mkdir -p $(BUILD)
 	@install -m 755 .build/release/libgfapi-fd-module.so $(BUILD)/gfapi-fd.so
-	@install -m 755 .build/release/gfapi-fd .build/release/bareos-glusterfind-wrapper $(BUILD)/
-	@strip --strip-unneeded $(BUILD)/gfapi-fd.so $(BUILD)/gfapi-fd $(BUILD)/bareos-glusterfind-wrapper
-	@echo "built: $(BUILD)/gfapi-fd.so $(BUILD)/gfapi-fd $(BUILD)/bareos-glusterfind-wrapper"
+	@install -m 755 $(PROGRAMS:%=.build/release/%) $(BUILD)/
+	@strip --strip-unneeded $(BUILD)/gfapi-fd.so $(PROGRAMS:%=$(BUILD)/%)
+	@echo "built: $(BUILD)/gfapi-fd.so $(PROGRAMS:%=$(BUILD)/%)"
 
 setup:
 	@scripts/setup
@@ -66,7 +66,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/gfapi-fd $(DESTDIR)$(PREFIX)/bin/gfapi-fd
 	install -d $(DESTDIR)$(SCRIPTS)
-	install -m 755 $(BUILD)/bareos-glusterfind-wrapper $(DESTDIR)$(SCRIPTS)/
+	install -m 755 $(BUILD)/bareos-glusterfind-wrapper $(BUILD)/bareos-gluster-storage $(DESTDIR)$(SCRIPTS)/
 	$(if $(BAREOS_PLUGINS),install -d $(DESTDIR)$(BAREOS_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BAREOS_PLUGINS)/)
 	$(if $(BACULA_PLUGINS),install -d $(DESTDIR)$(BACULA_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BACULA_PLUGINS)/)
 

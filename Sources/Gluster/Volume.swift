@@ -45,7 +45,7 @@ public final class Volume: @unchecked Sendable {
       do {
         return try connect()
       } catch let error as GlusterError where error.meansNoBrickAnswers && ContinuousClock.now < deadline {
-        usleep(500_000)
+        sleep(1)
       }
     }
   }
@@ -66,7 +66,8 @@ public final class Volume: @unchecked Sendable {
     func check(_ result: Int32, _ call: String) throws {
       if result != 0 {
         let error = failure(call)
-        glfs_fini(fs)
+        // That takes 3 s; what can be said is said now.
+        onOwnThread { glfs_fini(fs) }
         throw error
       }
     }

@@ -68,7 +68,8 @@ public struct PartStore {
         let directory = try folder.openDirectory()
         while let entry = try directory.next() {
           willCall("listing the parts")
-          let part = StoredName(stored: entry.name)
+          // What has blanks in its name cannot be told, and has not been stored.
+          let part = StoredName(stored: entry.name).flatMap { $0.name.contains { $0 <= 0x20 } ? nil : $0 }
           guard part != nil || Self.isOnItsWay(entry.name) else { continue }
           var status = entry.found?.status
           if status == nil || part != nil && !listingsTellSizes {
@@ -131,6 +132,8 @@ public struct PartStore {
     _ part: StoredName, of name: StoredName, read: (UnsafeMutableRawBufferPointer) throws -> Int, isWhole: () -> Bool
   ) throws {
     try Self.check(name)
+    // A list has the size after a blank.
+    guard !part.name.contains(where: { $0 <= 0x20 }) else { throw StoreError(.badName, "a part's name has no blanks") }
     let temporary = Self.nameOnItsWay(part)
     try Self.check(part, stored: temporary)
     willCall("creating the part")

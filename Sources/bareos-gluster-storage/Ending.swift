@@ -46,24 +46,11 @@ enum Ending: Int32 {
     let line = "\(call): \(reason)".split(whereSeparator: \.isNewline).joined(separator: " ")
     write(to: 2, "bareos-gluster-storage: \(line)\n")
     if let file = Settings.text(.logfile), file.hasPrefix("/") {
-      let descriptor = open(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o640)
-      if descriptor >= 0 {
-        var (now, fields) = (time(nil), tm())
-        gmtime_r(&now, &fields)
-        let stamp = [fields.tm_mon + 1, fields.tm_mday, fields.tm_hour, fields.tm_min, fields.tm_sec].map { $0 < 10 ? "0\($0)" : "\($0)" }
-        write(
-          to: descriptor,
-          "[\(fields.tm_year + 1900)-\(stamp[0])-\(stamp[1]) \(stamp[2]):\(stamp[3]):\(stamp[4]) +0000] E bareos-gluster-storage[\(getpid())]: \(line)\n")
-      }
+      LogFile(file).append(line)
     } else {
       openlog("bareos-gluster-storage", LOG_PID, LOG_DAEMON)
       line.withCString { text in withVaList([text]) { vsyslog(LOG_ERR, "%s", $0) } }
     }
     leave()
-  }
-
-  private func write(to descriptor: Int32, _ text: String) {
-    let bytes = Array(text.utf8)
-    _ = Glibc.write(descriptor, bytes, bytes.count)
   }
 }

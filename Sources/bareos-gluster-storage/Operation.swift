@@ -20,19 +20,28 @@ struct Operation {
   }
 
   private init(_ settings: Settings) throws {
-    let patience = Patience(seconds: settings.timeout) { action in
-      Ending.unreachable.leave("\(settings.uri): no answer within \(settings.timeout) s (timeout=) while \(action)")
+    let patience = Patience(seconds: settings.timeout) { action, setback in
+      let words = "\(settings.uri): no answer within \(settings.timeout) s (timeout=) while \(action)"
+      Ending.unreachable.leave(setback?.description ?? words)
     }
     self.patience = patience
-    patience.begin("connecting")
+    func failure(_ error: GlusterError) -> StoreError {
+      StoreError(.unreachable, "cannot connect to \(settings.uri): \(error)" + (error.cure.map { ": \($0)" } ?? ""))
+    }
     let volume: Volume
+    patience.begin("connecting")
     do {
-      // With time left for another try, and for saying that it was in vain.
-      volume = try Volume.connect(within: settings.timeout - settings.timeout / 4 - 1) {
-        try Volume(settings.uri, logging: settings.logging)
+      // Not so long that there is no time for the last try.
+      volume = try Volume.connect(within: settings.timeout / 2) {
+        do {
+          return try Volume(settings.uri, logging: settings.logging)
+        } catch let error as GlusterError {
+          patience.note(failure(error))
+          throw error
+        }
       }
     } catch let error as GlusterError {
-      throw StoreError(.unreachable, "cannot connect to \(settings.uri): \(error)" + (error.cure.map { ": \($0)" } ?? ""))
+      throw failure(error)
     }
     store = try PartStore(volume) { patience.begin($0) }
   }

@@ -29,8 +29,11 @@ struct Settings {
       throw Wrong(description: "uri=\(uri): \(error); the form is \(VolumeURI.grammar)")
     }
     var logging = Volume.Logging(file: Self.text(.logfile))
-    if let file = logging.file, !file.hasPrefix("/") {
-      throw Wrong(description: "logfile=\(file): the path of the log is absolute")
+    if let file = logging.file {
+      guard file.hasPrefix("/") else { throw Wrong(description: "logfile=\(file): the path of the log is absolute") }
+      guard LogFile(file).isWritable else {
+        throw Wrong(description: "logfile=\(file): cannot be written: \(String(cString: strerror(errno)))")
+      }
     }
     if let level = Self.text(.loglevel) {
       guard let number = Volume.Logging.level(level) else {

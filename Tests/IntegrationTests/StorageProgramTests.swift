@@ -1,0 +1,466 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("Parts on a volume", .serialized)
+struct StorageProgramTests {
+  static let kinds = ["plain", "replicated", "dispersed", "distributed", "sharded"]
+
+  /// Bytes that look like nothing.
+  func random(_ count: Int, _ seed: UInt64 = 1) -> Data {
+    var state = seed &* 0x9e37_79b9_7f4a_7c15
+    var data = Data(count: (count + 7) / 8 * 8)
+    data.withUnsafeMutableBytes { bytes in
+      for index in bytes.bindMemory(to: UInt64.self).indices {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+        bytes.bindMemory(to: UInt64.self)[index] = state
+      }
+    }
+    return data.prefix(count)
+  }
+
+  /// The files of a folder on the bricks, without Gluster's own.
+  func onBricks(_ kind: String, _ path: String) throws -> [String] {
+    try Scratch.bricks(of: kind).flatMap { (try? FileManager.default.contentsOfDirectory(atPath: $0 + path)) ?? [] }.sorted()
+  }
+
+  func expectWell(_ result: StorageProgram.Result, _ output: String = "", _ place: SourceLocation = #_sourceLocation) {
+    // Storage daemons take standard error for output.
+    #expect(result.status == 0 && result.text == output && result.errors.isEmpty, "\(result.errors)", sourceLocation: place)
+  }
+
+  func expectFailure(
+    _ result: StorageProgram.Result, _ status: Int32, _ words: String..., at place: SourceLocation = #_sourceLocation
+  ) {
+    #expect(result.status == status, "\(result.errors)", sourceLocation: place)
+    #expect(result.output.isEmpty, sourceLocation: place)
+    #expect(
+      result.errors.hasPrefix("bareos-gluster-storage: ") && result.errors.count(where: \.isNewline) == 1
+        && result.errors.hasSuffix("\n"), "\(result.errors)", sourceLocation: place)
+    for word in words { #expect(result.errors.contains(word), "\(result.errors)", sourceLocation: place) }
+  }
+
+  // MARK: The protocol
+
+  @Test("are stored, listed, told, read, replaced and removed", arguments: kinds)
+  func everything(_ kind: String) throws {
+    let (_, path) = try Scratch.folder(on: kind)
+    let storage = StorageProgram(kind, path)
+    expectWell(try storage.run("testconnection"))
+    expectWell(try storage.run("list", "Vol-0001"))
+    for operation in ["stat", "download", "remove"] {
+      expectFailure(try storage.run(operation, "Vol-0001", "0000"), 1, "\(operation) Vol-0001 0000: no such part")
+    }
+    let sizes = [0, 1, 65536, 1 << 20, (10 << 20) + 1]
+    for (number, size) in sizes.enumerated() {
+      expectWell(try storage.run("upload", "Vol-0001", "000\(number)", input: random(size)))
+    }
+    expectWell(try storage.run("list", "Vol-0001"), sizes.enumerated().map { "000\($0) \($1)\n" }.joined())
+    expectWell(try storage.run("list", "Vol-0002"))
+    for (number, size) in sizes.enumerated() {
+      expectWell(try storage.run("stat", "Vol-0001", "000\(number)"), "\(size)\n")
+      let copy = try storage.run("download", "Vol-0001", "000\(number)")
+      #expect(copy.status == 0 && copy.output == random(size) && copy.errors.isEmpty)
+    }
+    for operation in ["stat", "download", "remove"] {
+      expectFailure(try storage.run(operation, "Vol-0001", "0009"), 1, "no such part")
+    }
+    // A shorter one in the place of a longer, and the other way round.
+    expectWell(try storage.run("upload", "Vol-0001", "0004", input: random(1000, 2)))
+    expectWell(try storage.run("upload", "Vol-0001", "0001", input: random(9 << 20, 3)))
+    #expect(try storage.run("download", "Vol-0001", "0004").output == random(1000, 2))
+    #expect(try storage.run("download", "Vol-0001", "0001").output == random(9 << 20, 3))
+    expectWell(try storage.run("list", "Vol-0001"), "0000 0\n0001 9437184\n0002 65536\n0003 1048576\n0004 1000\n")
+
+    for number in sizes.indices { expectWell(try storage.run("remove", "Vol-0001", "000\(number)")) }
+    expectWell(try storage.run("list", "Vol-0001"))
+    expectFailure(try storage.run("stat", "Vol-0001", "0000"), 1, "no such part")
+    #expect(try onBricks(kind, path + "/Vol-0001") == [])
+  }
+
+  @Test("of 300 MiB are stored and read", arguments: ["plain", "replicated", "dispersed"])
+  func large(_ kind: String) throws {
+    let (local, path) = try Scratch.folder(on: kind)
+    let storage = StorageProgram(kind, path, timeout: 120)
+    let (source, copy) = (try Scratch.temporaryFile(), try Scratch.temporaryFile())
+    #expect(try TestSupport.run("sh", "-c", "head -c 314572800 /dev/urandom > '\(source)'").status == 0)
+    expectWell(try storage.start("upload", "large", "0000", inputFile: source).result())
+    expectWell(try storage.run("stat", "large", "0000"), "314572800\n")
+    let download = try TestSupport.run(
+      "sh", "-c", "'\(StorageProgram.path)' download large 0000 > '\(copy)' && cmp '\(source)' '\(copy)'", environment: storage.environment)
+    #expect(download.status == 0 && download.output.isEmpty, "\(download.output)")
+    expectWell(try storage.run("remove", "large", "0000"))
+    for file in [source, copy, local] { try FileManager.default.removeItem(atPath: file) }
+  }
+
+  @Test("of volumes with any name are kept apart", arguments: kinds)
+  func names(_ kind: String) throws {
+    let (_, path) = try Scratch.folder(on: kind)
+    let storage = StorageProgram(kind, path)
+    let names = [
+      "a", "a:b", "a.b", "a b", "a/b", "a_b", "a-b", "A", ".", "..", ".a", "a.", " ", " a", "a ", "/", "//", "-", "-a", "--version", ":",
+      "a%2Fb", "a%252Fb", "%", "%2E", ".a.upload-0123456789abcdef", String(repeating: "x", count: 127), String(repeating: "x", count: 255),
+      String(repeating: "/", count: 85),
+    ]
+    for name in names { expectWell(try storage.run("upload", name, "0000", input: Data(name.utf8))) }
+    for name in names {
+      #expect(try storage.run("download", name, "0000").text == name)
+      expectWell(try storage.run("list", name), "0000 \(name.utf8.count)\n")
+    }
+    // Parts have plain names; what has no plain one is no part of another.
+    for part in ["a.b", "..", "-", "0000.1", "part-1"] {
+      expectWell(try storage.run("upload", "parts", part, input: Data(part.utf8)))
+      #expect(try storage.run("download", "parts", part).text == part)
+    }
+    expectFailure(try storage.run("upload", String(repeating: "x", count: 256), "0000"), 2, "too long for a name on a volume by 1 bytes")
+    expectFailure(try storage.run("upload", "a", String(repeating: "0", count: 240)), 2, "too long")
+    expectFailure(try storage.run("upload", "", "0000"), 2, "an empty name")
+    expectFailure(try storage.run("upload", "a", ""), 2, "an empty name")
+    expectFailure(try storage.run("list", ""), 2, "an empty name")
+    expectFailure(try storage.run("upload", "a", "00 00"), 2, "a part's name has no blanks")
+  }
+
+  @Test("beside files of others are told without them, and without directories")
+  func others() throws {
+    let (local, path) = try Scratch.folder()
+    let storage = StorageProgram("plain", path)
+    expectWell(try storage.run("upload", "v", "0000", input: Data("x".utf8)))
+    let script = """
+      cd '\(local)'; mkdir v/0001 v/.hidden; echo 1 > v/.trash; echo 2 > 'v/%41'; ln -s 0000 v/0002; mkfifo v/0003; echo 3 > file
+      ln -s v link; echo 4 > 'v/a b'
+      """
+    #expect(try run("sh", "-c", script).status == 0)
+    expectWell(try storage.run("list", "v"), "0000 1\n")
+    for part in ["0001", "0002", "0003"] {
+      for operation in ["stat", "download", "remove"] {
+        expectFailure(try storage.run(operation, "v", part), 5, "no regular file")
+      }
+    }
+    for name in ["file", "link"] {
+      expectFailure(try storage.run("list", name), 5, "no directory")
+      expectFailure(try storage.run("upload", name, "0000", input: Data("x".utf8)), 5, "no directory")
+    }
+    expectFailure(try storage.run("upload", "v", "0001", input: Data("x".utf8)), 5, "cannot put it in its place")
+    #expect(try run("sh", "-c", "cd '\(local)'; ls -A v | tr '\\n' ' '").output == "%41 .hidden .trash 0000 0001 0002 0003 a b ")
+  }
+
+  @Test("are sent four at once, of several volumes or all in one place", arguments: ["plain", "replicated", "dispersed", "distributed"])
+  func atOnce(_ kind: String) throws {
+    let (_, path) = try Scratch.folder(on: kind)
+    let storage = StorageProgram(kind, path)
+    let data = (1...4).map { random(5_000_000 + $0, UInt64($0)) }
+    var files: [String] = []
+    for bytes in data {
+      files.append(try Scratch.temporaryFile())
+      try bytes.write(to: URL(fileURLWithPath: files.last!))
+    }
+    // All of them make the folder.
+    let running = try (0..<4).map { try storage.start("upload", "v", "000\($0)", inputFile: files[$0]) }
+    for upload in running { expectWell(try upload.result()) }
+    for number in 0..<4 { #expect(try storage.run("download", "v", "000\(number)").output == data[number]) }
+    // Gluster's replication (10.3) may lock itself up when several clients rename to one name at the same time, until one of
+    // them goes. A storage daemon sends a part once at a time.
+    guard kind != "replicated" else { return }
+    let same = try (0..<4).map { try storage.start("upload", "v", "0009", inputFile: files[$0]) }
+    for upload in same { expectWell(try upload.result()) }
+    #expect(data.contains(try storage.run("download", "v", "0009").output))
+    #expect(try Set(onBricks(kind, path + "/v")) == ["0000", "0001", "0002", "0003", "0009"])
+  }
+
+  // MARK: What goes wrong
+
+  /// Starts an upload, and waits until half of it is on its way.
+  func half(_ storage: StorageProgram, _ kind: String, _ path: String, _ data: Data) throws -> StorageProgram.Running {
+    let upload = try storage.start("upload", "v", "0000")
+    try upload.input.fileHandleForWriting.write(contentsOf: data.prefix(data.count / 2))
+    try #require(try eventually { try onBricks(kind, path + "/v").contains { $0.hasPrefix(".0000.upload-") } })
+    return upload
+  }
+
+  @Test("whose upload is killed are not there, or as they were before", arguments: ["plain", "replicated", "distributed"])
+  func killed(_ kind: String) throws {
+    let (local, path) = try Scratch.folder(on: kind)
+    let storage = StorageProgram(kind, path)
+    for before in ["", "0000 7\n"] {
+      if !before.isEmpty { expectWell(try storage.run("upload", "v", "0000", input: Data("earlier".utf8))) }
+      let upload = try half(storage, kind, path, random(8 << 20))
+      kill(upload.process.processIdentifier, SIGKILL)
+      _ = try upload.result()
+      expectWell(try storage.run("list", "v"), before)
+    }
+    #expect(try storage.run("download", "v", "0000").text == "earlier")
+    // What they left is young: another upload may be at it. Later it goes.
+    let left = Set(try onBricks(kind, path + "/v").filter { $0.hasPrefix(".0000.upload-") })
+    #expect(left.count == 2)
+    #expect(try run("touch", ["-d", "-61 minutes"] + left.map { "\(local)/v/\($0)" }).status == 0)
+    expectWell(try storage.run("list", "v"), "0000 7\n")
+    #expect(try Set(onBricks(kind, path + "/v")) == ["0000"])
+  }
+
+  @Test("whose sender is killed are not taken for whole")
+  func senderKilled() throws {
+    let (_, path) = try Scratch.folder()
+    let storage = StorageProgram("plain", path)
+    expectWell(try storage.run("upload", "v", "0000", input: Data("earlier".utf8)))
+    // As the storage daemon: it starts the program, sends, and dies. Its end is a moment earlier than that of its child.
+    let script = """
+      import os, subprocess, sys
+      child = subprocess.Popen([sys.argv[1], "upload", "v", "0000"], stdin=subprocess.PIPE, stderr=open(sys.argv[2], "w"))
+      child.stdin.write(os.urandom(3000000))
+      child.stdin.flush()
+      os.kill(os.getpid(), 9)
+      """
+    for _ in 0..<10 {
+      let errors = try Scratch.temporaryFile(".err")
+      _ = try run("python3", ["-c", script, StorageProgram.path, errors], environment: storage.environment)
+      #expect(try eventually { try String(contentsOfFile: errors, encoding: .utf8).contains("the process that sends it has ended") })
+    }
+    expectWell(try storage.run("list", "v"), "0000 7\n")
+    #expect(try eventually { try onBricks("plain", path + "/v") == ["0000"] })
+  }
+
+  @Test("that a full volume does not take are told, and nothing is left of them")
+  func full() throws {
+    let (_, path) = try Scratch.folder(on: "small")
+    let storage = StorageProgram("small", path)
+    expectWell(try storage.run("upload", "v", "0000", input: random(2_000_000)))
+    let filling = try Scratch.fillSmall(leaving: 4_000_000)
+    defer { try? FileManager.default.removeItem(atPath: filling) }
+    for part in ["0000", "0001"] {
+      expectFailure(try storage.run("upload", "v", part, input: random(9_000_000)), 4, "upload v \(part): cannot write", "No space left on device")
+      #expect(try onBricks("small", path + "/v") == ["0000"])
+    }
+    #expect(try storage.run("download", "v", "0000").output == random(2_000_000))
+    expectWell(try storage.run("upload", "v", "0001", input: random(1_000_000)))
+    // Also one whose last piece finds no room.
+    let rest = try run("stat", "-f", "-c", "%a %S", try Scratch.bricks(of: "small")[0]).output.split(whereSeparator: \.isWhitespace)
+      .compactMap { Int($0) }
+    expectFailure(try storage.run("upload", "v", "0002", input: random(rest[0] * rest[1] + 1)), 4, "No space left on device")
+    try FileManager.default.removeItem(atPath: filling)
+    expectWell(try storage.run("upload", "v", "0002", input: random(9_000_000)))
+    for part in ["0000", "0001", "0002"] { expectWell(try storage.run("remove", "v", part)) }
+  }
+
+  @Test("that a quota does not allow are told, and nothing is left of them")
+  func quota() throws {
+    let (_, path) = try Scratch.folder(on: "small")
+    func gluster(_ words: String...) throws {
+      let result = try TestSupport.run("gluster", ["--mode=script", "volume", "quota", "small"] + words)
+      try #require(result.status == 0, "\(result.output)")
+    }
+    try gluster("enable")
+    defer { try? gluster("disable") }
+    try gluster("hard-timeout", "0")
+    try gluster("soft-timeout", "0")
+    try gluster("limit-usage", path, "3MB")
+    let storage = StorageProgram("small", path)
+    expectWell(try storage.run("upload", "v", "0000", input: random(1_000_000)))
+    expectFailure(try storage.run("upload", "v", "0001", input: random(8_000_000)), 4, "Disk quota exceeded")
+    expectWell(try storage.run("list", "v"), "0000 1000000\n")
+    expectWell(try storage.run("remove", "v", "0000"))
+  }
+
+  @Test("on a volume that is stopped cannot be reached; when it is started they are there")
+  func stopped() throws {
+    let (_, path) = try Scratch.folder(on: "small")
+    let storage = StorageProgram("small", path, timeout: 4)
+    expectWell(try storage.run("upload", "v", "0000", input: Data("x".utf8)))
+    #expect(try run("gluster", "--mode=script", "volume", "stop", "small", "force").status == 0)
+    defer { try? Scratch.remount("small") }
+    for arguments in [["testconnection"], ["list", "v"], ["stat", "v", "0000"], ["remove", "v", "0000"], ["upload", "v", "0000"]] {
+      let began = ContinuousClock.now
+      let result = try arguments.count == 1 ? storage.run(arguments[0])
+        : arguments.count == 2 ? storage.run(arguments[0], arguments[1]) : storage.run(arguments[0], arguments[1], arguments[2])
+      expectFailure(result, 3, "cannot connect to tcp scratch (default port), volume small", "is the volume started")
+      #expect(ContinuousClock.now - began < .seconds(20))
+    }
+    #expect(try run("gluster", "--mode=script", "volume", "start", "small").status == 0)
+    expectWell(try storage.run("list", "v"), "0000 1\n")
+  }
+
+  @Test("on a server that never answers, or drops packets, are given up after timeout=", arguments: [false, true])
+  func silent(_ dropsPackets: Bool) throws {
+    let server = try SilentServer(dropsPackets: dropsPackets)
+    let storage = StorageProgram(environment: ["uri": "gluster://127.0.0.1:\(server.port)/v", "timeout": "2"])
+    let began = ContinuousClock.now
+    expectFailure(try storage.run("stat", "v", "0000"), 3, "127.0.0.1:\(server.port)", "no answer within 2 s (timeout=) while connecting")
+    #expect(ContinuousClock.now - began < .seconds(20))
+    // With nobody there at all, and with an unknown volume.
+    expectFailure(try StorageProgram(environment: ["uri": "gluster://127.0.0.1:9/v", "timeout": "4"]).run("list", "v"), 3, "127.0.0.1:9")
+    expectFailure(try StorageProgram("nosuch", "").run("testconnection"), 3, "volume nosuch")
+  }
+
+  @Test("whose brick hangs are given up after timeout=, and sent again")
+  func hanging() throws {
+    let (_, path) = try Scratch.folder(on: "small")
+    let storage = StorageProgram("small", path, timeout: 2)
+    let data = random(8 << 20)
+    let upload = try half(storage, "small", path, data)
+    let brick = try Scratch.firstBrick("small")
+    kill(brick, SIGSTOP)
+    defer { kill(brick, SIGCONT) }
+    // Until it is gone.
+    try? upload.input.fileHandleForWriting.write(contentsOf: data.suffix(data.count / 2))
+    try upload.input.fileHandleForWriting.close()
+    expectFailure(try upload.result(), 3, "no answer within 2 s (timeout=) while")
+    kill(brick, SIGCONT)
+    expectWell(try storage.run("list", "v"))
+    expectWell(try storage.run("upload", "v", "0000", input: data))
+    #expect(try storage.run("download", "v", "0000").output == data)
+    expectWell(try storage.run("remove", "v", "0000"))
+  }
+
+  @Test("wait for who sends them as long as it takes")
+  func slowSender() throws {
+    let (_, path) = try Scratch.folder()
+    let storage = StorageProgram("plain", path, timeout: 1)
+    let upload = try half(storage, "plain", path, random(4 << 20))
+    usleep(2_500_000)
+    try upload.input.fileHandleForWriting.write(contentsOf: random(4 << 20).suffix(2 << 20))
+    try upload.input.fileHandleForWriting.close()
+    expectWell(try upload.result())
+    #expect(try storage.run("download", "v", "0000").output == random(4 << 20))
+  }
+
+  @Test("on a replicated volume with one brick of three dead are stored and read")
+  func brickDead() throws {
+    let (_, path) = try Scratch.folder(on: "replicated")
+    let storage = StorageProgram("replicated", path)
+    expectWell(try storage.run("upload", "v", "0000", input: random(3_000_000)))
+    kill(try Scratch.firstBrick("replicated"), SIGKILL)
+    defer { _ = try? run("gluster", "--mode=script", "volume", "start", "replicated", "force") }
+    expectWell(try storage.run("upload", "v", "0001", input: random(3_000_000, 2)))
+    expectWell(try storage.run("upload", "v", "0000", input: random(4_000_000, 3)))
+    expectWell(try storage.run("list", "v"), "0000 4000000\n0001 3000000\n")
+    #expect(try run("gluster", "--mode=script", "volume", "start", "replicated", "force").status == 0)
+    #expect(try run("gluster", "--mode=script", "volume", "heal", "replicated", "full").status == 0)
+    #expect(try eventually(within: 60) {
+      let info = try run("gluster", "volume", "heal", "replicated", "info").output
+      return info.matches(of: /Number of entries: 0/).count == 3
+    })
+    #expect(try storage.run("download", "v", "0000").output == random(4_000_000, 3))
+    #expect(try storage.run("download", "v", "0001").output == random(3_000_000, 2))
+  }
+
+  @Test("on a distributed volume with a brick dead are not taken for missing")
+  func subvolumeMissing() throws {
+    let (_, path) = try Scratch.folder(on: "distributed")
+    let storage = StorageProgram("distributed", path, timeout: 8)
+    let parts = (0..<10).map { "000\($0)" }
+    for part in parts { expectWell(try storage.run("upload", "v", part, input: Data(part.utf8))) }
+    // The renaming has moved nothing, and left no pointers to other bricks.
+    #expect(try onBricks("distributed", path + "/v") == parts)
+    kill(try Scratch.firstBrick("distributed"), SIGKILL)
+    defer { _ = try? run("gluster", "--mode=script", "volume", "start", "distributed", "force") }
+    expectFailure(try storage.run("list", "v"), 3, "subvolume distributed-client-0")
+    expectFailure(try storage.run("testconnection"), 3, "subvolume distributed-client-0")
+    for part in parts {
+      let result = try storage.run("stat", "v", part)
+      #expect(result.status == 3 || result.status == 0 && result.text == "4\n", "\(result.status) \(result.errors)")
+    }
+    expectFailure(try storage.run("stat", "v", "nosuchpart"), 3)
+    #expect(try run("gluster", "--mode=script", "volume", "start", "distributed", "force").status == 0)
+    #expect(try eventually { try storage.run("list", "v").text == parts.map { "\($0) 4\n" }.joined() })
+    try Scratch.remount("distributed")
+  }
+
+  // MARK: The call
+
+  @Test("need options that are right", arguments: [
+    ([:], "the option uri is missing"), (["uri": ""], "the option uri is missing"),
+    (["uri": "gluster://scratch"], "uri=gluster://scratch: "), (["uri": "gluster+udp://scratch/plain"], "unknown transport"),
+    (["uri": "gluster://scratch/plain", "loglevel": "loud"], "loglevel=loud: not a level"),
+    (["uri": "gluster://scratch/plain", "logfile": "log"], "logfile=log: the path of the log is absolute"),
+    (["uri": "gluster://scratch/plain", "timeout": "0"], "timeout=0: not a number of seconds"),
+    (["uri": "gluster://scratch/plain", "timeout": "soon"], "timeout=soon: not a number of seconds"),
+  ])
+  func wrongOptions(_ environment: [String: String], _ words: String) throws {
+    let storage = StorageProgram(environment: environment)
+    expectFailure(try storage.run("stat", "v", "0000"), 2, words)
+    expectWell(try storage.run("options"), "uri\nlogfile\nloglevel\ntimeout\n")
+  }
+
+  @Test("are not touched by a call that is wrong")
+  func wrongCall() throws {
+    let storage = StorageProgram("plain", "")
+    for arguments in [["nonsense"], ["stat", "v"], ["upload"], ["list"], ["stat", "v", "0000", "more"]] {
+      let result = try TestSupport.run(StorageProgram.path, arguments, environment: storage.environment)
+      #expect(result.status == 64 && result.output.contains("Usage: "), "\(result.output)")
+    }
+    let help = try TestSupport.run(StorageProgram.path, "--help")
+    #expect(help.status == 0 && help.output.contains("dplcompat") && help.output.contains("testconnection"))
+    let (_, path) = try Scratch.folder()
+    expectFailure(try StorageProgram("plain", path + "/missing").run("testconnection"), 5, "base directory \(path)/missing", "make it")
+  }
+
+  @Test("need no root, and say what an unprivileged user may not do")
+  func unprivileged() throws {
+    let (local, path) = try Scratch.folder()
+    let (program, log) = (try Scratch.temporaryFile(), try Scratch.temporaryFile(".log"))
+    try FileManager.default.copyItem(atPath: StorageProgram.path, toPath: program)
+    #expect(try run("chmod", "755", program, try Scratch.temporaryFolder()).status == 0)
+    func asNobody(_ command: String, logfile: String = "") throws -> CommandResult {
+      try run(
+        "setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "sh", "-c", command,
+        environment: ["uri": "gluster://scratch/plain\(path)", "logfile": logfile])
+    }
+    let refused = try asNobody("echo x | '\(program)' upload v 0000")
+    #expect(refused.status == 5 && refused.output.contains("Permission denied"), "\(refused.output)")
+    let check = try asNobody("'\(program)' testconnection")
+    #expect(check.status == 5 && check.output.contains("cannot read and write the base directory: Permission denied"), "\(check.output)")
+    #expect(try run("chown", "nobody", local).status == 0)
+    let stored = try asNobody("'\(program)' testconnection && echo x | '\(program)' upload v 0000 && '\(program)' list v && '\(program)' download v 0000")
+    #expect(stored.status == 0 && stored.output == "0000 2\nx\n", "\(stored.output)")
+    #expect(try run("stat", "-c", "%U %a", local + "/v", local + "/v/0000").output == "nobody 750\nnobody 640\n")
+    // A log that this user cannot write is told of; what is to be done is not done silently without.
+    let noLog = try asNobody("'\(program)' list v", logfile: log)
+    #expect(noLog.status == 2 && noLog.output.contains("logfile=\(log): cannot be written: Permission denied"), "\(noLog.output)")
+  }
+
+  @Test("are told of in the log file as well")
+  func logFile() throws {
+    let (_, path) = try Scratch.folder()
+    var storage = StorageProgram("plain", path)
+    let log = try Scratch.temporaryFile(".log")
+    (storage.environment["logfile"], storage.environment["loglevel"]) = (log, "info")
+    expectFailure(try storage.run("stat", "v", "0000"), 1, "no such part")
+    let text = try String(contentsOfFile: log, encoding: .utf8)
+    #expect(text.contains("]: stat v 0000: no such part\n") && text.contains("[glfs"), "\(text)")
+    #expect(try run("stat", "-c", "%a", log).output.hasPrefix("6"))
+  }
+
+  @Test("can be waited for when their output has ended")
+  func end() throws {
+    let (_, path) = try Scratch.folder()
+    let storage = StorageProgram("plain", path)
+    expectWell(try storage.run("upload", "v", "0000", input: random(100_000)))
+    // As the storage daemon does it; where the process is still there it sleeps a second.
+    let script = """
+      import os, subprocess, sys
+      late = 0
+      for number in range(40):
+        read, write = os.pipe()
+        child = os.posix_spawn(sys.argv[1], [sys.argv[1]] + ["stat", "v", "0000"], os.environ,
+          file_actions=[(os.POSIX_SPAWN_DUP2, write, 1), (os.POSIX_SPAWN_DUP2, write, 2)])
+        os.close(write)
+        while os.read(read, 1024): pass
+        late += os.waitpid(child, os.WNOHANG)[0] != child
+        os.close(read)
+      print(late)
+      """
+    let result = try run("python3", "-c", script, StorageProgram.path, environment: storage.environment)
+    #expect(result.output == "0\n", "\(result.output)")
+  }
+
+  @Test("that nobody takes any more are no success")
+  func notTaken() throws {
+    let (_, path) = try Scratch.folder()
+    let storage = StorageProgram("plain", path)
+    expectWell(try storage.run("upload", "v", "0000", input: random(3_000_000)))
+    let result = try run(
+      "bash", "-c", "'\(StorageProgram.path)' download v 0000 | head -c 1000 > /dev/null; echo ${PIPESTATUS[0]}", environment: storage.environment)
+    #expect(result.output.contains("the data are not taken: Broken pipe") && result.output.hasSuffix("\n6\n"), "\(result.output)")
+  }
+}
