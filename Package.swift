@@ -22,7 +22,6 @@ let package = Package(
     .systemLibrary(name: "CSysXattr"),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
-    .systemLibrary(name: "CLinuxProcess"),
     .target(name: "FDPluginABI"),
     .target(name: "Gluster", dependencies: ["CGFAPI", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "GlusterfindList"),
@@ -66,7 +65,7 @@ let package = Package(
     .executableTarget(
       name: "bareos-gluster-storage",
       dependencies: [
-        "PartStore", "Gluster", "CLinuxProcess", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "PartStore", "Gluster", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport"),
     .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),

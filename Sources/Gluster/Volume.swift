@@ -23,6 +23,16 @@ public final class Volume: @unchecked Sendable {
       self.level = level
     }
 
+    /// The level as a client's option: it knows fewer.
+    fileprivate var clientLevel: String {
+      switch level {
+      case ...0: "NONE"
+      case ...3: "CRITICAL"
+      case 6: "INFO"
+      default: Self.levels[Int(min(level, 9))].uppercased()
+      }
+    }
+
     /// Names of Gluster's log levels, by number.
     public static let levels = [
       "none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "trace",
@@ -76,6 +86,8 @@ public final class Volume: @unchecked Sendable {
         glfs_set_volfile_server(fs, uri.transport.rawValue, server.host, Int32(server.port)), "glfs_set_volfile_server")
     }
     try check(glfs_set_logging(fs, logging.file ?? "/dev/null", logging.level), "glfs_set_logging")
+    // Else the volume's own level (diagnostics.client-log-level) takes its place, which is INFO by default.
+    try check(glfs_set_xlator_option(fs, uri.volume, "log-level", logging.clientLevel), "glfs_set_xlator_option")
     if let snapshotDirectory {
       try check(
         glfs_set_xlator_option(fs, "*-snapview-client", "snapdir-entry-path", snapshotDirectory), "glfs_set_xlator_option")

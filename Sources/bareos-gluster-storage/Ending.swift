@@ -41,10 +41,11 @@ enum Ending: Int32 {
   ///
   /// Storage daemons put standard error into their trace only (Bareos 24 to 26), so it is said in the log file as well;
   /// where none is given, to syslog.
-  func leave(_ reason: String) -> Never {
+  func leave(_ reason: String, isLogged: Bool = true) -> Never {
     let call = CommandLine.arguments.dropFirst().joined(separator: " ")
     let line = "\(call): \(reason)".split(whereSeparator: \.isNewline).joined(separator: " ")
     write(to: 2, "bareos-gluster-storage: \(line)\n")
+    guard isLogged else { leave() }
     if let file = Settings.text(.logfile), file.hasPrefix("/") {
       LogFile(file).append(line)
     } else {

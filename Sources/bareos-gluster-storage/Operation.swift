@@ -8,14 +8,17 @@ struct Operation {
   private let patience: Patience
 
   /// Connects, does something, and ends the process.
-  static func run(_ body: (Operation) throws -> Void) -> Never {
+  ///
+  /// - Parameter expectsMissing: that there is no such part is an answer, and not logged.
+  static func run(expectsMissing: Bool = false, _ body: (Operation) throws -> Void) -> Never {
     // Who does not take the data any more is told of as an error of the writing.
     signal(SIGPIPE, SIG_IGN)
     do {
       try body(Operation(Settings()))
       Ending.well.leave()
     } catch {
-      Ending(error).leave("\(error)")
+      let ending = Ending(error)
+      ending.leave("\(error)", isLogged: !(expectsMissing && ending == .missing))
     }
   }
 

@@ -1,5 +1,4 @@
 import ArgumentParser
-import CLinuxProcess
 import Glibc
 import Gluster
 import PartStore
@@ -36,12 +35,6 @@ struct Program: ParsableCommand {
     subcommands: [Options.self, TestConnection.self, List.self, Stat.self, Upload.self, Download.self, Remove.self])
 
   static func main() {
-    // The daemon reads to the end of the output and then, if the process cannot be waited for at once, sleeps a second.
-    // A process's output is closed some microseconds before it can be waited for: now and then the daemon is faster. So a
-    // second process holds it a moment longer. It is the first one's orphan then, and where the daemon is process 1, of
-    // a container, nobody would take it away.
-    var output = stat()
-    if getppid() != 1, fstat(1, &output) == 0, output.st_mode & S_IFMT == S_IFIFO { _ = hold_output_until_end() }
     // A name may begin with a dash.
     var arguments = Array(CommandLine.arguments.dropFirst())
     if arguments.count > 1, arguments[1] != "--help" { arguments.insert("--", at: 1) }
@@ -86,7 +79,8 @@ struct Stat: ParsableCommand {
   @OptionGroup var part: PartArguments
 
   func run() {
-    Operation.run { operation in
+    // The daemon asks for each part before it sends it.
+    Operation.run(expectsMissing: true) { operation in
       try operation.put("\(operation.store.size(of: part.name, in: part.volumeName))\n")
     }
   }

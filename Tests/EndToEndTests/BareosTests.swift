@@ -2,45 +2,12 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The build trees of Bareos that BAREOS_BUILD names, separated by colons.
-private let trees = (ProcessInfo.processInfo.environment["BAREOS_BUILD"] ?? "").split(separator: ":").map(String.init)
-
 @Suite("The real Bareos", .serialized)
 struct BareosTests {
-  /// Bareos's daemons, started from a build tree, stopped with this object.
-  final class Bareos {
-    let tree: String
-
-    /// - Parameter listed: a volume whose changes glusterfind shall list.
-    init(_ tree: String, line: String, listed: String = "") throws {
-      self.tree = tree
-      // A shell: the daemons must not hold what the test waits for.
-      let status = system(
-        "BAREOS_BUILD='\(tree)' PLUGIN='\(line)' LISTED='\(listed)' '\(Scratch.script("bareos"))' up > /dev/null 2>&1 < /dev/null")
-      try #require(status == 0, "scripts/bareos up")
-    }
-
-    deinit { _ = try? run(Scratch.script("bareos"), ["down"], environment: ["BAREOS_BUILD": tree]) }
-
-    /// Runs commands of bconsole and returns what it printed.
-    func console(_ commands: String...) throws -> String {
-      let input = commands.map { $0 + "\\n" }.joined() + "quit\\n"
-      return try run(
-        "/bin/sh", ["-c", "printf '\(input)' | timeout 120 '\(Scratch.script("bareos"))' console"],
-        environment: ["BAREOS_BUILD": tree]
-      ).output
-    }
-
-    func fileDaemonIsAlive() throws -> Bool {
-      let pid = try run(Scratch.script("bareos"), ["pid"], environment: ["BAREOS_BUILD": tree]).output
-      return kill(pid_t(pid.trimmingCharacters(in: .whitespacesAndNewlines)) ?? -1, 0) == 0
-    }
-  }
-
-  @Test("says that it is skipped where BAREOS_BUILD names no build tree", .enabled(if: trees.isEmpty))
+  @Test("says that it is skipped where BAREOS_BUILD names no build tree", .enabled(if: Bareos.trees.isEmpty))
   func skipped() { print("skipped: the real Bareos: BAREOS_BUILD names no build tree") }
 
-  @Test("backs a hostile tree up and restores it exactly, and goes on with what changed", arguments: trees)
+  @Test("backs a hostile tree up and restores it exactly, and goes on with what changed", arguments: Bareos.trees)
   func backupAndRestore(_ tree: String) throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "200", local + "/tree").status == 0)
@@ -71,7 +38,7 @@ struct BareosTests {
     #expect(try bareos.fileDaemonIsAlive())
   }
 
-  @Test("estimates, takes what changed, and knows what is gone in accurate mode", arguments: trees)
+  @Test("estimates, takes what changed, and knows what is gone in accurate mode", arguments: Bareos.trees)
   func incremental(_ tree: String) throws {
     let (local, path) = try Scratch.folder()
     for name in ["a", "b", "c"] {
@@ -95,7 +62,7 @@ struct BareosTests {
     #expect(found == ". ./a ./a/file ./a/new ./c ./c/file ")
   }
 
-  @Test("backs up what glusterfind lists, and restores the last state: full, incremental, differential", arguments: trees)
+  @Test("backs up what glusterfind lists, and restores the last state: full, incremental, differential", arguments: Bareos.trees)
   func listed(_ tree: String) throws {
     let (local, path) = try Scratch.folder(on: "plain-logged")
     func change(_ script: String) throws {
@@ -146,7 +113,7 @@ struct BareosTests {
     #expect(!FileManager.default.fileExists(atPath: try Scratch.temporaryFolder() + "/bareos/list"))
   }
 
-  @Test("restores to another volume and directory with plugin options", arguments: trees)
+  @Test("restores to another volume and directory with plugin options", arguments: Bareos.trees)
   func pluginOptions(_ tree: String) throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "20", local + "/tree").status == 0)
@@ -162,7 +129,7 @@ struct BareosTests {
     #expect(comparison.status == 0, "\(comparison.output.suffix(3000))")
   }
 
-  @Test("cancels a job that waits for a brick that hangs, and lives on", arguments: trees)
+  @Test("cancels a job that waits for a brick that hangs, and lives on", arguments: Bareos.trees)
   func cancel(_ tree: String) throws {
     let (local, path) = try Scratch.folder(on: "small")
     for number in 0..<100 { _ = FileManager.default.createFile(atPath: local + "/\(number)", contents: Data("x".utf8)) }
@@ -181,7 +148,7 @@ struct BareosTests {
     #expect(try bareos.console("run job=backup level=Full yes", "wait", "messages").contains("Backup OK\n"))
   }
 
-  @Test("ends a job with a wrong definition with our message, and lives on", arguments: trees)
+  @Test("ends a job with a wrong definition with our message, and lives on", arguments: Bareos.trees)
   func wrongDefinition(_ tree: String) throws {
     let (_, path) = try Scratch.folder()
     let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + path)

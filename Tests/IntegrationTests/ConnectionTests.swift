@@ -166,7 +166,11 @@ struct ConnectionTests {
     let (local, path) = try Scratch.folder(on: "small")
     #expect(try run("dd", "if=/dev/urandom", "of=\(local)/file", "bs=1M", "count=20").status == 0)
     let brick = try Scratch.firstBrick("small")
-    defer { kill(brick, SIGCONT) }
+    defer {
+      kill(brick, SIGCONT)
+      // The volume is small.
+      try? FileManager.default.removeItem(atPath: local)
+    }
     try withJob { job throws in
       let backup = MemoryBackup()
       var cancelled: Cancelled?

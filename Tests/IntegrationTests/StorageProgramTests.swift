@@ -425,33 +425,17 @@ struct StorageProgramTests {
     var storage = StorageProgram("plain", path)
     let log = try Scratch.temporaryFile(".log")
     (storage.environment["logfile"], storage.environment["loglevel"]) = (log, "info")
+    // That it is not there is an answer.
     expectFailure(try storage.run("stat", "v", "0000"), 1, "no such part")
+    expectFailure(try storage.run("download", "v", "0000"), 1, "no such part")
     let text = try String(contentsOfFile: log, encoding: .utf8)
-    #expect(text.contains("]: stat v 0000: no such part\n") && text.contains("[glfs"), "\(text)")
+    #expect(text.contains("]: download v 0000: no such part\n") && !text.contains("]: stat") && text.contains("[glfs"), "\(text)")
+    // What is said there is what the level is for.
+    try FileManager.default.removeItem(atPath: log)
+    storage.environment["loglevel"] = "error"
+    expectWell(try storage.run("testconnection"))
+    #expect(try String(contentsOfFile: log, encoding: .utf8).isEmpty)
     #expect(try run("stat", "-c", "%a", log).output.hasPrefix("6"))
-  }
-
-  @Test("can be waited for when their output has ended")
-  func end() throws {
-    let (_, path) = try Scratch.folder()
-    let storage = StorageProgram("plain", path)
-    expectWell(try storage.run("upload", "v", "0000", input: random(100_000)))
-    // As the storage daemon does it; where the process is still there it sleeps a second.
-    let script = """
-      import os, subprocess, sys
-      late = 0
-      for number in range(40):
-        read, write = os.pipe()
-        child = os.posix_spawn(sys.argv[1], [sys.argv[1]] + ["stat", "v", "0000"], os.environ,
-          file_actions=[(os.POSIX_SPAWN_DUP2, write, 1), (os.POSIX_SPAWN_DUP2, write, 2)])
-        os.close(write)
-        while os.read(read, 1024): pass
-        late += os.waitpid(child, os.WNOHANG)[0] != child
-        os.close(read)
-      print(late)
-      """
-    let result = try run("python3", "-c", script, StorageProgram.path, environment: storage.environment)
-    #expect(result.output == "0\n", "\(result.output)")
   }
 
   @Test("that nobody takes any more are no success")

@@ -1,0 +1,78 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("The real Bareos with its volumes on Gluster", .serialized)
+struct BareosStorageTests {
+  @Test("says that it is skipped where BAREOS_BUILD names no build tree", .enabled(if: Bareos.trees.isEmpty))
+  func skipped() { print("skipped: the real Bareos's storage daemon: BAREOS_BUILD names no build tree") }
+
+  /// Parts of a volume on the bricks, and their bytes.
+  func parts(_ path: String, _ volume: String) throws -> (count: Int, bytes: Int) {
+    let files = try Scratch.bricks(of: "distributed").flatMap { brick in
+      try FileManager.default.contentsOfDirectory(atPath: "\(brick)\(path)/\(volume)").map { "\(brick)\(path)/\(volume)/\($0)" }
+    }
+    let sizes = try files.map { try FileManager.default.attributesOfItem(atPath: $0)[.size] as? Int ?? 0 }
+    return (files.count, sizes.reduce(0, +))
+  }
+
+  func restore(_ bareos: Bareos, _ local: String, _ path: String) throws {
+    let log = try bareos.console(
+      "restore client=client restorejob=restore where=\(path)/restored select current all done yes", "wait", "messages")
+    #expect(log.contains("Termination:            Restore OK\n"), "\(log)")
+    let comparison = try run(Scratch.script("compare-trees"), "--seconds", local + "/tree", local + "/restored" + path + "/tree")
+    #expect(comparison.status == 0, "\(comparison.output.suffix(3000))")
+    try FileManager.default.removeItem(atPath: local + "/restored")
+  }
+
+  func backUp(_ bareos: Bareos, _ level: String) throws -> String {
+    let log = try bareos.console("run job=backup level=\(level) yes", "wait", "messages")
+    #expect(log.contains("Termination:            Backup OK\n") && !log.contains("Error: "), "\(log)")
+    return log
+  }
+
+  @Test("labels, fills, goes on after a restart and a kill, restores, truncates and relabels", arguments: Bareos.trees)
+  func life(_ tree: String) throws {
+    let (local, path) = try Scratch.folder()
+    let (store, storePath) = try Scratch.folder(on: "distributed")
+    #expect(try run(Scratch.script("hostile-tree"), "--wide", "20", local + "/tree").status == 0)
+    #expect(try run("sh", "-c", "head -c 1073741824 /dev/urandom > '\(local)/tree/gigabyte'").status == 0)
+    let bareos = try Bareos(
+      tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + path + "/tree:", storage: "gluster://scratch/distributed\(storePath)")
+    let label = try bareos.console("label storage=Gluster volume=First pool=Pool drive=0 slot=0", "messages")
+    #expect(label.contains("3000 OK label"), "\(label)")
+    #expect(try parts(storePath, "First").count == 1)
+
+    #expect(try backUp(bareos, "Full").contains("Volume name(s):         First\n"))
+    let full = try parts(storePath, "First")
+    #expect(full.count == 17 && full.bytes > 1 << 30)
+    try bareos.call("kill storage")
+    try bareos.call("start storage")
+    try restore(bareos, local, path)
+
+    // Goes on in the last part.
+    #expect(try run("sh", "-c", "echo new > '\(local)/tree/new'; head -c 100000000 /dev/urandom > '\(local)/tree/more'").status == 0)
+    #expect(try backUp(bareos, "Incremental").contains("Volume name(s):         First\n"))
+    let incremental = try parts(storePath, "First")
+    #expect(incremental.count == 18 && incremental.bytes > full.bytes + 100_000_000)
+    try restore(bareos, local, path)
+
+    // The storage daemon dies while parts are on their way.
+    _ = try bareos.console("run job=backup level=Full yes")
+    #expect(try eventually { try parts(storePath, "First").count > 22 })
+    try bareos.call("kill storage")
+    #expect(try bareos.console("wait", "messages").contains("Backup Error"))
+    try bareos.call("start storage")
+    try restore(bareos, local, path)
+
+    let purged = try bareos.console(
+      "purge volume=First", "truncate volstatus=Purged storage=Gluster pool=Pool drive=0 yes", "messages")
+    #expect(try parts(storePath, "First").bytes < 1000, "\(purged)")
+    let relabel = try bareos.console("relabel storage=Gluster oldvolume=First volume=\"Second: a.b\" pool=Pool drive=0 slot=0", "messages")
+    #expect(relabel.contains("3000 OK label"), "\(relabel)")
+    #expect(try backUp(bareos, "Full").contains("Volume name(s):         Second: a.b\n"))
+    #expect(try parts(storePath, "Second: a.b").count == 18)
+    try restore(bareos, local, path)
+    for folder in [local, store] { try FileManager.default.removeItem(atPath: folder) }
+  }
+}
