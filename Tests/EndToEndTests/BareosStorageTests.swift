@@ -31,7 +31,7 @@ struct BareosStorageTests {
     return log
   }
 
-  @Test("labels, fills, goes on after a restart and a kill, restores, truncates and relabels", arguments: Bareos.trees)
+  @Test("labels, fills, goes on after a restart and a kill, restores, truncates and labels anew", arguments: Bareos.trees)
   func life(_ tree: String) throws {
     let (local, path) = try Scratch.folder()
     let (store, storePath) = try Scratch.folder(on: "distributed")
@@ -54,24 +54,27 @@ struct BareosStorageTests {
     #expect(try run("sh", "-c", "echo new > '\(local)/tree/new'; head -c 100000000 /dev/urandom > '\(local)/tree/more'").status == 0)
     #expect(try backUp(bareos, "Incremental").contains("Volume name(s):         First\n"))
     let incremental = try parts(storePath, "First")
-    #expect(incremental.count == 18 && incremental.bytes > full.bytes + 100_000_000)
+    #expect(incremental.count == 19 && incremental.bytes > full.bytes + 100_000_000)
     try restore(bareos, local, path)
 
-    // The storage daemon dies while parts are on their way.
+    // All daemons die while parts are on their way.
     _ = try bareos.console("run job=backup level=Full yes")
     #expect(try eventually { try parts(storePath, "First").count > 22 })
-    try bareos.call("kill storage")
-    #expect(try bareos.console("wait", "messages").contains("Backup Error"))
-    try bareos.call("start storage")
+    for daemon in ["storage", "file", "director"] { try bareos.call("kill \(daemon)") }
+    for daemon in ["storage", "file", "director"] { try bareos.call("start \(daemon)") }
     try restore(bareos, local, path)
 
     let purged = try bareos.console(
-      "purge volume=First", "truncate volstatus=Purged storage=Gluster pool=Pool drive=0 yes", "messages")
+      "purge volume=First yes", "truncate volstatus=Purged storage=Gluster pool=Pool drive=0 yes", "messages")
     #expect(try parts(storePath, "First").bytes < 1000, "\(purged)")
-    let relabel = try bareos.console("relabel storage=Gluster oldvolume=First volume=\"Second: a.b\" pool=Pool drive=0 slot=0", "messages")
-    #expect(relabel.contains("3000 OK label"), "\(relabel)")
-    #expect(try backUp(bareos, "Full").contains("Volume name(s):         Second: a.b\n"))
-    #expect(try parts(storePath, "Second: a.b").count == 18)
+    // Truncating relabels with the same name. With another one Bareos (25, 26) writes the label to the parts of the old name, whatever
+    // the program.
+    #expect(purged.contains("The volume 'First' has been truncated"), "\(purged)")
+    let label2 = try bareos.console(
+      "delete volume=First yes", "label storage=Gluster volume=Second:a.b pool=Pool drive=0 slot=0", "messages")
+    #expect(label2.contains("3000 OK label"), "\(label2)")
+    #expect(try backUp(bareos, "Full").contains("Volume name(s):         Second:a.b\n"))
+    #expect(try parts(storePath, "Second:a.b").count == incremental.count)
     try restore(bareos, local, path)
     for folder in [local, store] { try FileManager.default.removeItem(atPath: folder) }
   }
