@@ -16,7 +16,7 @@ public struct PartStore {
   public static let abandonedAfter = 3600
 
   /// How much is read or written with one call, in bytes: the most that Gluster takes from its pools of memory.
-  private static let pieceSize = 1 << 20
+  public static let pieceSize = 1 << 20
   private static let folderMode: mode_t = 0o750
   private static let fileMode: mode_t = 0o640
 
