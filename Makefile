@@ -1,5 +1,5 @@
 # gfapi-fd: `make` builds into build/, `make demo` shows it at work, `make test` runs every test,
-# `make bench` measures.
+# `make bench` measures, `make fuzz` feeds the parsers with nonsense.
 # The first run of any of them installs what is missing (scripts/setup says what).
 
 PREFIX ?= /usr
@@ -19,7 +19,7 @@ RELEASE = $(SWIFT) build -c release --static-swift-stdlib
 VOLUMES = plain distributed replicated dispersed sharded small \
   plain-logged distributed-logged sharded-logged plain-logged-hostile plain-unlogged
 
-.PHONY: all setup demo test bench install clean
+.PHONY: all setup demo test bench fuzz install clean
 
 all: setup
 	$(RELEASE) --product gfapi-fd-module
@@ -61,6 +61,11 @@ bench: all
 	@install -m 755 .build/release/gfapi-fd-bench $(BUILD)/
 	@strip --strip-unneeded $(BUILD)/gfapi-fd-bench
 	scripts/in-scratch --volumes plain -- scripts/bench $(foreach case,$(CASES),--case $(case)) $(BENCH_OPTIONS)
+
+# What libFuzzer makes up for each parser and decoder. FUZZ_OPTIONS: see scripts/fuzz.
+FUZZ_OPTIONS =
+fuzz: setup
+	scripts/fuzz $(FUZZ_OPTIONS)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin

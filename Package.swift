@@ -77,3 +77,11 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// scripts/fuzz sets this, and builds it with all that it uses instrumented.
+if Context.environment["GFAPI_FD_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "gfapi-fd-fuzz", dependencies: ["GfapiFD", "Gluster", "GlusterfindList", "MiniDaemon", "PartStore"],
+      linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
+}

@@ -1,0 +1,120 @@
+import GfapiFD
+import Glibc
+import Gluster
+import GlusterfindList
+import MiniDaemon
+import PartStore
+
+/// What libFuzzer is let loose on: `FUZZ` in the environment names one of the parsers and decoders. Whatever the bytes, it must neither crash
+/// nor hang, and what it makes of them must hold. `scripts/fuzz` runs it.
+private enum Parser: String, CaseIterable {
+  case uri, definition, options, list, acl, attributes, archive, name
+
+  func parse(_ bytes: [UInt8]) {
+    switch self {
+    case .uri:
+      if let uri = try? VolumeURI(bytes) {
+        hold(!uri.servers.isEmpty && !uri.volume.isEmpty && !uri.description.isEmpty)
+        hold(uri.directory.isEmpty || uri.directory.first == UInt8(ascii: "/") && uri.directory.last != UInt8(ascii: "/"))
+        hold(!uri.directory.split(separator: UInt8(ascii: "/")).contains { $0.elementsEqual("..".utf8) })
+      }
+    case .definition:
+      do {
+        let arguments = try PluginDefinition.Arguments(bytes)
+        hold(arguments.overridden(by: arguments) == arguments)
+        _ = try PluginDefinition(arguments)
+      } catch {
+        hold(!error.description.isEmpty)
+      }
+      _ = PluginDefinition.concerns(bytes)
+    case .options:
+      if let arguments = try? PluginDefinition.Arguments(options: bytes) { _ = try? PluginDefinition(arguments) }
+    case .list:
+      for line in bytes.split(separator: UInt8(ascii: "\n")) {
+        _ = ListHeader.directive(line)
+        for encoding in ListFormat.Encoding.allCases {
+          var format = ListFormat()
+          format.encoding = encoding
+          guard let changes = try? Change.read(line, format) else { continue }
+          for change in changes where !change.isGuess {
+            hold((try? Change.read(change.line.dropLast(), ListFormat())) == [change])
+          }
+        }
+      }
+    case .acl: _ = try? ACLStream.decode(bytes)
+    case .attributes:
+      if let items = try? AttributeStream.decode(bytes) {
+        hold((try? AttributeStream.decode(AttributeStream.encode(items))) == items)
+      }
+    case .archive: readArchive(bytes)
+    case .name:
+      let name = StoredName(bytes)
+      hold(bytes.isEmpty || StoredName(stored: name.stored) == name)
+      hold(!name.stored.contains(UInt8(ascii: "/")) && name.stored.first != UInt8(ascii: "."))
+      if let found = StoredName(stored: bytes) { hold(found.stored == bytes) }
+    }
+  }
+
+  private func readArchive(_ bytes: [UInt8]) {
+    _ = ftruncate(archiveFile, 0)
+    _ = bytes.withUnsafeBytes { pwrite(archiveFile, $0.baseAddress, $0.count, 0) }
+    guard let reader = try? ArchiveReader("/proc/self/fd/\(archiveFile)") else { return }
+    do {
+      var entries = 0
+      while entries < 1000, let (entry, length) = try reader.next() {
+        hold(entry.path.first == UInt8(ascii: "/"))
+        entries += 1
+        var count = 0
+        if length > 0 {
+          try reader.data { _, piece in
+            count += piece.count
+            return count < 1 << 20
+          }
+        }
+      }
+    } catch {}
+  }
+}
+
+/// A file in memory without a name.
+private let archiveFile: CInt = {
+  var name = Array("/dev/shm/gfapi-fd-fuzz-XXXXXX\0".utf8CString)
+  let file = mkstemp(&name)
+  unlink(name)
+  return file
+}()
+
+/// What must hold, in a release build as well.
+private func hold(_ condition: Bool, _ line: Int = #line) {
+  guard !condition else { return }
+  fatalError("what line \(line) says does not hold")
+}
+
+private let parser: Parser = {
+  let name = getenv("FUZZ").map { String(cString: $0) } ?? ""
+  guard let parser = Parser(rawValue: name) else {
+    fatalError("FUZZ names one of \(Parser.allCases.map(\.rawValue).joined(separator: ", "))")
+  }
+  return parser
+}()
+
+/// libFuzzer itself. Its function is in C; pointers and numbers are handed over alike.
+@_silgen_name("LLVMFuzzerRunDriver")
+private func runFuzzer(
+  _ count: UnsafeMutablePointer<CInt>, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>>,
+  _ try: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
+) -> CInt
+
+/// The name is libFuzzer's.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func tryInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+  parser.parse(Array(UnsafeBufferPointer(start: start, count: count)))
+  return 0
+}
+
+@main struct Fuzz {
+  static func main() {
+    var (count, arguments) = (CommandLine.argc, CommandLine.unsafeArgv)
+    exit(runFuzzer(&count, &arguments, tryInput))
+  }
+}
