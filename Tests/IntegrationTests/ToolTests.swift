@@ -53,16 +53,6 @@ struct ToolTests {
     #expect(clash.output.contains("error: ") && clash.output.contains("restored 2 entries"), "\(clash.output)")
   }
 
-  @Test("leaves nothing to be healed", arguments: ["replicated", "dispersed"])
-  func nothingToHeal(_ kind: String) throws {
-    let (local, path) = try Scratch.folder(on: kind)
-    for number in 0..<20 { _ = FileManager.default.createFile(atPath: "\(local)/\(number)", contents: Data("x".utf8)) }
-    let archive = try Scratch.temporaryFile(".pax")
-    #expect(try run(Scratch.tool, "backup", Scratch.line(kind, path), "-o", archive).status == 0)
-    #expect(try run(Scratch.tool, "restore", archive, Scratch.line(kind), "--where", path + "/restored").status == 0)
-    #expect(try Scratch.unhealed(kind, below: path + "/restored") == [])
-  }
-
   @Test("writes plain lines where there is no terminal, and archives to standard output")
   func pipe() throws {
     let (local, path) = try Scratch.folder()
