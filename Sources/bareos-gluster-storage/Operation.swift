@@ -5,7 +5,6 @@ import PartStore
 /// One operation on the volume, from its connection to the end of the process.
 struct Operation {
   let store: PartStore
-  private let volume: Volume
   private let patience: Patience
 
   /// Connects, does something, and ends the process.
@@ -18,17 +17,12 @@ struct Operation {
     let setPipeSize: Int32 = 1031  // F_SETPIPE_SZ, which Swift's module for C does not have
     for descriptor: Int32 in [0, 1] { _ = fcntl(descriptor, setPipeSize, Int32(PartStore.pieceSize)) }
     do {
-      let operation = try Operation(Settings())
-      defer {
-        operation.patience.begin("ending")
-        _ = try? operation.volume.settle()
-      }
-      try body(operation)
+      try body(Operation(Settings()))
+      Ending.well.leave()
     } catch {
       let ending = Ending(error)
       ending.leave("\(error)", isLogged: !(expectsMissing && ending == .missing))
     }
-    Ending.well.leave()
   }
 
   private init(_ settings: Settings) throws {
@@ -40,13 +34,13 @@ struct Operation {
     func failure(_ error: GlusterError) -> StoreError {
       StoreError(.unreachable, "cannot connect to \(settings.uri): \(error)" + (error.cure.map { ": \($0)" } ?? ""))
     }
+    let volume: Volume
     patience.begin("connecting")
     do {
       // Not so long that there is no time for the last try.
       volume = try Volume.connect(within: settings.timeout / 2) {
         do {
-          // Nothing follows for which a lock would be kept, and the end waits for it.
-          return try Volume(settings.uri, logging: settings.logging, keepsLocks: false)
+          return try Volume(settings.uri, logging: settings.logging)
         } catch let error as GlusterError {
           patience.note(failure(error))
           throw error

@@ -74,8 +74,6 @@ struct StorageProgramTests {
     #expect(try storage.run("download", "Vol-0001", "0001").output == random(9 << 20, 3))
     expectWell(try storage.run("list", "Vol-0001"), "0000 0\n0001 9437184\n0002 65536\n0003 1048576\n0004 1000\n")
 
-    if ["replicated", "dispersed"].contains(kind) { #expect(try Scratch.unhealed(kind, below: path) == []) }
-
     for number in sizes.indices { expectWell(try storage.run("remove", "Vol-0001", "000\(number)")) }
     expectWell(try storage.run("list", "Vol-0001"))
     expectFailure(try storage.run("stat", "Vol-0001", "0000"), 1, "no such part")
