@@ -25,6 +25,9 @@ extension GlusterError: CustomStringConvertible {
 }
 
 extension GlusterError {
+  /// Whether there is no such entry, or not any more.
+  public var meansMissing: Bool { errno == .noSuchFileOrDirectory || errno == .staleNFSFileHandle }
+
   /// Whether not this entry failed, but the volume: no brick or no majority of them can be reached.
   public var meansVolumeIsGone: Bool {
     errno == .socketNotConnected || errno == .socketShutdown || errno == .connectionRefused

@@ -34,9 +34,12 @@ public final class Volume: @unchecked Sendable {
     }
 
     /// Names of Gluster's log levels, by number.
-    public static let levels = [
+    private static let levels = [
       "none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "trace",
     ]
+
+    /// What is wrong with a level of which there is no number.
+    public static let noLevel = "not a level: 0 to 9, or \(levels.joined(separator: ", "))"
 
     /// The number of a level that is given as number or name, in any case; nil: there is none.
     public static func level(_ text: String) -> Int32? {
@@ -48,13 +51,18 @@ public final class Volume: @unchecked Sendable {
   /// Tries to connect again for some time where no brick answers: the client gives up at the first "no" of its bricks, and
   /// they may be about to start.
   ///
-  /// - Parameter seconds: after which it is not tried again.
-  public static func connect(within seconds: Int, _ connect: () throws -> Volume) throws -> Volume {
+  /// - Parameters:
+  ///   - seconds: after which it is not tried again.
+  ///   - onSetback: told of each try that has failed and is followed by another.
+  public static func connect(
+    within seconds: Int, onSetback: (GlusterError) -> Void = { _ in }, _ connect: () throws -> Volume
+  ) throws -> Volume {
     let deadline = ContinuousClock.now + .seconds(seconds)
     while true {
       do {
         return try connect()
       } catch let error as GlusterError where error.meansNoBrickAnswers && ContinuousClock.now < deadline {
+        onSetback(error)
         sleep(1)
       }
     }
@@ -193,7 +201,7 @@ public final class Volume: @unchecked Sendable {
 
 /// Has a call made by a thread that is made for it. If there can be none it is not made: better something left open than
 /// somebody stuck.
-func onOwnThread(_ call: @escaping () -> Void) {
+public func onOwnThread(_ call: @escaping () -> Void) {
   final class Box {
     let call: () -> Void
     init(_ call: @escaping () -> Void) { self.call = call }

@@ -162,25 +162,26 @@ public struct PartStore {
   /// Removes a part.
   public func remove(_ part: StoredName, of name: StoredName) throws {
     // Also so that nothing but a part is removed.
-    _ = try find(part, in: name)
+    let folder = try find(part, in: name).folder
     willCall("removing the part")
-    let removed: Void? = try attempt("cannot remove it") {
-      try ifThere { try folder(name)?.remove(part.stored) }
-    }
+    let removed: Void? = try attempt("cannot remove it") { try ifThere { try folder.remove(part.stored) } }
     if removed == nil { throw try Self.missing(.missing, "no such part", volume) }
   }
 
   // MARK: Names
 
+  /// What follows the part's name, before 16 hexadecimal digits.
+  private static let mark = Array(".upload-".utf8)
+
   private static func nameOnItsWay(_ part: StoredName) -> [UInt8] {
     let digits = String(UInt64.random(in: 0 ... .max), radix: 16)
-    return Array(".".utf8) + part.stored + Array(".upload-\(String(repeating: "0", count: 16 - digits.count))\(digits)".utf8)
+    return Array(".".utf8) + part.stored + mark + Array((String(repeating: "0", count: 16 - digits.count) + digits).utf8)
   }
 
   private static func isOnItsWay(_ name: [UInt8]) -> Bool {
-    guard name.first == UInt8(ascii: "."), name.count > ".".count + ".upload-".count + 16 else { return false }
-    let end = name.suffix(".upload-".count + 16)
-    return end.starts(with: ".upload-".utf8) && end.suffix(16).allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
+    let end = name.suffix(mark.count + 16)
+    guard name.first == UInt8(ascii: "."), name.count > 1 + end.count else { return false }
+    return end.starts(with: mark) && end.suffix(16).allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
   }
 
   private static func check(_ name: StoredName, stored: [UInt8]? = nil) throws {
@@ -208,16 +209,17 @@ public struct PartStore {
     }
   }
 
-  private func find(_ part: StoredName, in name: StoredName) throws -> (object: Object, status: stat) {
+  private func find(
+    _ part: StoredName, in name: StoredName
+  ) throws -> (folder: Object, object: Object, status: stat) {
     try Self.check(name)
     try Self.check(part)
     willCall("looking for the part")
-    let found = try attempt("cannot look for it") {
-      try ifThere { try folder(name)?.lookUp(part.stored) }
-    }
-    guard let found = found ?? nil else { throw try Self.missing(.missing, "no such part", volume) }
+    let folder = try attempt("cannot look for it") { try self.folder(name) }
+    let found = try attempt("cannot look for it") { try ifThere { try folder?.lookUp(part.stored) } }
+    guard let folder, let found = found ?? nil else { throw try Self.missing(.missing, "no such part", volume) }
     guard found.status.type == S_IFREG else { throw StoreError(.failed, "what has its name is no regular file") }
-    return found
+    return (folder, found.object, found.status)
   }
 
   /// Copies data to their end. Returns how many bytes.
@@ -233,10 +235,8 @@ public struct PartStore {
         filled += count
       }
       willCall("writing the part")
-      do {
+      try attempt("cannot write at offset \(length)") {
         try file.write(UnsafeRawBufferPointer(rebasing: piece[..<filled]), at: length)
-      } catch let error as GlusterError {
-        throw StoreError(error, "cannot write at offset \(length)")
       }
       length += filled
       if filled < piece.count { return length }
@@ -254,7 +254,7 @@ public struct PartStore {
 private func ifThere<T>(_ call: () throws -> T) throws -> T? {
   do {
     return try call()
-  } catch let error as GlusterError where [.noSuchFileOrDirectory, .staleNFSFileHandle].contains(error.errno) {
+  } catch let error as GlusterError where error.meansMissing {
     return nil
   }
 }

@@ -38,13 +38,8 @@ struct Operation {
     patience.begin("connecting")
     do {
       // Not so long that there is no time for the last try.
-      volume = try Volume.connect(within: settings.timeout / 2) {
-        do {
-          return try Volume(settings.uri, logging: settings.logging)
-        } catch let error as GlusterError {
-          patience.note(failure(error))
-          throw error
-        }
+      volume = try Volume.connect(within: settings.timeout / 2, onSetback: { patience.note(failure($0)) }) {
+        try Volume(settings.uri, logging: settings.logging)
       }
     } catch let error as GlusterError {
       throw failure(error)

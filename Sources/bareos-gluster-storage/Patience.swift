@@ -1,13 +1,19 @@
 import Glibc
+import Gluster
 import PartStore
 import Synchronization
 
 /// Ends the process when the volume has not answered for too long: libgfapi's calls cannot be interrupted.
 final class Patience: Sendable {
+  private struct State {
+    /// On the monotonic clock, in nanoseconds.
+    var deadline = UInt64.max
+    var action: StaticString = ""
+    var setback: StoreError?
+  }
+
   private let nanoseconds: UInt64
-  private let deadline = Atomic<UInt64>(.max)
-  private let action = Mutex<StaticString>("")
-  private let setback = Mutex<StoreError?>(nil)
+  private let state = Mutex(State())
   private let giveUp: @Sendable (StaticString, StoreError?) -> Never
 
   /// - Parameters:
@@ -16,38 +22,29 @@ final class Patience: Sendable {
   init(seconds: Int, giveUp: @escaping @Sendable (StaticString, StoreError?) -> Never) {
     nanoseconds = UInt64(seconds) * 1_000_000_000
     self.giveUp = giveUp
-    var thread = pthread_t()
-    pthread_create(
-      &thread, nil,
-      {
-        Unmanaged<Patience>.fromOpaque($0!).takeRetainedValue().watch()
-        return nil
-      }, Unmanaged.passRetained(self).toOpaque())
-    pthread_detach(thread)
+    onOwnThread { self.watch() }
   }
 
   /// A call on the volume follows.
   func begin(_ action: StaticString) {
-    self.action.withLock { $0 = action }
-    setback.withLock { $0 = nil }
-    deadline.store(Self.now + nanoseconds, ordering: .releasing)
+    state.withLock { $0 = State(deadline: Self.now + nanoseconds, action: action) }
   }
 
   /// What was being done has failed, and is tried again: why.
-  func note(_ setback: StoreError) { self.setback.withLock { $0 = setback } }
+  func note(_ setback: StoreError) { state.withLock { $0.setback = setback } }
 
   /// Has `body` wait for something else than the volume, as long as it takes.
   func pause<T>(_ body: () throws -> T) rethrows -> T {
-    deadline.store(.max, ordering: .releasing)
+    state.withLock { $0.deadline = .max }
     return try body()
   }
 
   private func watch() {
     while true {
-      let (now, deadline) = (Self.now, deadline.load(ordering: .acquiring))
-      if now >= deadline { giveUp(action.withLock { $0 }, setback.withLock { $0 }) }
+      let (now, state) = (Self.now, state.withLock { $0 })
+      if now >= state.deadline { giveUp(state.action, state.setback) }
       // A deadline that is set meanwhile is later than this.
-      let wait = min(deadline - now, nanoseconds)
+      let wait = min(state.deadline - now, nanoseconds)
       var time = timespec(tv_sec: Int(wait / 1_000_000_000), tv_nsec: Int(wait % 1_000_000_000))
       nanosleep(&time, nil)
     }

@@ -37,8 +37,7 @@ struct Settings {
     }
     if let level = Self.text(.loglevel) {
       guard let number = Volume.Logging.level(level) else {
-        throw Wrong(
-          description: "loglevel=\(level): not a level: 0 to 9, or \(Volume.Logging.levels.joined(separator: ", "))")
+        throw Wrong(description: "loglevel=\(level): \(Volume.Logging.noLevel)")
       }
       logging.level = number
     }

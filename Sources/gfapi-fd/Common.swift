@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Gluster
 import MiniDaemon
 
 /// Options that backup and restore share.
@@ -58,7 +59,7 @@ struct DaemonArguments: ParsableArguments {
     // Threads made from now on inherit the mask: only the waiting one gets the signals.
     pthread_sigmask(SIG_BLOCK, &signals, nil)
     let waited = signals
-    Thread.detach {
+    onOwnThread {
       var (signals, number) = (waited, Int32(0))
       sigwait(&signals, &number)
       signal(number, SIG_DFL)
@@ -80,25 +81,6 @@ struct DaemonArguments: ParsableArguments {
 }
 
 extension ABI: ExpressibleByArgument {}
-
-private enum Thread {
-  private final class Body {
-    let run: () -> Void
-    init(_ run: @escaping () -> Void) { self.run = run }
-  }
-
-  static func detach(_ body: @escaping () -> Void) {
-    var thread = pthread_t()
-    let held = Unmanaged.passRetained(Body(body))
-    let result = pthread_create(
-      &thread, nil,
-      {
-        Unmanaged<Body>.fromOpaque($0!).takeRetainedValue().run()
-        return nil
-      }, held.toOpaque())
-    if result == 0 { pthread_detach(thread) }
-  }
-}
 
 /// What the user sees of a job under way: on a terminal one line that changes, else nothing but the summary. All on
 /// stderr: an archive may go to stdout.

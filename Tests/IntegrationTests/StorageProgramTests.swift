@@ -279,9 +279,8 @@ struct StorageProgramTests {
     defer { try? Scratch.remount("small") }
     for arguments in [["testconnection"], ["list", "v"], ["stat", "v", "0000"], ["remove", "v", "0000"], ["upload", "v", "0000"]] {
       let began = ContinuousClock.now
-      let result = try arguments.count == 1 ? storage.run(arguments[0])
-        : arguments.count == 2 ? storage.run(arguments[0], arguments[1]) : storage.run(arguments[0], arguments[1], arguments[2])
-      expectFailure(result, 3, "cannot connect to tcp scratch (default port), volume small", "is the volume started")
+      expectFailure(
+        try storage.run(arguments), 3, "cannot connect to tcp scratch (default port), volume small", "is the volume started")
       #expect(ContinuousClock.now - began < .seconds(20))
     }
     #expect(try run("gluster", "--mode=script", "volume", "start", "small").status == 0)

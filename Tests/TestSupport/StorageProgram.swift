@@ -70,7 +70,9 @@ public struct StorageProgram {
   }
 
   /// Runs an operation.
-  public func run(_ arguments: String..., input: Data = Data()) throws -> Result {
+  public func run(_ arguments: String..., input: Data = Data()) throws -> Result { try run(arguments, input: input) }
+
+  public func run(_ arguments: [String], input: Data = Data()) throws -> Result {
     let file = try Scratch.temporaryFile(".in")
     try input.write(to: URL(fileURLWithPath: file))
     defer { try? FileManager.default.removeItem(atPath: file) }

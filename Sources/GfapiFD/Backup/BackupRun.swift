@@ -209,7 +209,7 @@ package final class BackupRun {
       try supplement(entry, fetchedFor: next.wanted)
     } catch let error as GlusterError {
       try endIfGone(error)
-      let vanished = error.errno == .noSuchFileOrDirectory || error.errno == .staleNFSFileHandle
+      let vanished = error.meansMissing
       next.record.kind = vanished ? .unknown : .unreadable
       tellFailure(entry.path, vanished ? "it vanished before it was read: \(error)" : "cannot be read: \(error)")
       details = EntryFetcher.Details()

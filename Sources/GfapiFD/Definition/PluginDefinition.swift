@@ -175,9 +175,7 @@ package struct PluginDefinition: Equatable, Sendable {
     }
     if let level = try text(.loglevel) {
       guard let number = Volume.Logging.level(level) else {
-        throw ParseError(
-          argument: "loglevel=\(level)",
-          reason: "not a level: 0 to 9, or \(Volume.Logging.levels.joined(separator: ", "))")
+        throw ParseError(argument: "loglevel=\(level)", reason: Volume.Logging.noLevel)
       }
       logging.level = number
     }

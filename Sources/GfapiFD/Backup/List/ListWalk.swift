@@ -174,7 +174,7 @@ package final class ListWalk: @unchecked Sendable {
     } catch {
       let error = asGlusterError(error)
       // The file is gone, and the list tells that as well.
-      if [.noSuchFileOrDirectory, .staleNFSFileHandle].contains(error.errno) { return nil }
+      if error.meansMissing { return nil }
       let name = gfid.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
       return SourceFailure(kind: .entry, path: Array("/.shard/\(name)".utf8), error: error)
     }
@@ -252,7 +252,7 @@ private struct PathWalker {
         chain.append((name, found.object, found.status))
       } catch {
         let error = asGlusterError(error)
-        guard [.noSuchFileOrDirectory, .staleNFSFileHandle, .notDirectory].contains(error.errno) else { throw error }
+        guard error.meansMissing || error.errno == .notDirectory else { throw error }
         missing = Array(names[..<chain.count])
         return nil
       }
