@@ -117,6 +117,13 @@ struct JobLog {
       .map { $0.text.trimmingCharacters(in: .whitespacesAndNewlines) }
   }
 
+  /// Expects that the job was cancelled, and that nothing is said of it but what the daemon itself says: that a file's reading was
+  /// interrupted, or that the storage daemon was the quicker one to end.
+  func expectCancelled(sourceLocation: SourceLocation = #_sourceLocation) {
+    let said = client.filter { !$0.contains("ERR=Interrupted system call") && !$0.contains("Network send error to SD.") }
+    #expect(termination == "Backup Canceled" && said == [], "\(text)", sourceLocation: sourceLocation)
+  }
+
   /// What is a warning or worse, of whichever daemon. Not what the director adds when a job has failed: its report, and
   /// at times that the storage daemon has hung up.
   var complaints: [String] {

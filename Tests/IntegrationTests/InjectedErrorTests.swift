@@ -6,24 +6,9 @@ import Testing
 
 @Suite("A volume that fails one kind of call", .serialized)
 struct InjectedErrorTests {
-  /// Runs `body` while Gluster's own translator makes each call of one kind fail on the brick of the small volume.
+  /// Runs `body` while each call of one kind fails on the brick of the small volume.
   func failing<R>(_ call: String, _ body: () throws -> R) throws -> R {
-    func gluster(_ arguments: String...) throws {
-      let result = try run("gluster", ["--mode=script", "volume"] + arguments)
-      try #require(result.status == 0, "\(result.output)")
-    }
-    try gluster("set", "small", "debug.error-gen", "posix")
-    try gluster("set", "small", "debug.error-fops", call)
-    try gluster("set", "small", "debug.error-failure", "100%")
-    try gluster("stop", "small", "force")
-    try gluster("start", "small")
-    defer {
-      for option in ["debug.error-gen", "debug.error-fops", "debug.error-failure"] { try? gluster("reset", "small", option) }
-      try? gluster("stop", "small", "force")
-      try? gluster("start", "small")
-      try? Scratch.remount("small")
-    }
-    return try body()
+    try Scratch.withSmall(["debug.error-gen": "posix", "debug.error-fops": call, "debug.error-failure": "100%"], body)
   }
 
   @Test("is told for each entry with path and reason, and the job goes on", arguments: [

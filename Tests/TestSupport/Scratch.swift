@@ -54,6 +54,26 @@ public enum Scratch {
     return file
   }
 
+  /// Runs `body` while Gluster's own translator makes calls on the brick of the small volume fail, or take longer.
+  ///
+  /// - Parameter options: of the volume, such as `debug.error-gen posix`.
+  public static func withSmall<R>(_ options: KeyValuePairs<String, String>, _ body: () throws -> R) throws -> R {
+    func gluster(_ arguments: String...) throws {
+      let result = try run("gluster", ["--mode=script", "volume"] + arguments)
+      guard result.status == 0 else { throw DaemonError("gluster volume \(arguments): \(result.output)") }
+    }
+    for (name, value) in options { try gluster("set", "small", name, value) }
+    try gluster("stop", "small", "force")
+    try gluster("start", "small")
+    defer {
+      for (name, _) in options { try? gluster("reset", "small", name) }
+      try? gluster("stop", "small", "force")
+      try? gluster("start", "small")
+      try? remount("small")
+    }
+    return try body()
+  }
+
   /// A new empty folder on a volume, and the path of it there.
   public static func folder(on kind: String = "plain", _ name: String = #function) throws -> (local: String, path: String) {
     let path = "/" + name.filter(\.isLetter) + "-" + UUID().uuidString.prefix(8)
