@@ -76,10 +76,15 @@ public final class Volume: @unchecked Sendable {
   ///   - snapshotDirectory: entry point of user serviceable snapshots, an option of the translator `snapview-client`.
   ///   - attributeAge: how old attributes may be that the client answers from its memory, in seconds; nil: as the volume's
   ///     option `performance.md-cache-timeout` says, 1 if it says nothing.
+  ///   - keepsLocks: whether locks and marks on dispersed and replicated volumes are kept for the calls that may follow, for a
+  ///     second (`disperse.eager-lock`, `cluster.post-op-delay-secs`).
   /// - Throws: ``GlusterError``.
   ///
   /// The corresponding C functions are `glfs_new`, `glfs_set_volfile_server`, `glfs_set_logging` and `glfs_init`.
-  public init(_ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil, attributeAge: Int? = nil) throws {
+  public init(
+    _ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil, attributeAge: Int? = nil,
+    keepsLocks: Bool = true
+  ) throws {
     guard let fs = glfs_new(uri.volume) else { throw failure("glfs_new") }
     func check(_ result: Int32, _ call: String) throws {
       if result != 0 {
@@ -103,6 +108,13 @@ public final class Volume: @unchecked Sendable {
     if let attributeAge {
       try check(
         glfs_set_xlator_option(fs, "*-md-cache", "md-cache-timeout", "\(attributeAge)"), "glfs_set_xlator_option")
+    }
+    if !keepsLocks {
+      for (translator, option, value) in [
+        ("disperse", "eager-lock", "off"), ("disperse", "other-eager-lock", "off"), ("replicate", "post-op-delay-secs", "0"),
+      ] {
+        try check(glfs_set_xlator_option(fs, "*-\(translator)-*", option, value), "glfs_set_xlator_option")
+      }
     }
     // The client's own threads would take each call over from the one that makes it, also those that are answered here: two
     // switches between threads more. Our calls come from threads of their own.
@@ -173,6 +185,42 @@ public final class Volume: @unchecked Sendable {
     var status = statvfs()
     guard glfs_statvfs(handle, "/", &status) == 0 else { throw failure("glfs_statvfs") }
     return status
+  }
+
+  /// How many calls this client has under way, beside the one that asks: also those that it makes after it has answered its
+  /// caller, such as taking a mark away that the bricks are to be compared.
+  ///
+  /// Read from the virtual file `/.meta/frames`, which the client itself serves: for each call the translators that are at
+  /// it, a line `"Xlator": "<name>"` each, and then a line `"Unique": <number>`. An opening that the translator `open-behind`
+  /// puts off until it is needed does not count: it may never be sent.
+  func callsUnderWay() throws -> Int {
+    var count = -1
+    var isPutOff = true
+    for line in try lookUp("/.meta/frames".utf8).object.virtualText().split(separator: "\n") {
+      if line.contains("\"Xlator\":") {
+        if !line.contains("-open-behind\"") { isPutOff = false }
+      } else if line.contains("\"Unique\":") {
+        if !isPutOff { count += 1 }
+        isPutOff = true
+      }
+    }
+    return count
+  }
+
+  /// Waits until this client has no call under way any more. Who ends without that leaves marks on replicated and dispersed volumes
+  /// that what was written is to be healed, and on dispersed ones directories that cannot be read until then.
+  ///
+  /// - Parameter milliseconds: how long at most. Both kinds may leave a call undone for a second (`disperse.eager-lock-timeout`,
+  ///   `cluster.post-op-delay-secs`).
+  /// - Returns: whether nothing is under way.
+  @discardableResult
+  public func settle(within milliseconds: Int = 3000) throws -> Bool {
+    let deadline = ContinuousClock.now + .milliseconds(milliseconds)
+    while try callsUnderWay() > 0 {
+      guard ContinuousClock.now < deadline else { return false }
+      usleep(1000)
+    }
+    return true
   }
 
   /// The types of the translators that this client has between itself and the bricks, such as `cluster/disperse`, each as

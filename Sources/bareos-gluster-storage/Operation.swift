@@ -5,6 +5,7 @@ import PartStore
 /// One operation on the volume, from its connection to the end of the process.
 struct Operation {
   let store: PartStore
+  private let volume: Volume
   private let patience: Patience
 
   /// Connects, does something, and ends the process.
@@ -16,12 +17,20 @@ struct Operation {
     // A pipe that holds as much as one call on the volume takes: fewer switches between the daemon and this process.
     let setPipeSize: Int32 = 1031  // F_SETPIPE_SZ, which Swift's module for C does not have
     for descriptor: Int32 in [0, 1] { _ = fcntl(descriptor, setPipeSize, Int32(PartStore.pieceSize)) }
-    do {
-      try body(Operation(Settings()))
-      Ending.well.leave()
-    } catch {
+    @Sendable func leave(_ error: any Error) -> Never {
       let ending = Ending(error)
       ending.leave("\(error)", isLogged: !(expectsMissing && ending == .missing))
+    }
+    do {
+      let operation = try Operation(Settings())
+      do {
+        try body(operation)
+      } catch let error where Ending(error) != .unreachable {
+        operation.settle { leave(error) }
+      }
+      operation.settle { Ending.well.leave() }
+    } catch {
+      leave(error)
     }
   }
 
@@ -34,17 +43,25 @@ struct Operation {
     func failure(_ error: GlusterError) -> StoreError {
       StoreError(.unreachable, "cannot connect to \(settings.uri): \(error)" + (error.cure.map { ": \($0)" } ?? ""))
     }
-    let volume: Volume
     patience.begin("connecting")
     do {
       // Not so long that there is no time for the last try.
       volume = try Volume.connect(within: settings.timeout / 2, onSetback: { patience.note(failure($0)) }) {
-        try Volume(settings.uri, logging: settings.logging)
+        // Nothing follows for which a lock would be kept, and the end waits for it.
+        try Volume(settings.uri, logging: settings.logging, keepsLocks: false)
       }
     } catch let error as GlusterError {
       throw failure(error)
     }
     store = try PartStore(volume) { patience.begin($0) }
+  }
+
+  /// Has the client do what is left to do of calls that the volume has answered, and leaves. If that takes too long the bricks
+  /// are left to do it: what was asked for is done, or has failed, by now.
+  private func settle(_ leave: @escaping @Sendable () -> Never) -> Never {
+    patience.begin("ending", giveUp: leave)
+    _ = try? volume.settle()
+    leave()
   }
 
   /// Takes data from standard input: returns how many bytes, 0 at their end.

@@ -10,6 +10,7 @@ final class Patience: Sendable {
     var deadline = UInt64.max
     var action: StaticString = ""
     var setback: StoreError?
+    var giveUp: (@Sendable () -> Never)?
   }
 
   private let nanoseconds: UInt64
@@ -26,8 +27,12 @@ final class Patience: Sendable {
   }
 
   /// A call on the volume follows.
-  func begin(_ action: StaticString) {
-    state.withLock { $0 = State(deadline: Self.now + nanoseconds, action: action) }
+  ///
+  /// - Parameters:
+  ///   - action: what it does.
+  ///   - giveUp: ends the process, in place of what all calls have in common.
+  func begin(_ action: StaticString, giveUp: (@Sendable () -> Never)? = nil) {
+    state.withLock { $0 = State(deadline: Self.now + nanoseconds, action: action, giveUp: giveUp) }
   }
 
   /// What was being done has failed, and is tried again: why.
@@ -42,7 +47,7 @@ final class Patience: Sendable {
   private func watch() {
     while true {
       let (now, state) = (Self.now, state.withLock { $0 })
-      if now >= state.deadline { giveUp(state.action, state.setback) }
+      if now >= state.deadline { state.giveUp?() ?? giveUp(state.action, state.setback) }
       // A deadline that is set meanwhile is later than this.
       let wait = min(state.deadline - now, nanoseconds)
       var time = timespec(tv_sec: Int(wait / 1_000_000_000), tv_nsec: Int(wait % 1_000_000_000))

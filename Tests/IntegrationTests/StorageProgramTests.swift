@@ -169,6 +169,20 @@ struct StorageProgramTests {
     #expect(try Set(onBricks(kind, path + "/v")) == ["0000", "0001", "0002", "0003", "0009"])
   }
 
+  @Test("leave nothing to be healed, and their folder can be read, however many come", arguments: ["replicated", "dispersed"])
+  func nothingToHeal(_ kind: String) throws {
+    let (_, path) = try Scratch.folder(on: kind)
+    let storage = StorageProgram(kind, path)
+    let file = try Scratch.temporaryFile()
+    try random(10_000).write(to: URL(fileURLWithPath: file))
+    for _ in 0..<40 {
+      for upload in try (0..<6).map({ try storage.start("upload", "v", "000\($0)", inputFile: file) }) { expectWell(try upload.result()) }
+    }
+    expectWell(try storage.run("list", "v"), (0..<6).map { "000\($0) 10000\n" }.joined())
+    expectWell(try storage.run("remove", "v", "0000"))
+    #expect(try Scratch.unhealed(kind, below: path) == [])
+  }
+
   // MARK: What goes wrong
 
   /// Starts an upload, and waits until half of it is on its way.

@@ -4,6 +4,16 @@ import Testing
 
 @Suite("The tool gfapi-fd")
 struct ToolTests {
+  @Test("leaves nothing to be healed", arguments: ["replicated", "dispersed"])
+  func nothingToHeal(_ kind: String) throws {
+    let (local, path) = try Scratch.folder(on: kind)
+    for number in 0..<20 { _ = FileManager.default.createFile(atPath: "\(local)/\(number)", contents: Data("x".utf8)) }
+    let archive = try Scratch.temporaryFile(".pax")
+    #expect(try run(Scratch.tool, "backup", Scratch.line(kind, path), "-o", archive).status == 0)
+    #expect(try run(Scratch.tool, "restore", archive, Scratch.line(kind), "--where", path + "/restored").status == 0)
+    #expect(try Scratch.unhealed(kind, below: path + "/restored") == [])
+  }
+
   @Test("checks a definition and says what the volume is", arguments: [
     ("plain", "plain, 1 brick"), ("distributed", "distributed, 2 bricks"), ("replicated", "replicated, 3 bricks"),
     ("dispersed", "dispersed, 3 bricks"), ("sharded", "sharded, 1 brick"),

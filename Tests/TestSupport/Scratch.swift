@@ -42,6 +42,13 @@ public enum Scratch {
     return found
   }
 
+  /// What a replicated or dispersed volume has to heal below a path.
+  public static func unhealed(_ volume: String, below path: String) throws -> [String] {
+    let info = try run("gluster", "volume", "heal", volume, "info")
+    guard info.status == 0 else { throw DaemonError(info.output) }
+    return info.output.split(separator: "\n").map(String.init).filter { $0.hasPrefix(path) }
+  }
+
   /// Fills the brick of the small volume, but for so many bytes, beside what it serves: a FUSE mount that runs into a full
   /// brick may die of it. Returns the file, to be removed.
   public static func fillSmall(leaving bytes: Int) throws -> String {
