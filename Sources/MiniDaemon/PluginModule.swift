@@ -36,6 +36,8 @@ public final class PluginModule: @unchecked Sendable {
   ///   - version: the daemon's interface version; nil: that of `abi`.
   ///   - tableSize: size that the table of callbacks claims to have, in bytes; nil: that of `abi`.
   public init(_ path: String, _ abi: ABI = .bareos26, version: UInt32? = nil, tableSize: Int? = nil) throws {
+    // As the daemons do: a socket of libgfapi whose other end is gone would end the process.
+    signal(SIGPIPE, SIG_IGN)
     guard let library = dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
       throw DaemonError("cannot load \(path): \(String(cString: dlerror()))")
     }

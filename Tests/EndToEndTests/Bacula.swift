@@ -117,20 +117,25 @@ struct JobLog {
       .map { $0.text.trimmingCharacters(in: .whitespacesAndNewlines) }
   }
 
-  /// Expects that the job was cancelled, and that nothing is said of it but what the daemon itself says: that a file's reading was
+  /// Whether a daemon says that another one was quicker to end a job before its time.
+  private static func tellsHangUp(_ text: String) -> Bool {
+    ["Network send error to SD.", "Write error sending", "Director's connection to SD for this Job was lost"].contains { text.contains($0) }
+  }
+
+  /// Expects that the job was cancelled, and that nothing is said of it but what the daemons say: that a file's reading was
   /// interrupted, or that the storage daemon was the quicker one to end.
   func expectCancelled(sourceLocation: SourceLocation = #_sourceLocation) {
-    let said = client.filter { !$0.contains("ERR=Interrupted system call") && !$0.contains("Network send error to SD.") }
+    let said = client.filter { !$0.contains("ERR=Interrupted system call") && !Self.tellsHangUp($0) }
     #expect(termination == "Backup Canceled" && said == [], "\(text)", sourceLocation: sourceLocation)
   }
 
-  /// What is a warning or worse, of whichever daemon. Not what the director adds when a job has failed: its report, and
-  /// at times that the storage daemon has hung up.
+  /// What is a warning or worse, of whichever daemon. Not what they add when a job has failed: the director's report, and at
+  /// times that another one has hung up.
   var complaints: [String] {
     let failed = termination.map { $0.hasPrefix("***") } ?? false
     return messages.map(\.text).filter { text in
       guard text.contains("Warning: ") || text.contains("Error: ") || text.contains("Fatal error: ") else { return false }
-      return !text.contains("  Termination: ") && !(failed && text.contains("Director's connection to SD for this Job was lost"))
+      return !text.contains("  Termination: ") && !(failed && Self.tellsHangUp(text))
     }
   }
 
