@@ -19,16 +19,13 @@ public struct File: ~Copyable {
     onOwnThread { withExtendedLifetime(volume) { _ = glfs_close(descriptor) } }
   }
 
-  /// Closes the file. With write-behind, an error of an earlier write may show only here. Without (``Patience``), all writes
-  /// have been answered, and a volume that is away by now has closed the file.
+  /// Closes the file. With write-behind, an error of an earlier write may show only here.
   ///
   /// The corresponding C function is `glfs_close`.
   public consuming func close() throws {
     let descriptor = self.descriptor
     self.descriptor = nil
-    guard glfs_close(descriptor) != 0 else { return }
-    let error = failure("glfs_close")
-    if volume.patience.seconds == 0 || !error.meansVolumeIsAway { throw error }
+    guard glfs_close(descriptor) == 0 else { throw failure("glfs_close") }
   }
 
   /// Attributes of the open file.
@@ -36,9 +33,7 @@ public struct File: ~Copyable {
   /// The corresponding C function is `glfs_fstat`.
   public func status() throws -> stat {
     var status = stat()
-    try volume.patience.run { _ in
-      guard glfs_fstat(descriptor, &status) == 0 else { throw failure("glfs_fstat") }
-    }
+    guard glfs_fstat(descriptor, &status) == 0 else { throw failure("glfs_fstat") }
     return status
   }
 
@@ -46,13 +41,11 @@ public struct File: ~Copyable {
   ///
   /// The corresponding C function is `glfs_pread`.
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
-    try volume.patience.run { _ in
-      while true {
-        let count = glfs_pread(descriptor, buffer.baseAddress, buffer.count, offset, 0, nil)
-        if count >= 0 { return count }
-        let error = failure("glfs_pread")
-        if error.errno != .interrupted { throw error }
-      }
+    while true {
+      let count = glfs_pread(descriptor, buffer.baseAddress, buffer.count, offset, 0, nil)
+      if count >= 0 { return count }
+      let error = failure("glfs_pread")
+      if error.errno != .interrupted { throw error }
     }
   }
 
@@ -64,16 +57,14 @@ public struct File: ~Copyable {
   /// The corresponding C function is `glfs_pwrite`.
   public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws {
     var done = 0
-    try volume.patience.run { _ in
-      while done < buffer.count {
-        let count = glfs_pwrite(
-          descriptor, buffer.baseAddress! + done, min(buffer.count - done, Self.mostWritten), offset + done, 0, nil, nil)
-        if count > 0 {
-          done += count
-        } else {
-          let error = count == 0 ? GlusterError(errno: .ioError, call: "glfs_pwrite") : failure("glfs_pwrite")
-          if error.errno != .interrupted { throw error }
-        }
+    while done < buffer.count {
+      let count = glfs_pwrite(
+        descriptor, buffer.baseAddress! + done, min(buffer.count - done, Self.mostWritten), offset + done, 0, nil, nil)
+      if count > 0 {
+        done += count
+      } else {
+        let error = count == 0 ? GlusterError(errno: .ioError, call: "glfs_pwrite") : failure("glfs_pwrite")
+        if error.errno != .interrupted { throw error }
       }
     }
   }
@@ -84,18 +75,14 @@ public struct File: ~Copyable {
   ///
   /// The corresponding C function is `glfs_fsync`.
   public func synchronize() throws {
-    try volume.patience.run { _ in
-      guard glfs_fsync(descriptor, nil, nil) == 0 else { throw failure("glfs_fsync") }
-    }
+    guard glfs_fsync(descriptor, nil, nil) == 0 else { throw failure("glfs_fsync") }
   }
 
   /// Sets the file's length.
   ///
   /// The corresponding C function is `glfs_ftruncate`.
   public func truncate(to length: Int) throws {
-    try volume.patience.run { _ in
-      guard glfs_ftruncate(descriptor, length, nil, nil) == 0 else { throw failure("glfs_ftruncate") }
-    }
+    guard glfs_ftruncate(descriptor, length, nil, nil) == 0 else { throw failure("glfs_ftruncate") }
   }
 
   /// The first byte at or after `offset` that is stored; nil if only a hole follows.
@@ -104,23 +91,19 @@ public struct File: ~Copyable {
   ///
   /// The corresponding C function is `glfs_lseek` with `SEEK_DATA`.
   public func nextData(from offset: Int) throws -> Int? {
-    try volume.patience.run { _ in
-      let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_DATA)
-      if position >= 0 { return position }
-      let error = failure("glfs_lseek")
-      if error.errno == .noSuchAddressOrDevice { return nil }
-      throw error
-    }
+    let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_DATA)
+    if position >= 0 { return position }
+    let error = failure("glfs_lseek")
+    if error.errno == .noSuchAddressOrDevice { return nil }
+    throw error
   }
 
   /// The first byte at or after `offset` that is in a hole; the file's end counts as one.
   ///
   /// The corresponding C function is `glfs_lseek` with `SEEK_HOLE`.
   public func nextHole(from offset: Int) throws -> Int {
-    try volume.patience.run { _ in
-      let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_HOLE)
-      guard position >= 0 else { throw failure("glfs_lseek") }
-      return position
-    }
+    let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_HOLE)
+    guard position >= 0 else { throw failure("glfs_lseek") }
+    return position
   }
 }
