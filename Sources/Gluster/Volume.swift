@@ -187,16 +187,16 @@ public final class Volume: @unchecked Sendable {
     return status
   }
 
-  /// How many calls this client has under way, beside the one that asks: also those that it makes after it has answered its
+  /// How many calls a client has under way, beside the one that asks: also those that it makes after it has answered its
   /// caller, such as taking a mark away that the bricks are to be compared.
   ///
-  /// Read from the virtual file `/.meta/frames`, which the client itself serves: for each call the translators that are at
-  /// it, a line `"Xlator": "<name>"` each, and then a line `"Unique": <number>`. An opening that the translator `open-behind`
-  /// puts off until it is needed does not count: it may never be sent.
-  func callsUnderWay() throws -> Int {
+  /// - Parameter frames: text of the virtual file `/.meta/frames`, which the client itself serves: for each call the translators
+  ///   that are at it, a line `"Xlator": "<name>"` each, and then a line `"Unique": <number>`. An opening that the translator
+  ///   `open-behind` puts off until it is needed does not count: it may never be sent.
+  private static func callsUnderWay(_ frames: String) -> Int {
     var count = -1
     var isPutOff = true
-    for line in try lookUp("/.meta/frames".utf8).object.virtualText().split(separator: "\n") {
+    for line in frames.split(separator: "\n") {
       if line.contains("\"Xlator\":") {
         if !line.contains("-open-behind\"") { isPutOff = false }
       } else if line.contains("\"Unique\":") {
@@ -212,15 +212,10 @@ public final class Volume: @unchecked Sendable {
   ///
   /// - Parameter milliseconds: how long at most. Both kinds may leave a call undone for a second (`disperse.eager-lock-timeout`,
   ///   `cluster.post-op-delay-secs`).
-  /// - Returns: whether nothing is under way.
-  @discardableResult
-  public func settle(within milliseconds: Int = 3000) throws -> Bool {
+  public func settle(within milliseconds: Int = 3000) throws {
     let deadline = ContinuousClock.now + .milliseconds(milliseconds)
-    while try callsUnderWay() > 0 {
-      guard ContinuousClock.now < deadline else { return false }
-      usleep(1000)
-    }
-    return true
+    let frames = try lookUp("/.meta/frames".utf8).object
+    while try Self.callsUnderWay(frames.virtualText()) > 0, ContinuousClock.now < deadline { usleep(1000) }
   }
 
   /// The types of the translators that this client has between itself and the bricks, such as `cluster/disperse`, each as

@@ -60,7 +60,7 @@ struct Operation {
   /// are left to do it: what was asked for is done, or has failed, by now.
   private func settle(_ leave: @escaping @Sendable () -> Never) -> Never {
     patience.begin("ending", giveUp: leave)
-    _ = try? volume.settle()
+    try? volume.settle()
     leave()
   }
 

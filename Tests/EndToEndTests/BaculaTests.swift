@@ -30,6 +30,15 @@ struct BaculaTests {
     try bacula.end(sourceLocation: sourceLocation)
   }
 
+  /// Cancels a job. Expects that it ends soon, as a cancelled one, and that the daemons live.
+  func cancel(_ job: Int, _ bacula: Bacula, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    let began = ContinuousClock.now
+    _ = try bacula.console("cancel jobid=\(job) yes")
+    try bacula.finish(job).expectCancelled(sourceLocation: sourceLocation)
+    #expect(ContinuousClock.now - began < .seconds(20), sourceLocation: sourceLocation)
+    #expect(bacula.isAlive, sourceLocation: sourceLocation)
+  }
+
   /// Waits until what is written from now on has another time than what has been written, in whole seconds.
   func nextSecond() {
     let now = time(nil)
@@ -218,12 +227,7 @@ struct BaculaTests {
     let job = try bacula.start("run job=slow yes")
     // The options of a restore count as an entry.
     #expect(try eventually { try bacula.progress().contains(/Files=2 Bytes=[1-9][\d,]+/) })
-    let began = ContinuousClock.now
-    _ = try bacula.console("cancel jobid=\(job) yes")
-    let log = try bacula.finish(job)
-    log.expectCancelled()
-    #expect(ContinuousClock.now - began < .seconds(20))
-    #expect(bacula.isAlive)
+    try cancel(job, bacula)
     try backUpAndRestore(bacula, local, path)
   }
 
@@ -243,12 +247,7 @@ struct BaculaTests {
       #expect(try eventually { try bacula.progress().contains(/Files=[1-9]\d/) })
       kill(brick, SIGSTOP)
       defer { kill(brick, SIGCONT) }
-      let began = ContinuousClock.now
-      _ = try bacula.console("cancel jobid=\(job) yes")
-      let log = try bacula.finish(job)
-      log.expectCancelled()
-      #expect(ContinuousClock.now - began < .seconds(20))
-      #expect(bacula.isAlive)
+      try cancel(job, bacula)
     }
     try backUpAndRestore(bacula, local, path)
     #expect(try run("sh", "-c", "rm -r '\(local)'").status == 0)
