@@ -23,6 +23,9 @@ public struct Directory: ~Copyable {
 
   /// The next entry, without `.` and `..`; nil at the end.
   ///
+  /// Does not wait for a volume that is away: a replicated one goes on with another brick, on which a place in the directory is another
+  /// one, and only if it is opened anew.
+  ///
   /// The corresponding C function is `glfs_xreaddirplus_r`.
   public func next() throws -> Entry? {
     while true {

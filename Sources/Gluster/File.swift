@@ -19,13 +19,16 @@ public struct File: ~Copyable {
     onOwnThread { withExtendedLifetime(volume) { _ = glfs_close(descriptor) } }
   }
 
-  /// Closes the file. With write-behind, an error of an earlier write may show only here.
+  /// Closes the file. With write-behind, an error of an earlier write may show only here. Without (``Patience``), all writes
+  /// have been answered, and a volume that is away by now has closed the file.
   ///
   /// The corresponding C function is `glfs_close`.
   public consuming func close() throws {
     let descriptor = self.descriptor
     self.descriptor = nil
-    guard glfs_close(descriptor) == 0 else { throw failure("glfs_close") }
+    guard glfs_close(descriptor) != 0 else { return }
+    let error = failure("glfs_close")
+    if volume.patience.seconds == 0 || !error.meansVolumeIsAway { throw error }
   }
 
   /// Attributes of the open file.
@@ -33,7 +36,9 @@ public struct File: ~Copyable {
   /// The corresponding C function is `glfs_fstat`.
   public func status() throws -> stat {
     var status = stat()
-    guard glfs_fstat(descriptor, &status) == 0 else { throw failure("glfs_fstat") }
+    try volume.patience.run { _ in
+      guard glfs_fstat(descriptor, &status) == 0 else { throw failure("glfs_fstat") }
+    }
     return status
   }
 
@@ -41,11 +46,13 @@ public struct File: ~Copyable {
   ///
   /// The corresponding C function is `glfs_pread`.
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
-    while true {
-      let count = glfs_pread(descriptor, buffer.baseAddress, buffer.count, offset, 0, nil)
-      if count >= 0 { return count }
-      let error = failure("glfs_pread")
-      if error.errno != .interrupted { throw error }
+    try volume.patience.run { _ in
+      while true {
+        let count = glfs_pread(descriptor, buffer.baseAddress, buffer.count, offset, 0, nil)
+        if count >= 0 { return count }
+        let error = failure("glfs_pread")
+        if error.errno != .interrupted { throw error }
+      }
     }
   }
 
@@ -57,14 +64,16 @@ public struct File: ~Copyable {
   /// The corresponding C function is `glfs_pwrite`.
   public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws {
     var done = 0
-    while done < buffer.count {
-      let count = glfs_pwrite(
-        descriptor, buffer.baseAddress! + done, min(buffer.count - done, Self.mostWritten), offset + done, 0, nil, nil)
-      if count > 0 {
-        done += count
-      } else {
-        let error = count == 0 ? GlusterError(errno: .ioError, call: "glfs_pwrite") : failure("glfs_pwrite")
-        if error.errno != .interrupted { throw error }
+    try volume.patience.run { _ in
+      while done < buffer.count {
+        let count = glfs_pwrite(
+          descriptor, buffer.baseAddress! + done, min(buffer.count - done, Self.mostWritten), offset + done, 0, nil, nil)
+        if count > 0 {
+          done += count
+        } else {
+          let error = count == 0 ? GlusterError(errno: .ioError, call: "glfs_pwrite") : failure("glfs_pwrite")
+          if error.errno != .interrupted { throw error }
+        }
       }
     }
   }
@@ -75,14 +84,18 @@ public struct File: ~Copyable {
   ///
   /// The corresponding C function is `glfs_fsync`.
   public func synchronize() throws {
-    guard glfs_fsync(descriptor, nil, nil) == 0 else { throw failure("glfs_fsync") }
+    try volume.patience.run { _ in
+      guard glfs_fsync(descriptor, nil, nil) == 0 else { throw failure("glfs_fsync") }
+    }
   }
 
   /// Sets the file's length.
   ///
   /// The corresponding C function is `glfs_ftruncate`.
   public func truncate(to length: Int) throws {
-    guard glfs_ftruncate(descriptor, length, nil, nil) == 0 else { throw failure("glfs_ftruncate") }
+    try volume.patience.run { _ in
+      guard glfs_ftruncate(descriptor, length, nil, nil) == 0 else { throw failure("glfs_ftruncate") }
+    }
   }
 
   /// The first byte at or after `offset` that is stored; nil if only a hole follows.
@@ -91,19 +104,23 @@ public struct File: ~Copyable {
   ///
   /// The corresponding C function is `glfs_lseek` with `SEEK_DATA`.
   public func nextData(from offset: Int) throws -> Int? {
-    let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_DATA)
-    if position >= 0 { return position }
-    let error = failure("glfs_lseek")
-    if error.errno == .noSuchAddressOrDevice { return nil }
-    throw error
+    try volume.patience.run { _ in
+      let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_DATA)
+      if position >= 0 { return position }
+      let error = failure("glfs_lseek")
+      if error.errno == .noSuchAddressOrDevice { return nil }
+      throw error
+    }
   }
 
   /// The first byte at or after `offset` that is in a hole; the file's end counts as one.
   ///
   /// The corresponding C function is `glfs_lseek` with `SEEK_HOLE`.
   public func nextHole(from offset: Int) throws -> Int {
-    let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_HOLE)
-    guard position >= 0 else { throw failure("glfs_lseek") }
-    return position
+    try volume.patience.run { _ in
+      let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_HOLE)
+      guard position >= 0 else { throw failure("glfs_lseek") }
+      return position
+    }
   }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 
 /// The failure of one call on a volume.
@@ -33,6 +34,10 @@ extension GlusterError {
     errno == .socketNotConnected || errno == .socketShutdown || errno == .connectionRefused
   }
 
+  /// Whether the volume, or what was opened on it, may come back: also while its client opens again, on a brick that is back, what
+  /// was open there.
+  var meansVolumeIsAway: Bool { meansVolumeIsGone || errno == .badFileDescriptorState }
+
   /// Whether glusterd described the volume, but none of its bricks could be reached.
   public var meansNoBrickAnswers: Bool {
     call == "glfs_init" && (errno == .ioError || errno == .socketNotConnected)
@@ -42,4 +47,9 @@ extension GlusterError {
   public var cure: String? {
     meansNoBrickAnswers ? "no brick answers; is the volume started (gluster volume status)?" : nil
   }
+}
+
+extension Errno {
+  /// `EBADFD`, for which there is no name.
+  static let badFileDescriptorState = Errno(rawValue: EBADFD)
 }

@@ -3,7 +3,8 @@ import Glibc
 import SystemPackage
 
 /// A handle of one entry on a volume: it stays with the entry whatever its name becomes, and no call through it follows a
-/// symbolic link. Closed with its last reference.
+/// symbolic link. Closed with its last reference. Calls on a volume that is away are made again, as its ``Patience`` says; one
+/// that creates an entry may find it there then, made by itself (`EEXIST`).
 ///
 /// Names that are arguments are single components in raw bytes, without slash and zero.
 public final class Object: @unchecked Sendable {
@@ -25,10 +26,12 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_lookupat`.
   public func lookUp(_ name: some Collection<UInt8>) throws -> (object: Object, status: stat) {
     var status = stat()
-    guard let found = name.withCString({ glfs_h_lookupat(volume.handle, handle, $0, &status, 0) }) else {
-      throw failure("glfs_h_lookupat", name)
+    return try volume.patience.run { _ in
+      guard let found = name.withCString({ glfs_h_lookupat(volume.handle, handle, $0, &status, 0) }) else {
+        throw failure("glfs_h_lookupat", name)
+      }
+      return (Object(found, on: volume), status)
     }
-    return (Object(found, on: volume), status)
   }
 
   /// The entry's attributes.
@@ -36,7 +39,9 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_stat`.
   public func status() throws -> stat {
     var status = stat()
-    guard glfs_h_stat(volume.handle, handle, &status) == 0 else { throw failure("glfs_h_stat") }
+    try volume.patience.run { _ in
+      guard glfs_h_stat(volume.handle, handle, &status) == 0 else { throw failure("glfs_h_stat") }
+    }
     return status
   }
 
@@ -46,22 +51,24 @@ public final class Object: @unchecked Sendable {
   ///
   /// The corresponding C function is `glfs_h_access`.
   public func checkAccess(_ mode: Int32) throws {
-    guard glfs_h_access(volume.handle, handle, mode) == 0 else { throw failure("glfs_h_access") }
+    try volume.patience.run { _ in
+      guard glfs_h_access(volume.handle, handle, mode) == 0 else { throw failure("glfs_h_access") }
+    }
   }
 
   /// A symbolic link's target, in raw bytes.
   ///
   /// The corresponding C function is `glfs_h_readlink`.
   public func linkTarget() throws -> [UInt8] {
-    var error: GlusterError?
-    let target = [UInt8](unsafeUninitializedCapacity: 4097) { buffer, count in
-      let length = buffer.withMemoryRebound(to: CChar.self) {
-        glfs_h_readlink(volume.handle, handle, $0.baseAddress, $0.count)
+    try volume.patience.run { _ in
+      try [UInt8](unsafeUninitializedCapacity: 4097) { buffer, count in
+        let length = buffer.withMemoryRebound(to: CChar.self) {
+          glfs_h_readlink(volume.handle, handle, $0.baseAddress, $0.count)
+        }
+        guard length >= 0 else { throw failure("glfs_h_readlink") }
+        count = Int(length)
       }
-      if length < 0 { error = failure("glfs_h_readlink") } else { count = Int(length) }
     }
-    if let error { throw error }
-    return target
   }
 
   /// Names of the extended attributes that the volume shows to a client.
@@ -100,15 +107,18 @@ public final class Object: @unchecked Sendable {
   private func value(_ get: (UnsafeMutableRawBufferPointer) -> Int32) throws -> [UInt8] {
     var capacity = 4096
     while true {
-      var error: GlusterError?
-      let value = [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
-        let length = get(UnsafeMutableRawBufferPointer(buffer))
-        if length < 0 { error = failure("glfs_h_getxattrs") } else { count = Int(length) }
+      do {
+        return try volume.patience.run { _ in
+          try [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+            let length = get(UnsafeMutableRawBufferPointer(buffer))
+            guard length >= 0 else { throw failure("glfs_h_getxattrs") }
+            count = Int(length)
+          }
+        }
+      } catch let error as GlusterError where error.errno == .outOfRange && capacity < 16 << 20 {
+        let needed = get(UnsafeMutableRawBufferPointer(start: nil, count: 0))
+        capacity = max(capacity * 2, Int(needed))
       }
-      guard let error else { return value }
-      guard error.errno == .outOfRange, capacity < 16 << 20 else { throw error }
-      let needed = get(UnsafeMutableRawBufferPointer(start: nil, count: 0))
-      capacity = max(capacity * 2, Int(needed))
     }
   }
 
@@ -118,11 +128,13 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_anonymous_read`: one call on the volume where opening, reading and closing
   /// are three.
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
-    while true {
-      let count = glfs_h_anonymous_read(volume.handle, handle, buffer.baseAddress, buffer.count, offset)
-      if count >= 0 { return count }
-      let error = failure("glfs_h_anonymous_read")
-      if error.errno != .interrupted { throw error }
+    try volume.patience.run { _ in
+      while true {
+        let count = glfs_h_anonymous_read(volume.handle, handle, buffer.baseAddress, buffer.count, offset)
+        if count >= 0 { return count }
+        let error = failure("glfs_h_anonymous_read")
+        if error.errno != .interrupted { throw error }
+      }
     }
   }
 
@@ -130,7 +142,10 @@ public final class Object: @unchecked Sendable {
   ///
   /// The corresponding C function is `glfs_h_opendir`.
   public func openDirectory() throws -> Directory {
-    guard let descriptor = glfs_h_opendir(volume.handle, handle) else { throw failure("glfs_h_opendir") }
+    let descriptor = try volume.patience.run { _ in
+      guard let descriptor = glfs_h_opendir(volume.handle, handle) else { throw failure("glfs_h_opendir") }
+      return descriptor
+    }
     return Directory(descriptor, on: volume)
   }
 
@@ -141,7 +156,10 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_open`.
   public func openForReading(keepAccessTime: Bool = false) throws -> File {
     let flags = O_RDONLY | (keepAccessTime ? CGFAPI_O_NOATIME : 0)
-    guard let descriptor = glfs_h_open(volume.handle, handle, flags) else { throw failure("glfs_h_open") }
+    let descriptor = try volume.patience.run { _ in
+      guard let descriptor = glfs_h_open(volume.handle, handle, flags) else { throw failure("glfs_h_open") }
+      return descriptor
+    }
     return File(descriptor, on: volume)
   }
 
@@ -163,7 +181,9 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_setattrs`.
   public func setAttributes(_ status: stat, _ which: Attributes) throws {
     var status = status
-    guard glfs_h_setattrs(volume.handle, handle, &status, which.rawValue) == 0 else { throw failure("glfs_h_setattrs") }
+    try volume.patience.run { _ in
+      guard glfs_h_setattrs(volume.handle, handle, &status, which.rawValue) == 0 else { throw failure("glfs_h_setattrs") }
+    }
   }
 
   /// Sets one extended attribute, new or not.
@@ -171,15 +191,18 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_setxattrs`.
   public func setExtendedAttribute(_ name: some Collection<UInt8>, _ value: some Collection<UInt8>) throws {
     let bytes = Array(value)
-    let result = name.withCString { glfs_h_setxattrs(volume.handle, handle, $0, bytes, bytes.count, 0) }
-    guard result == 0 else { throw failure("glfs_h_setxattrs", name) }
+    try volume.patience.run { _ in
+      let result = name.withCString { glfs_h_setxattrs(volume.handle, handle, $0, bytes, bytes.count, 0) }
+      guard result == 0 else { throw failure("glfs_h_setxattrs", name) }
+    }
   }
 
   /// Removes one extended attribute; one that is not there is no error.
   ///
   /// The corresponding C function is `glfs_h_removexattrs`.
   public func removeExtendedAttribute(_ name: some Collection<UInt8>) throws {
-    if name.withCString({ glfs_h_removexattrs(volume.handle, handle, $0) }) != 0 {
+    try volume.patience.run { _ in
+      guard name.withCString({ glfs_h_removexattrs(volume.handle, handle, $0) }) != 0 else { return }
       let error = failure("glfs_h_removexattrs", name)
       guard error.errno == .noData || error.errno == .notSupported else { throw error }
     }
@@ -190,11 +213,14 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_creat_open`.
   public func createFile(_ name: some Collection<UInt8>, mode: mode_t) throws -> CreatedFile {
     var status = stat()
-    var descriptor: OpaquePointer?
-    let created = name.withCString {
-      glfs_h_creat_open(volume.handle, handle, $0, O_WRONLY | O_CREAT | O_EXCL, mode, &status, &descriptor)
+    let (created, descriptor) = try volume.patience.run { _ in
+      var descriptor: OpaquePointer?
+      let created = name.withCString {
+        glfs_h_creat_open(volume.handle, handle, $0, O_WRONLY | O_CREAT | O_EXCL, mode, &status, &descriptor)
+      }
+      guard let created, let descriptor else { throw failure("glfs_h_creat_open", name) }
+      return (created, descriptor)
     }
-    guard let created, let descriptor else { throw failure("glfs_h_creat_open", name) }
     return CreatedFile(object: Object(created, on: volume), file: File(descriptor, on: volume))
   }
 
@@ -203,10 +229,15 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_mkdir`.
   public func createDirectory(_ name: some Collection<UInt8>, mode: mode_t) throws -> (object: Object, status: stat) {
     var status = stat()
-    guard let created = name.withCString({ glfs_h_mkdir(volume.handle, handle, $0, mode, &status) }) else {
-      throw failure("glfs_h_mkdir", name)
+    return try volume.patience.run { again in
+      if let created = name.withCString({ glfs_h_mkdir(volume.handle, handle, $0, mode, &status) }) {
+        return (Object(created, on: volume), status)
+      }
+      let error = failure("glfs_h_mkdir", name)
+      guard again, error.errno == .fileExists else { throw error }
+      // It is there, only the answer was lost.
+      return try lookUp(name)
     }
-    return (Object(created, on: volume), status)
   }
 
   /// Creates a FIFO, a socket or a device in this directory.
@@ -218,10 +249,12 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_mknod`.
   public func createSpecial(_ name: some Collection<UInt8>, mode: mode_t, device: dev_t) throws -> Object {
     var status = stat()
-    guard let created = name.withCString({ glfs_h_mknod(volume.handle, handle, $0, mode, device, &status) }) else {
-      throw failure("glfs_h_mknod", name)
+    return try volume.patience.run { _ in
+      guard let created = name.withCString({ glfs_h_mknod(volume.handle, handle, $0, mode, device, &status) }) else {
+        throw failure("glfs_h_mknod", name)
+      }
+      return Object(created, on: volume)
     }
-    return Object(created, on: volume)
   }
 
   /// Creates a symbolic link in this directory.
@@ -229,19 +262,23 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_symlink`.
   public func createLink(_ name: some Collection<UInt8>, target: some Collection<UInt8>) throws -> Object {
     var status = stat()
-    let created = name.withCString { name in
-      target.withCString { glfs_h_symlink(volume.handle, handle, name, $0, &status) }
+    return try volume.patience.run { _ in
+      let created = name.withCString { name in
+        target.withCString { glfs_h_symlink(volume.handle, handle, name, $0, &status) }
+      }
+      guard let created else { throw failure("glfs_h_symlink", name) }
+      return Object(created, on: volume)
     }
-    guard let created else { throw failure("glfs_h_symlink", name) }
-    return Object(created, on: volume)
   }
 
   /// Gives `object` a further name in this directory: a hard link.
   ///
   /// The corresponding C function is `glfs_h_link`.
   public func link(_ object: Object, as name: some Collection<UInt8>) throws {
-    guard name.withCString({ glfs_h_link(volume.handle, object.handle, handle, $0) }) == 0 else {
-      throw failure("glfs_h_link", name)
+    try volume.patience.run { _ in
+      guard name.withCString({ glfs_h_link(volume.handle, object.handle, handle, $0) }) == 0 else {
+        throw failure("glfs_h_link", name)
+      }
     }
   }
 
@@ -249,17 +286,23 @@ public final class Object: @unchecked Sendable {
   ///
   /// The corresponding C function is `glfs_h_unlink`.
   public func remove(_ name: some Collection<UInt8>) throws {
-    guard name.withCString({ glfs_h_unlink(volume.handle, handle, $0) }) == 0 else { throw failure("glfs_h_unlink", name) }
+    try volume.patience.run { again in
+      guard name.withCString({ glfs_h_unlink(volume.handle, handle, $0) }) != 0 else { return }
+      let error = failure("glfs_h_unlink", name)
+      guard again, error.meansMissing else { throw error }
+    }
   }
 
   /// Renames an entry of this directory, over an existing one if need be.
   ///
   /// The corresponding C function is `glfs_h_rename`.
   public func rename(_ name: some Collection<UInt8>, to newName: some Collection<UInt8>) throws {
-    let result = name.withCString { old in
-      newName.withCString { glfs_h_rename(volume.handle, handle, old, handle, $0) }
+    try volume.patience.run { _ in
+      let result = name.withCString { old in
+        newName.withCString { glfs_h_rename(volume.handle, handle, old, handle, $0) }
+      }
+      guard result == 0 else { throw failure("glfs_h_rename", name) }
     }
-    guard result == 0 else { throw failure("glfs_h_rename", name) }
   }
 }
 

@@ -10,6 +10,8 @@ public final class Volume: @unchecked Sendable {
   // `glfs_t` may be used from several threads at once.
   let handle: OpaquePointer
   public let uri: VolumeURI
+  /// How long its calls wait while it is away.
+  public let patience: Patience
 
   /// How libgfapi logs.
   public struct Logging: Equatable, Sendable {
@@ -48,6 +50,9 @@ public final class Volume: @unchecked Sendable {
     }
   }
 
+  /// After how long a client takes a brick that does not answer for lost, in seconds: the default of `network.ping-timeout`.
+  private static let pingTimeout = 42
+
   /// Tries to connect again for some time where no brick answers: the client gives up at the first "no" of its bricks, and
   /// they may be about to start.
   ///
@@ -78,12 +83,13 @@ public final class Volume: @unchecked Sendable {
   ///     option `performance.md-cache-timeout` says, 1 if it says nothing.
   ///   - keepsLocks: whether locks and marks on dispersed and replicated volumes are kept for the calls that may follow, for a
   ///     second (`disperse.eager-lock`, `cluster.post-op-delay-secs`).
+  ///   - patience: of the calls on it; not of the connecting itself.
   /// - Throws: ``GlusterError``.
   ///
   /// The corresponding C functions are `glfs_new`, `glfs_set_volfile_server`, `glfs_set_logging` and `glfs_init`.
   public init(
     _ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil, attributeAge: Int? = nil,
-    keepsLocks: Bool = true
+    keepsLocks: Bool = true, patience: Patience = Patience(seconds: 0)
   ) throws {
     guard let fs = glfs_new(uri.volume) else { throw failure("glfs_new") }
     func check(_ result: Int32, _ call: String) throws {
@@ -109,6 +115,14 @@ public final class Volume: @unchecked Sendable {
       try check(
         glfs_set_xlator_option(fs, "*-md-cache", "md-cache-timeout", "\(attributeAge)"), "glfs_set_xlator_option")
     }
+    if patience.seconds > 0 {
+      // What the client has taken and not yet sent when a brick goes away is lost: only what the volume has answered is done.
+      try check(glfs_set_xlator_option(fs, "*-write-behind", "pass-through", "true"), "glfs_set_xlator_option")
+    }
+    // As long as the client waits itself, before it gives up what was sent.
+    if 1..<Self.pingTimeout ~= patience.seconds {
+      try check(glfs_set_xlator_option(fs, "*-client-*", "ping-timeout", "\(patience.seconds)"), "glfs_set_xlator_option")
+    }
     if !keepsLocks {
       for (translator, option, value) in [
         ("disperse", "eager-lock", "off"), ("disperse", "other-eager-lock", "off"), ("replicate", "post-op-delay-secs", "0"),
@@ -121,7 +135,7 @@ public final class Volume: @unchecked Sendable {
     try check(glfs_set_xlator_option(fs, "*-io-threads", "pass-through", "true"), "glfs_set_xlator_option")
     try check(glfs_init(fs), "glfs_init")
     handle = fs
-    self.uri = uri
+    (self.uri, self.patience) = (uri, patience)
   }
 
   deinit {
@@ -134,8 +148,10 @@ public final class Volume: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_lookupat`.
   public func root() throws -> (object: Object, status: stat) {
     var status = stat()
-    guard let object = glfs_h_lookupat(handle, nil, "/", &status, 0) else { throw failure("glfs_h_lookupat", "/".utf8) }
-    return (Object(object, on: self), status)
+    return try patience.run { _ in
+      guard let object = glfs_h_lookupat(handle, nil, "/", &status, 0) else { throw failure("glfs_h_lookupat", "/".utf8) }
+      return (Object(object, on: self), status)
+    }
   }
 
   /// Looks a path up, component by component, following no symbolic link on the way.

@@ -96,14 +96,14 @@ struct ConnectionTests {
     try withJob { job throws in
       let backup = MemoryBackup()
       backup.onBegin = { _ in if backup.items.count == 20 { try? killBrick() } }
-      _ = try job.backup(Scratch.line("small", path, ":readahead=16384"), to: backup)
+      _ = try job.backup(Scratch.line("small", path, ":readahead=16384:timeout=3"), to: backup)
       #expect(backup.items.count < 301)
       #expect(job.messages.count { $0.severity == .fatal && $0.text.contains("volume small") } == 1, "\(job.messages.suffix(3))")
     }
     try restartBrick()
     try withJob { job throws in
       job.onMessage = nil
-      var restore = Restore(job, Scratch.line("small", "", ":readahead=16384"), RestoreOptions())
+      var restore = Restore(job, Scratch.line("small", "", ":readahead=16384:timeout=3"), RestoreOptions())
       for (number, item) in saved.items.enumerated() {
         if number == 20 { try killBrick() }
         guard try restore.restore(item.entry, length: item.data.count, { write in
@@ -128,7 +128,7 @@ struct ConnectionTests {
       #expect(try eventually {
         try withJob { job throws in
           let backup = MemoryBackup()
-          _ = try job.backup(Scratch.line("distributed", path, ":readahead=16384"), to: backup)
+          _ = try job.backup(Scratch.line("distributed", path, ":readahead=16384:timeout=3"), to: backup)
           return backup.items.count == 221
         }
       })
@@ -139,12 +139,12 @@ struct ConnectionTests {
     try withJob { job throws in
       let backup = MemoryBackup()
       backup.onBegin = { _ in if backup.items.count == 20 { try? killBrick() } }
-      _ = try job.backup(Scratch.line("distributed", path, ":readahead=16384"), to: backup)
+      _ = try job.backup(Scratch.line("distributed", path, ":readahead=16384:timeout=3"), to: backup)
       #expect(backup.items.count < 221)
       #expect(job.messages.count { $0.severity == .fatal && $0.text.contains("volume distributed") } == 1, "\(job.messages)")
     }
     try withJob { job throws in
-      #expect(try job.backup(Scratch.line("distributed", path), to: MemoryBackup()) == nil)
+      #expect(try job.backup(Scratch.line("distributed", path, ":timeout=3"), to: MemoryBackup()) == nil)
       #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("subvolume distributed-client-0") })
     }
     try restartBrick()

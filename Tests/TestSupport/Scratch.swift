@@ -150,9 +150,14 @@ public final class MemoryBackup: BackupTarget {
   public var paths: [String] { items.map { String(decoding: $0.entry.path, as: UTF8.self) } }
 
   /// Restores all items. Returns what the job counted.
-  public func restore(_ job: MiniJob, _ line: String, _ options: RestoreOptions = RestoreOptions()) throws -> JobCounts {
+  ///
+  /// - Parameter before: called with the number of each item.
+  public func restore(
+    _ job: MiniJob, _ line: String, _ options: RestoreOptions = RestoreOptions(), before: (Int) throws -> Void = { _ in }
+  ) throws -> JobCounts {
     var restore = Restore(job, line, options)
-    for item in items {
+    for (number, item) in items.enumerated() {
+      try before(number)
       let data = item.data
       guard
         try restore.restore(item.entry, length: data.count, { write in

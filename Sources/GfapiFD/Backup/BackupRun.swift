@@ -230,7 +230,7 @@ package final class BackupRun {
     let fetcher = fetcher!
     self.details = try call { [details] _ in
       var details = details
-      fetcher.attributes(of: entry, wanted, into: &details)
+      try fetcher.attributes(of: entry, wanted, into: &details)
       if wanted.keepsAccessTime, !guess.keepsAccessTime, case .whole = details.content {
         try entry.object.setAttributes(entry.status, .accessTime)
       }
@@ -513,6 +513,7 @@ package final class BackupRun {
   private func endIfGone(_ error: GlusterError) throws {
     if error.meansVolumeIsGone {
       isGone = true
+      calls.volume.patience.end()
       unread.addEverything()
       throw JobCalls.Ended(message: "the volume cannot be reached any more, the backup ends here: \(calls.volume.definition.volume): \(error)")
     }

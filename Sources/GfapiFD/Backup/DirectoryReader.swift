@@ -37,6 +37,9 @@ final class DirectoryReader: @unchecked Sendable {
   let entry: SourceEntry
   private let rules: Rules
   private var open: Open?
+  /// What earlier pages have told.
+  private var told: Set<NameHash> = []
+  private var isListedAgain = false
 
   private final class Open {
     let directory: Directory
@@ -53,20 +56,29 @@ final class DirectoryReader: @unchecked Sendable {
     self.rules = rules
   }
 
-  /// The next page. A directory that cannot be read, or not to its end, has a failure as its last item.
+  /// The next page. A directory that cannot be read, or not to its end, has a failure as its last item. One whose volume, or the
+  /// brick that lists it, goes away on the way is listed again from its beginning; what has been told of it is left out then.
   func nextPage() -> Page {
     var page = Page()
+    var names: [NameHash] = []
     do {
-      let open = try self.open ?? opened()
-      self.open = open
-      while page.items.count < Self.pageSize {
-        guard let name = try open.directory.next() else {
-          // A listing leaves out what is on a subvolume that cannot be reached, and says nothing.
-          if let state = open.state { try rules.distribution?.check(since: state) }
-          page.isLast = true
-          break
+      try entry.object.volume.patience.run { again in
+        if again { (open, isListedAgain) = (nil, true) }
+        (page, names) = (Page(), [])
+        let open = try self.open ?? opened()
+        self.open = open
+        while page.items.count < Self.pageSize {
+          guard let name = try open.directory.next() else {
+            page.isLast = true
+            break
+          }
+          let hash = NameHash(name.name)
+          if isListedAgain, told.contains(hash) { continue }
+          names.append(hash)
+          page.items.append(listed(name))
         }
-        page.items.append(listed(name))
+        // A listing leaves out what is on a subvolume that cannot be reached, and says nothing.
+        if let state = open.state { try rules.distribution?.check(since: state) }
       }
     } catch {
       // What came before the error is told; the rest of this directory is not.
@@ -74,7 +86,7 @@ final class DirectoryReader: @unchecked Sendable {
         .item(.failed(SourceFailure(kind: .directory, path: entry.path, error: asGlusterError(error)))))
       page.isLast = true
     }
-    if page.isLast { open = nil }
+    if page.isLast { (open, told) = (nil, []) } else { told.formUnion(names) }
     return page
   }
 
@@ -103,6 +115,24 @@ final class DirectoryReader: @unchecked Sendable {
     } catch {
       return .failed(SourceFailure(kind: .entry, path: path(of: name), error: asGlusterError(error)))
     }
+  }
+
+  /// Stands for a name: 128 bits of it, so that a directory of a million takes some ten megabytes.
+  private struct NameHash: Hashable {
+    private let first: Int
+    private let second: Int
+
+    init(_ name: [UInt8]) {
+      var hasher = Hasher()
+      name.withUnsafeBytes { hasher.combine(bytes: $0) }
+      first = hasher.finalize()
+      hasher = Hasher()
+      hasher.combine(first)
+      name.withUnsafeBytes { hasher.combine(bytes: $0) }
+      second = hasher.finalize()
+    }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(second) }
   }
 
   private func path(of name: [UInt8]) -> [UInt8] {

@@ -83,7 +83,7 @@ package struct EntryFetcher: Sendable {
     entry.makeReady()
     if entry.status.isSymbolicLink { details.linkTarget = try entry.object.linkTarget() }
     if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: entry, wanted) }
-    attributes(of: entry, wanted, into: &details)
+    try attributes(of: entry, wanted, into: &details)
     return details
   }
 
@@ -106,7 +106,9 @@ package struct EntryFetcher: Sendable {
   }
 
   /// Fetches ACLs and extended attributes: the list of names tells both, and what is not in it is not asked for.
-  func attributes(of entry: SourceEntry, _ wanted: Wanted, into details: inout Details) {
+  ///
+  /// - Throws: ``GlusterError``, if the volume is gone: what the entry alone does not give is a problem of its ``Details``.
+  func attributes(of entry: SourceEntry, _ wanted: Wanted, into details: inout Details) throws {
     let wantsACLs = wanted.acls && !entry.status.isSymbolicLink
     guard wantsACLs || wanted.extendedAttributes else { return }
     let names: [[UInt8]]
@@ -114,6 +116,7 @@ package struct EntryFetcher: Sendable {
       names = try entry.object.extendedAttributeNames()
     } catch {
       let error = asGlusterError(error)
+      if error.meansVolumeIsGone { throw error }
       if error.errno != .notSupported, error.errno != .noData {
         if wantsACLs { details.problems.append("its ACL was not saved: \(error)") }
         if wanted.extendedAttributes { details.problems.append("its extended attributes were not saved: \(error)") }
@@ -121,23 +124,27 @@ package struct EntryFetcher: Sendable {
       return
     }
     if names.isEmpty { return }
-    if wantsACLs { readACLs(of: entry, names, into: &details) }
-    if wanted.extendedAttributes { readExtendedAttributes(of: entry, names, wanted, into: &details) }
+    if wantsACLs { try readACLs(of: entry, names, into: &details) }
+    if wanted.extendedAttributes { try readExtendedAttributes(of: entry, names, wanted, into: &details) }
   }
 
-  private func readACLs(of entry: SourceEntry, _ names: [[UInt8]], into details: inout Details) {
+  private func readACLs(of entry: SourceEntry, _ names: [[UInt8]], into details: inout Details) throws {
     do {
       var items: [ACLStream.Item] = []
       for name in [ACLStream.accessName, ACLStream.defaultName] where names.contains(name) {
         if let value = try entry.object.extendedAttribute(name) { items.append(.init(name: name, value: value)) }
       }
       details.acls = ACLStream.encode(items)
-    } catch { details.problems.append("its ACL was not saved: \(asGlusterError(error))") }
+    } catch {
+      let error = asGlusterError(error)
+      if error.meansVolumeIsGone { throw error }
+      details.problems.append("its ACL was not saved: \(error)")
+    }
   }
 
   private func readExtendedAttributes(
     of entry: SourceEntry, _ names: [[UInt8]], _ wanted: Wanted, into details: inout Details
-  ) {
+  ) throws {
     var size = 0
     for name in names where AttributeRules.carries(name, aclsTravelAlone: wanted.acls) {
       do {
@@ -152,7 +159,9 @@ package struct EntryFetcher: Sendable {
         }
         details.extendedAttributes.append(ExtendedAttribute(name: name, value: value))
       } catch {
-        details.problems.append("its extended attribute \(printable(name)) was not saved: \(asGlusterError(error))")
+        let error = asGlusterError(error)
+        if error.meansVolumeIsGone { throw error }
+        details.problems.append("its extended attribute \(printable(name)) was not saved: \(error)")
       }
     }
   }

@@ -10,6 +10,8 @@ package final class JobCalls {
 
   package let volume: JobVolume
   private unowned let daemon: any Daemon
+  /// Since when calls wait for a volume that is away; nil: they do not.
+  private var awaySince: ContinuousClock.Instant?
 
   init(_ volume: JobVolume, _ daemon: any Daemon) {
     self.volume = volume
@@ -20,7 +22,7 @@ package final class JobCalls {
   ///
   /// - Throws: what `body` throws, or ``Ended``.
   func run<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
-    try orEnd { try volume.run(isCancelled: { daemon.jobIsCancelled }, body) }
+    try orEnd { try volume.run(isCancelled: isCancelled, body) }
   }
 
   /// Has `body` run ahead of its time, if the job reads ahead at all; else when it is waited for.
@@ -35,7 +37,7 @@ package final class JobCalls {
   func wait<T>(for ahead: Ahead<T>) throws -> T {
     switch ahead.state {
     case .later(let body): try run(body)
-    case .started(let pending): try orEnd { try volume.wait(for: pending, isCancelled: { daemon.jobIsCancelled }) }
+    case .started(let pending): try orEnd { try volume.wait(for: pending, isCancelled: isCancelled) }
     }
   }
 
@@ -47,9 +49,28 @@ package final class JobCalls {
     }
   }
 
+  /// Asked a few times a second while a call is waited for.
+  private func isCancelled() -> Bool {
+    if awaySince == nil, volume.patience.isNeeded {
+      awaySince = .now
+      daemon.tell(
+        .info, "\(volume.definition.volume) cannot be reached; waiting for it up to \(volume.patience.seconds) s (timeout=)")
+    }
+    return daemon.jobIsCancelled
+  }
+
+  /// Says that the volume is back, if it has been said that it is away.
+  private func tellReturn() {
+    guard let since = awaySince, !volume.patience.isNeeded else { return }
+    awaySince = nil
+    daemon.tell(.info, "\(volume.definition.volume) answers again after \(since.duration(to: .now).components.seconds) s")
+  }
+
   private func orEnd<T>(_ body: () throws -> T) throws -> T {
     do {
-      return try body()
+      let result = try body()
+      tellReturn()
+      return result
     } catch is VolumeThreads.Stopped {
       throw Ended(message: nil)
     } catch let error as ListFailure {

@@ -10,7 +10,7 @@ package final class JobVolume: Sendable {
   }
 
   /// How long a connection is tried again whose bricks do not answer, in seconds.
-  private static let patience = 20
+  private static let connectionPatience = 20
   /// How long the client may answer from attributes that it has seen, in seconds: as long as it takes from the listing of an
   /// entry to its reading. Before the first call for what a listing named libgfapi looks it up, which is another call if the
   /// client does not know its attributes any more.
@@ -18,9 +18,12 @@ package final class JobVolume: Sendable {
 
   private let threads = VolumeThreads()
   package let definition: PluginDefinition
+  /// Of the calls on a volume that is away.
+  package let patience: Patience
 
   package init(_ definition: PluginDefinition) {
     self.definition = definition
+    patience = Patience(seconds: definition.timeout)
   }
 
   /// Connects, and prepares what the job needs.
@@ -29,7 +32,7 @@ package final class JobVolume: Sendable {
   package func connect(
     isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
   ) throws {
-    let definition = definition
+    let (definition, patience) = (definition, patience)
     func step(_ what: String, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
       do {
         try threads.run(within: definition.timeout, isCancelled: isCancelled, body)
@@ -44,10 +47,10 @@ package final class JobVolume: Sendable {
     }
     try step("cannot connect to ") { session in
       func connect(attributeAge: Int) throws -> Volume {
-        try Volume.connect(within: Self.patience) {
+        try Volume.connect(within: Self.connectionPatience) {
           try Volume(
             definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory,
-            attributeAge: attributeAge)
+            attributeAge: attributeAge, patience: patience)
         }
       }
       let volume = try connect(attributeAge: Self.attributeAge)
@@ -85,10 +88,16 @@ package final class JobVolume: Sendable {
   package func isDone<T>(_ pending: Pending<T>) -> Bool { threads.isDone(pending) }
 
   /// From any thread: the call that waits, and every later one, throws.
-  package func cancel() { threads.cancel() }
+  package func cancel() {
+    patience.end()
+    threads.cancel()
+  }
 
   /// Disconnects, without waiting. All that was written is on the bricks when its file is closed.
-  package func close() { threads.end() }
+  package func close() {
+    patience.end()
+    threads.end()
+  }
 }
 
 /// The one thing of a job that another thread may touch: its cancellation.

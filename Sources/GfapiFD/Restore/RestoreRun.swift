@@ -358,6 +358,7 @@ package final class RestoreRun {
     let cause = error as? GlusterError ?? (error as? RestoreProblem)?.cause
     if let cause, cause.meansVolumeIsGone {
       isGone = true
+      calls.volume.patience.end()
       daemon.tell(.fatal, "\(printable(path)): the volume cannot be reached any more, the restore ends here: \(error)")
     } else {
       daemon.tell(.error, "\(printable(path)): not restored as it was: \(error)")

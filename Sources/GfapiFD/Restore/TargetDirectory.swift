@@ -134,7 +134,7 @@ final class TargetDirectory: Sendable {
     let object = try open(mode: 0o700, isEntry: true)
     let isMade = state.withLock(\.isMade)
     let inherits = try isMade && parent?.passesACLOn() ?? false
-    let problems = attributes.apply(to: object, inheritsACL: inherits)
+    let problems = try attributes.apply(to: object, inheritsACL: inherits)
     state.withLock { state in
       (state.isMade, state.passesACLOn) = (false, nil)
       if let status = attributes.status { state.times = status }

@@ -72,7 +72,7 @@ final class TargetEntry: Sendable {
           "cannot complete the file at offset \(length)", asGlusterError(error), "the file is incomplete")
       }
     }
-    let problems = attributes.apply(to: made.object, inheritsACL: made.inheritsACL)
+    let problems = try attributes.apply(to: made.object, inheritsACL: made.inheritsACL)
     if let incomplete { throw incomplete }
     return problems
   }

@@ -120,24 +120,32 @@ package final class ListWalk: @unchecked Sendable {
     }
   }
 
-  private func lookAt(_ rows: [TouchedPaths.Row]) throws -> [Step] {
-    // A subvolume that cannot be reached makes an entry look as if it were not there.
-    let before = rules.distribution.map { distribution in Result { try distribution.check() } }
-    walker.forgetMissing()
-    var found: [(row: TouchedPaths.Row, found: Found)] = []
-    for row in rows where !isCrawled(row.path) {
-      let answer = lookUp(row.path)
-      if case .found(_, let status) = answer, status.isDirectory, row.marks.isNewHere { crawled.append(BaseDirectory(row.path)) }
-      found.append((row, answer))
+  /// Looks all of them up, but what is crawled anyway.
+  private func lookUp(_ rows: [TouchedPaths.Row]) throws -> [(row: TouchedPaths.Row, found: Found)] {
+    try volume.patience.run { _ in
+      // A subvolume that cannot be reached makes an entry look as if it were not there.
+      let state = try rules.distribution?.check()
+      walker.forgetMissing()
+      var found: [(row: TouchedPaths.Row, found: Found)] = []
+      for row in rows where !isCrawled(row.path) {
+        let answer = lookUp(row.path)
+        if case .found(_, let status) = answer, status.isDirectory, row.marks.isNewHere { crawled.append(BaseDirectory(row.path)) }
+        found.append((row, answer))
+      }
+      if let state { try rules.distribution?.check(since: state) }
+      return found
     }
-    var lost: GlusterError?
-    if let distribution = rules.distribution, let before {
-      do { try distribution.check(since: before.get()) } catch { lost = asGlusterError(error) }
+  }
+
+  private func lookAt(_ rows: [TouchedPaths.Row]) throws -> [Step] {
+    let found: [(row: TouchedPaths.Row, found: Found)]
+    do { found = try lookUp(rows) } catch {
+      let lost = asGlusterError(error)
+      return rows.map { .tell(.failed(SourceFailure(kind: .entry, path: $0.path, error: lost))) }
     }
     return try found.compactMap { row, found in
       switch found {
       case .missing:
-        if let lost { return .tell(.failed(SourceFailure(kind: .entry, path: row.path, error: lost))) }
         guard row.marks.contains(.listed), row.marks.isDisjoint(with: [.removed, .guess]) else { return nil }
         try suspect(row.path)
         return .tell(.vanished(row.path))

@@ -1,0 +1,162 @@
+import Foundation
+import MiniDaemon
+import TestSupport
+import Testing
+
+/// What fails on the volume while a job is at it.
+@Suite("A fault of the volume", .serialized)
+struct FaultTests {
+  /// In the middle of what a job is when the fault comes.
+  enum Moment: String, CaseIterable {
+    case crawl, smallFiles, largeFile, restore
+  }
+
+  /// A tree on which a job is at a moment for long enough.
+  func tree(_ moment: Moment, _ local: String) throws {
+    let commands =
+      switch moment {
+      case .crawl: "for d in $(seq 20); do mkdir $d; for n in $(seq 40); do : > $d/$n; done; done"
+      case .smallFiles, .restore: "for n in $(seq 400); do head -c $((n * 20)) /dev/urandom > $n; done; setfacl -m u:7:r 7; ln 1 one; ln -s 2 two"
+      case .largeFile: "head -c 9000000 /dev/urandom > large"
+      }
+    #expect(try run("sh", "-c", "mkdir '\(local)/tree' && cd '\(local)/tree' && \(commands)").status == 0)
+  }
+
+  func compare(_ original: String, _ copy: String) throws {
+    let comparison = try run(Scratch.script("compare-trees"), original, copy)
+    #expect(comparison.status == 0, "\(comparison.output.suffix(2000))")
+  }
+
+  /// Backs a tree up and restores it beside it; `strike` is called in the middle of one of both.
+  ///
+  /// - Returns: what the job said in which it was called, and whether both jobs ended well.
+  func roundTrip(_ moment: Moment, _ path: String, on kind: String = "small", timeout: Int = 60, _ strike: @escaping () -> Void) throws -> (messages: [MiniJob.Message], isWell: Bool) {
+    let line = Scratch.line(kind, path + "/tree", ":readahead=65536:timeout=\(timeout)")
+    let saved = MemoryBackup()
+    var messages: [MiniJob.Message] = []
+    var isWell = true
+    try withJob { job throws in
+      switch moment {
+      case .crawl, .smallFiles: saved.onBegin = { _ in if saved.items.count == 30 { strike() } }
+      case .largeFile:
+        var received = 0
+        saved.onData = { count in
+          if received < 1_000_000, received + count >= 1_000_000 { strike() }
+          received += count
+        }
+      case .restore: break
+      }
+      let counts = try job.backup(line, to: saved)
+      messages = job.messages
+      isWell = counts?.failed == 0 && !job.hasFailed
+    }
+    guard isWell else { return (messages, isWell) }
+    try withJob { job throws in
+      var options = RestoreOptions()
+      options.place = Array((path + "/restored").utf8)
+      let counts = try saved.restore(job, line, options) { if moment == .restore, $0 == 100 { strike() } }
+      if moment == .restore { messages = job.messages }
+      isWell = counts.failed == 0 && !job.hasFailed
+    }
+    return (messages, isWell)
+  }
+
+  func startAgain(_ kind: String = "small") {
+    #expect((try? run("gluster", "--mode=script", "volume", "start", kind, "force").status) == 0)
+  }
+
+  @Test("that goes by: the job waits for the brick, goes on, and the tree is identical", arguments: Moment.allCases)
+  func comesBack(_ moment: Moment) throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    try tree(moment, local)
+    let (messages, isWell) = try roundTrip(moment, path) {
+      if let brick = try? Scratch.firstBrick("small") { kill(brick, SIGKILL) }
+      Thread.detachNewThread {
+        sleep(3)
+        startAgain()
+      }
+    }
+    #expect(isWell, "\(messages)")
+    #expect(messages.contains { $0.severity == .info && $0.text.contains("cannot be reached; waiting") }, "\(messages)")
+    #expect(messages.contains { $0.severity == .info && $0.text.contains("answers again") }, "\(messages)")
+    try Scratch.remount("small")
+    try compare(local + "/tree", local + "/restored" + path + "/tree")
+    #expect(try run("rm", "-r", local).status == 0)
+  }
+
+  /// What takes the small volume away, until it is made good again.
+  enum Fault: String, CaseIterable {
+    case bricksKilled, volumeStopped
+
+    func strike() throws {
+      switch self {
+      case .bricksKilled: kill(try Scratch.firstBrick("small"), SIGKILL)
+      case .volumeStopped: _ = try run("gluster", "--mode=script", "volume", "stop", "small", "force")
+      }
+    }
+
+    func mend() throws {
+      #expect(try eventually { try run("gluster", "--mode=script", "volume", "start", "small", "force").status == 0 })
+    }
+  }
+
+  @Test("that stays fails the job with one reason within timeout=, and the next job works", arguments: Fault.allCases, Moment.allCases)
+  func stays(_ fault: Fault, _ moment: Moment) throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    try tree(moment, local)
+    var struck = ContinuousClock.now
+    let (messages, isWell) = try roundTrip(moment, path, timeout: 4) {
+      struck = .now
+      #expect(throws: Never.self) { try fault.strike() }
+    }
+    #expect(!isWell)
+    #expect(ContinuousClock.now - struck < .seconds(20))
+    #expect(messages.count { $0.severity == .fatal && $0.text.contains("cannot be reached any more") } == 1, "\(messages)")
+    try fault.mend()
+    #expect(eventually(within: 60) {
+      try? Scratch.remount("small")
+      return FileManager.default.fileExists(atPath: local)
+    })
+    #expect(try run("rm", "-rf", local + "/restored").status == 0)
+    #expect(try roundTrip(moment, path) {}.isWell)
+    try compare(local + "/tree", local + "/restored" + path + "/tree")
+    #expect(try run("rm", "-r", local).status == 0)
+  }
+
+  @Test("of one brick of three changes nothing, neither while it is away nor when it is healed", arguments: Moment.allCases, ["replicated", "dispersed"])
+  func oneOfThree(_ moment: Moment, _ kind: String) throws {
+    let (local, path) = try Scratch.folder(on: kind)
+    try tree(moment, local)
+    let (messages, isWell) = try roundTrip(moment, path, on: kind) {
+      if let brick = try? Scratch.firstBrick(kind) { kill(brick, SIGKILL) }
+    }
+    #expect(isWell, "\(messages)")
+    try Scratch.remount(kind)
+    try compare(local + "/tree", local + "/restored" + path + "/tree")
+    startAgain(kind)
+    #expect(try eventually(within: 120) {
+      _ = try run("gluster", "volume", "heal", kind)
+      return try Scratch.unhealed(kind, below: path) == []
+    })
+    try Scratch.remount(kind)
+    try compare(local + "/tree", local + "/restored" + path + "/tree")
+  }
+
+  @Test("of one brick of a distributed volume that goes by: the job waits, nothing is left out", arguments: Moment.allCases)
+  func oneOfTwoComesBack(_ moment: Moment) throws {
+    let (local, path) = try Scratch.folder(on: "distributed")
+    try tree(moment, local)
+    let (messages, isWell) = try roundTrip(moment, path, on: "distributed") {
+      if let brick = try? Scratch.firstBrick("distributed") { kill(brick, SIGKILL) }
+      Thread.detachNewThread {
+        sleep(3)
+        startAgain("distributed")
+      }
+    }
+    #expect(isWell, "\(messages)")
+    #expect(eventually(within: 60) {
+      try? Scratch.remount("distributed")
+      return (try? run(Scratch.script("compare-trees"), local + "/tree", local + "/restored" + path + "/tree").status) == 0
+    })
+  }
+}
