@@ -7,6 +7,8 @@ public final class Distribution: Sendable {
   public struct State: Equatable, Sendable {
     /// Changes whenever a subvolume comes back.
     public let generation: Int
+    /// How many subvolumes there are.
+    public let count: Int
     /// Names of the subvolumes that cannot be reached.
     public let missing: [String]
 
@@ -19,7 +21,9 @@ public final class Distribution: Sendable {
         if parts.count == 2, values[parts[0][...]] == nil { values[parts[0][...]] = parts[1][...] }
       }
       generation = values["gen"].flatMap { Int($0) } ?? 0
-      missing = values.filter { $0.key.hasPrefix("subvolume_status[") && $0.value == "0" }.keys.sorted().map { key in
+      let statuses = values.filter { $0.key.hasPrefix("subvolume_status[") }
+      count = statuses.count
+      missing = statuses.filter { $0.value == "0" }.keys.sorted().map { key in
         let index = key.drop { $0 != "[" }
         let name = values["subvolumes\(index)"] ?? key
         return String(name.split(separator: ".").dropFirst().joined(separator: "."))

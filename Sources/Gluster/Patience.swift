@@ -9,6 +9,8 @@ public final class Patience: Sendable {
   /// How long after its beginning a call that fails for that reason is made again, in seconds.
   public let seconds: Int
   private let state = Mutex(State())
+  /// A call has waited in vain, and none has been answered since: no other waits.
+  private let isExhausted = Atomic(false)
 
   private struct State {
     var waiting = 0
@@ -31,14 +33,21 @@ public final class Patience: Sendable {
   public func run<T>(_ call: (_ again: Bool) throws -> T) throws -> T {
     guard seconds > 0 else { return try call(false) }
     let deadline = ContinuousClock.now + .seconds(seconds)
-    do { return try call(false) } catch let error as GlusterError where error.meansVolumeIsAway {
+    func answer(_ again: Bool) throws -> T {
+      let result = try call(again)
+      if isExhausted.load(ordering: .relaxed) { isExhausted.store(false, ordering: .relaxed) }
+      return result
+    }
+    do { return try answer(false) } catch let error as GlusterError where error.meansVolumeIsAway {
+      if isExhausted.load(ordering: .relaxed) { throw error }
       state.withLock { $0.waiting += 1 }
       defer { state.withLock { $0.waiting -= 1 } }
       var last = error
       while ContinuousClock.now < deadline, !state.withLock(\.isOver) {
         usleep(200_000)
-        do { return try call(true) } catch let error as GlusterError where error.meansVolumeIsAway { last = error }
+        do { return try answer(true) } catch let error as GlusterError where error.meansVolumeIsAway { last = error }
       }
+      isExhausted.store(true, ordering: .relaxed)
       throw last
     }
   }

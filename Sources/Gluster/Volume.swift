@@ -119,9 +119,10 @@ public final class Volume: @unchecked Sendable {
       // What the client has taken and not yet sent when a brick goes away is lost: only what the volume has answered is done.
       try check(glfs_set_xlator_option(fs, "*-write-behind", "pass-through", "true"), "glfs_set_xlator_option")
     }
-    // As long as the client waits itself, before it gives up what was sent.
-    if 1..<Self.pingTimeout ~= patience.seconds {
-      try check(glfs_set_xlator_option(fs, "*-client-*", "ping-timeout", "\(patience.seconds)"), "glfs_set_xlator_option")
+    // A client asks whether a brick is there once within this time, and waits as long for the answer.
+    if 1..<(2 * Self.pingTimeout) ~= patience.seconds {
+      try check(
+        glfs_set_xlator_option(fs, "*-client-*", "ping-timeout", "\(max(patience.seconds / 2, 1))"), "glfs_set_xlator_option")
     }
     if !keepsLocks {
       for (translator, option, value) in [

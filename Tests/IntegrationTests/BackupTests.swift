@@ -387,4 +387,19 @@ struct BackupTests {
     _ = try withJob(options) { try $0.backup(#"gfapi:volume=gluster\://nowhere/at-all:timeout=30"#, to: backup) }
     #expect(backup.paths == [path])
   }
+
+  @Test("tells of a directory of a distributed volume the latest of the times that its bricks have")
+  func timesOfDistributedDirectories() throws {
+    let (local, path) = try Scratch.folder(on: "distributed")
+    #expect(try run("sh", "-c", "cd '\(local)' && for d in $(seq 20); do mkdir $d; for n in $(seq 10); do : > $d/$n; done; done").status == 0)
+    let saved = MemoryBackup()
+    let counts = try withJob { try $0.backup(Scratch.line("distributed", path), to: saved) }
+    #expect(counts?.failed == 0)
+    for number in 1...20 {
+      var status = stat()
+      #expect(lstat("\(local)/\(number)", &status) == 0)
+      let told = try #require(saved.item("\(path)/\(number)")).entry.status
+      #expect(told.st_mtim.tv_sec == status.st_mtim.tv_sec && told.st_mtim.tv_nsec == status.st_mtim.tv_nsec, "\(number)")
+    }
+  }
 }

@@ -27,6 +27,38 @@ public enum Scratch {
     guard status == 0 else { throw DaemonError("cannot mount \(kind)") }
   }
 
+  /// Runs Gluster's command line, and again for a while where glusterd is busy with something else.
+  @discardableResult
+  public static func gluster(_ arguments: String...) throws -> String {
+    var result = try run("gluster", ["--mode=script"] + arguments)
+    _ = try eventually(within: 30) {
+      if result.status == 0 { return true }
+      result = try run("gluster", ["--mode=script"] + arguments)
+      return result.status == 0
+    }
+    guard result.status == 0 else { throw DaemonError("gluster \(arguments): \(result.output)") }
+    return result.output
+  }
+
+  private static let glusterdPIDFile = "/run/glusterd.pid"
+
+  /// Kills glusterd; the bricks go on.
+  public static func killGlusterd() throws {
+    let text = try String(contentsOfFile: glusterdPIDFile, encoding: .utf8)
+    guard let pid = pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)) else { throw DaemonError("no glusterd") }
+    kill(pid, SIGKILL)
+    guard eventually(within: 10, { kill(pid, 0) != 0 }) else { throw DaemonError("glusterd lives on") }
+  }
+
+  /// Starts glusterd again, and waits until it answers.
+  public static func startGlusterd() throws {
+    // With no signal blocked: a process that Foundation starts, and its bricks, would have this one's.
+    let program = "import os, signal; signal.pthread_sigmask(signal.SIG_SETMASK, []); "
+      + "os.execvp('glusterd', ['glusterd', '--pid-file', '\(glusterdPIDFile)'])"
+    guard system("python3 -c \"\(program)\" > /dev/null 2>&1") == 0 else { throw DaemonError("glusterd does not start") }
+    try gluster("pool", "list")
+  }
+
   /// The folders of a volume's bricks.
   public static func bricks(of volume: String) throws -> [String] {
     let folder = try variable("GFAPI_FD_SCRATCH_BRICKS")
@@ -65,17 +97,13 @@ public enum Scratch {
   ///
   /// - Parameter options: of the volume, such as `debug.error-gen posix`.
   public static func withSmall<R>(_ options: KeyValuePairs<String, String>, _ body: () throws -> R) throws -> R {
-    func gluster(_ arguments: String...) throws {
-      let result = try run("gluster", ["--mode=script", "volume"] + arguments)
-      guard result.status == 0 else { throw DaemonError("gluster volume \(arguments): \(result.output)") }
-    }
-    for (name, value) in options { try gluster("set", "small", name, value) }
-    try gluster("stop", "small", "force")
-    try gluster("start", "small")
+    for (name, value) in options { try gluster("volume", "set", "small", name, value) }
+    try gluster("volume", "stop", "small", "force")
+    try gluster("volume", "start", "small")
     defer {
-      for (name, _) in options { try? gluster("reset", "small", name) }
-      try? gluster("stop", "small", "force")
-      try? gluster("start", "small")
+      for (name, _) in options { try? gluster("volume", "reset", "small", name) }
+      try? gluster("volume", "stop", "small", "force")
+      try? gluster("volume", "start", "small")
       try? remount("small")
     }
     return try body()

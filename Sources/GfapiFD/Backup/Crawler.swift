@@ -95,8 +95,8 @@ package final class Crawler: EntrySource {
     let found: [() throws -> DirectoryReader.Item] = page.items.reversed().map { listed in
       switch listed {
       case .item(let item): return { item }
-      case .name(let name):
-        let examined = calls.start(isUrgent: true) { _ in reader.examine(name) }
+      case .name(let name, let state):
+        let examined = calls.start(isUrgent: true) { _ in reader.examine(name, state) }
         return { [calls] in try calls.wait(for: examined) }
       }
     }

@@ -22,8 +22,8 @@ final class DirectoryReader: @unchecked Sendable {
   /// What a listing tells of a name.
   enum Listed: Sendable {
     case item(Item)
-    /// Not enough: the volume is to be asked, see ``examine(_:)``.
-    case name([UInt8])
+    /// Not enough: the volume is to be asked, see ``examine(_:_:)``. With it the state in which it was listed.
+    case name([UInt8], Distribution.State?)
   }
 
   /// What matters of a volume for those who list its directories.
@@ -75,7 +75,7 @@ final class DirectoryReader: @unchecked Sendable {
           let hash = NameHash(name.name)
           if isListedAgain, told.contains(hash) { continue }
           names.append(hash)
-          page.items.append(listed(name))
+          page.items.append(listed(name, open.state))
         }
         // A listing leaves out what is on a subvolume that cannot be reached, and says nothing.
         if let state = open.state { try rules.distribution?.check(since: state) }
@@ -95,23 +95,31 @@ final class DirectoryReader: @unchecked Sendable {
     return Open(try entry.object.openDirectory(), state)
   }
 
-  private func listed(_ name: Directory.Entry) -> Listed {
+  private func listed(_ name: Directory.Entry, _ state: Distribution.State?) -> Listed {
     let path = path(of: name.name)
     if let failure = SourceFailure.ofLength(path) { return .item(.failed(failure)) }
-    guard let found = name.found, rules.trustsListings || !found.status.isRegular else { return .name(name.name) }
+    guard let found = name.found, rules.trustsListings || !found.status.isRegular else { return .name(name.name, state) }
+    // The listing has the times of a directory from one of its subvolumes; the latest of all of them are meant.
+    if found.status.isDirectory, let state, state.count > 1 { return .name(name.name, state) }
     return .item(
       .entry(
         SourceEntry(
           path: path, status: found.status, object: found.object, isListed: entry.isListed, listedIn: entry.object)))
   }
 
-  /// Asks the volume for an entry that the listing has only named. May be called side by side.
-  func examine(_ name: [UInt8]) -> Item {
+  /// Asks the volume for an entry of which the listing does not tell enough. May be called side by side.
+  ///
+  /// - Parameter listed: the state in which it was listed.
+  func examine(_ name: [UInt8], _ listed: Distribution.State?) -> Item {
     do {
-      var found = try entry.object.lookUp(name)
-      if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
-      return .entry(
-        SourceEntry(path: path(of: name), status: found.status, object: found.object, isListed: entry.isListed))
+      return .entry(try entry.object.volume.patience.run { again in
+        let state = again ? try rules.distribution?.check() : listed
+        var found = try entry.object.lookUp(name)
+        // A directory is on all subvolumes: where one cannot be reached, the others tell of it what they know.
+        if found.status.isDirectory, let state { try rules.distribution?.check(since: state) }
+        if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
+        return SourceEntry(path: path(of: name), status: found.status, object: found.object, isListed: entry.isListed)
+      })
     } catch {
       return .failed(SourceFailure(kind: .entry, path: path(of: name), error: asGlusterError(error)))
     }

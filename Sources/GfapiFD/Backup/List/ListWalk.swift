@@ -122,7 +122,9 @@ package final class ListWalk: @unchecked Sendable {
 
   /// Looks all of them up, but what is crawled anyway.
   private func lookUp(_ rows: [TouchedPaths.Row]) throws -> [(row: TouchedPaths.Row, found: Found)] {
-    try volume.patience.run { _ in
+    let before = crawled
+    return try volume.patience.run { _ in
+      crawled = before
       // A subvolume that cannot be reached makes an entry look as if it were not there.
       let state = try rules.distribution?.check()
       walker.forgetMissing()
@@ -213,7 +215,7 @@ package final class ListWalk: @unchecked Sendable {
       let item =
         switch listed {
         case .item(let item): item
-        case .name(let name): reader.examine(name)
+        case .name(let name, let state): reader.examine(name, state)
         }
       switch item {
       case .failed(let failure): return .tell(.failed(failure))
