@@ -13,13 +13,16 @@ struct FaultTests {
 
   /// A tree on which a job is at a moment for long enough.
   ///
-  /// - Parameter count: of its entries, about.
-  func tree(_ moment: Moment, _ local: String, _ count: Int = 400) throws {
+  /// - Parameters:
+  ///   - count: of its entries, about.
+  ///   - hasLink: with a symbolic link in it. A replicated volume never gets healed of one (10.3, on a kernel that changes no
+  ///     link's mode).
+  func tree(_ moment: Moment, _ local: String, _ count: Int = 400, hasLink: Bool = true) throws {
     let commands =
       switch moment {
       case .crawl: "for d in $(seq 20); do mkdir $d; for n in $(seq \(count / 20)); do : > $d/$n; done; done"
       case .smallFiles, .restore:
-        "for n in $(seq \(count)); do head -c $((n * 20)) /dev/urandom > $n; done; setfacl -m u:7:r 7; ln 1 one; ln -s 2 two"
+        "for n in $(seq \(count)); do head -c $((n * 20)) /dev/urandom > $n; done; setfacl -m u:7:r 7; ln 1 one; mkfifo fifo\(hasLink ? "; ln -s 2 two" : "")"
       case .largeFile: "head -c 9000000 /dev/urandom > large"
       }
     #expect(try run("sh", "-c", "mkdir '\(local)/tree' && cd '\(local)/tree' && \(commands)").status == 0)
@@ -32,7 +35,7 @@ struct FaultTests {
 
   /// Backs a tree up and restores it beside it; `strike` is called in the middle of one of both.
   ///
-  /// - Returns: what the job said in which it was called, and whether both jobs ended well.
+  /// - Returns: what both jobs said, and whether both ended well.
   func roundTrip(_ moment: Moment, _ path: String, on kind: String = "small", timeout: Int = 60, _ strike: @escaping () -> Void) throws -> (messages: [MiniJob.Message], isWell: Bool) {
     let line = Scratch.line(kind, path + "/tree", ":readahead=65536:timeout=\(timeout)")
     let saved = MemoryBackup()
@@ -58,7 +61,7 @@ struct FaultTests {
       var options = RestoreOptions()
       options.place = Array((path + "/restored").utf8)
       let counts = try saved.restore(job, line, options) { if moment == .restore, $0 == saved.items.count / 4 { strike() } }
-      if moment == .restore { messages = job.messages }
+      messages += job.messages
       isWell = counts.failed == 0 && !job.hasFailed
     }
     return (messages, isWell)
@@ -141,7 +144,7 @@ struct FaultTests {
   @Test("of one brick of three changes nothing, neither while it is away nor when it is healed", arguments: Moment.allCases, ["replicated", "dispersed"])
   func oneOfThree(_ moment: Moment, _ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
-    try tree(moment, local, 120)
+    try tree(moment, local, 120, hasLink: kind != "replicated")
     let (messages, isWell) = try roundTrip(moment, path, on: kind) {
       killBrick(kind)
     }
@@ -149,10 +152,12 @@ struct FaultTests {
     try Scratch.remount(kind)
     try compare(local + "/tree", local + "/restored" + path + "/tree")
     startAgain(kind)
+    var unhealed: [String] = []
     #expect(try eventually(within: 120) {
       try Scratch.gluster("volume", "heal", kind)
-      return try Scratch.unhealed(kind, below: path) == []
-    })
+      unhealed = try Scratch.unhealed(kind, below: path)
+      return unhealed.isEmpty
+    }, "\(unhealed)")
     try Scratch.remount(kind)
     try compare(local + "/tree", local + "/restored" + path + "/tree")
   }

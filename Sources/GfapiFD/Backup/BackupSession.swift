@@ -24,7 +24,7 @@ package final class BackupSession {
       throw GlusterError(errno: .notDirectory, call: "base directory", path: directory)
     }
     let distribution = Distribution(volume)
-    _ = try distribution?.check()
+    _ = try volume.patience.run { _ in try distribution?.check() }
     self.volume = volume
     fetcher = EntryFetcher(traits)
     rules = DirectoryReader.Rules(trustsListings: traits.listingsTellSizes, distribution: distribution)

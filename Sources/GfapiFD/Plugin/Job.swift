@@ -200,7 +200,9 @@ package final class Job {
     self.volume = volume
     cancellation.watch(volume)
     do {
-      try volume.connect(isCancelled: { daemon.jobIsCancelled }, prepare)
+      let outage = Outage(volume, daemon)
+      try volume.connect(isCancelled: outage.isCancelled, prepare)
+      outage.tellEnd()
       return volume
     } catch is VolumeThreads.Stopped {
       return nil

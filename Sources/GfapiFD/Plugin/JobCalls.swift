@@ -9,20 +9,18 @@ package final class JobCalls {
   }
 
   package let volume: JobVolume
-  private unowned let daemon: any Daemon
-  /// Since when calls wait for a volume that is away; nil: they do not.
-  private var awaySince: ContinuousClock.Instant?
+  private let outage: Outage
 
   init(_ volume: JobVolume, _ daemon: any Daemon) {
     self.volume = volume
-    self.daemon = daemon
+    outage = Outage(volume, daemon)
   }
 
   /// Runs `body` where the volume's calls are made, and waits for its result.
   ///
   /// - Throws: what `body` throws, or ``Ended``.
   func run<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
-    try orEnd { try volume.run(isCancelled: isCancelled, body) }
+    try orEnd { try volume.run(isCancelled: outage.isCancelled, body) }
   }
 
   /// Has `body` run ahead of its time, if the job reads ahead at all; else when it is waited for.
@@ -37,7 +35,7 @@ package final class JobCalls {
   func wait<T>(for ahead: Ahead<T>) throws -> T {
     switch ahead.state {
     case .later(let body): try run(body)
-    case .started(let pending): try orEnd { try volume.wait(for: pending, isCancelled: isCancelled) }
+    case .started(let pending): try orEnd { try volume.wait(for: pending, isCancelled: outage.isCancelled) }
     }
   }
 
@@ -49,27 +47,10 @@ package final class JobCalls {
     }
   }
 
-  /// Asked a few times a second while a call is waited for.
-  private func isCancelled() -> Bool {
-    if awaySince == nil, volume.patience.isNeeded {
-      awaySince = .now
-      daemon.tell(
-        .info, "\(volume.definition.volume) cannot be reached; waiting for it up to \(volume.patience.seconds) s (timeout=)")
-    }
-    return daemon.jobIsCancelled
-  }
-
-  /// Says that the volume is back, if it has been said that it is away.
-  private func tellReturn() {
-    guard let since = awaySince, !volume.patience.isNeeded else { return }
-    awaySince = nil
-    daemon.tell(.info, "\(volume.definition.volume) answers again after \(since.duration(to: .now).components.seconds) s")
-  }
-
   private func orEnd<T>(_ body: () throws -> T) throws -> T {
     do {
       let result = try body()
-      tellReturn()
+      outage.tellEnd()
       return result
     } catch is VolumeThreads.Stopped {
       throw Ended(message: nil)
@@ -78,6 +59,36 @@ package final class JobCalls {
     } catch let error as TouchedPaths.Failure {
       throw Ended(message: "the list cannot be kept: \(error): is there room in $TMPDIR, or else /var/tmp?")
     }
+  }
+}
+
+/// Tells the job that its calls wait for a volume that is away, and that they do not any more.
+final class Outage {
+  private let volume: JobVolume
+  private unowned let daemon: any Daemon
+  /// Since when they wait; nil: they do not.
+  private var since: ContinuousClock.Instant?
+
+  init(_ volume: JobVolume, _ daemon: any Daemon) {
+    self.volume = volume
+    self.daemon = daemon
+  }
+
+  /// Asked a few times a second while a call is waited for.
+  func isCancelled() -> Bool {
+    if since == nil, volume.patience.isNeeded {
+      since = .now
+      daemon.tell(
+        .info, "\(volume.definition.volume) cannot be reached; waiting for it up to \(volume.patience.seconds) s (timeout=)")
+    }
+    return daemon.jobIsCancelled
+  }
+
+  /// Says that the volume is back, if it has been said that it is away.
+  func tellEnd() {
+    guard let since, !volume.patience.isNeeded else { return }
+    self.since = nil
+    daemon.tell(.info, "\(volume.definition.volume) answers again after \(since.duration(to: .now).components.seconds) s")
   }
 }
 

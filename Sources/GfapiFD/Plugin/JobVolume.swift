@@ -33,9 +33,9 @@ package final class JobVolume: Sendable {
     isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
   ) throws {
     let (definition, patience) = (definition, patience)
-    func step(_ what: String, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
+    func step(_ what: String, extra: Int = 0, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
       do {
-        try threads.run(within: definition.timeout, isCancelled: isCancelled, body)
+        try threads.run(within: definition.timeout + extra, isCancelled: isCancelled, body)
       } catch VolumeThreads.Stopped.timedOut {
         throw ConnectionFailure(
           description: "\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)")
@@ -63,7 +63,8 @@ package final class JobVolume: Sendable {
         session.volume = try connect(attributeAge: 0)
       }
     }
-    try step("") { try prepare($0, $0.volume!) }
+    // A call on a volume that is away gives up by itself by then, and says more.
+    try step("", extra: 5) { try prepare($0, $0.volume!) }
   }
 
   /// Runs `body` where the volume's calls belong, and waits for its result.
