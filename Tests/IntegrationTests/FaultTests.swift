@@ -28,8 +28,8 @@ struct FaultTests {
     #expect(try run("sh", "-c", "mkdir '\(local)/tree' && cd '\(local)/tree' && \(commands)").status == 0)
   }
 
-  func compare(_ original: String, _ copy: String) throws {
-    let comparison = try run(Scratch.script("compare-trees"), original, copy)
+  func compare(_ original: String, _ copy: String, _ options: String...) throws {
+    let comparison = try run(Scratch.script("compare-trees"), options + [original, copy])
     #expect(comparison.status == 0, "\(comparison.output.suffix(2000))")
   }
 
@@ -159,7 +159,7 @@ struct FaultTests {
       return unhealed.isEmpty
     }, "\(unhealed)")
     try Scratch.remount(kind)
-    try compare(local + "/tree", local + "/restored" + path + "/tree")
+    try compare(local + "/tree", local + "/restored" + path + "/tree", "--healed")
   }
 
   @Test("of glusterd changes nothing: a job needs it only to begin", arguments: [Moment.smallFiles, .restore])
