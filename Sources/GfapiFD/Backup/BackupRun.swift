@@ -183,6 +183,7 @@ package final class BackupRun {
 
   /// Ends the record in hand. Returns whether there is another.
   package func end() throws -> Bool {
+    guard source != nil else { throw JobCalls.Ended(message: "the daemon has ended an entry before it asked for one") }
     try closeFile()
     release()
     try findMore()

@@ -91,11 +91,15 @@ extension PacketDaemon {
       packet.pointee.status = packet.pointee.count
     case FD_IO_SEEK:
       guard let restore = job.restore else { throw GlusterError(errno: .invalidArgument, call: "seek") }
+      let start: Int
       switch packet.pointee.whence {
-      case SEEK_SET: restore.seek(to: Int(packet.pointee.offset))
-      case SEEK_CUR: restore.seek(to: restore.offset + Int(packet.pointee.offset))
+      case SEEK_SET: start = 0
+      case SEEK_CUR: start = restore.offset
       default: throw GlusterError(errno: .invalidArgument, call: "seek")
       }
+      let (target, overflows) = start.addingReportingOverflow(Int(packet.pointee.offset))
+      guard !overflows, target >= 0 else { throw GlusterError(errno: .invalidArgument, call: "seek") }
+      restore.seek(to: target)
       packet.pointee.offset = Int64(restore.offset)
     case FD_IO_CLOSE:
       if let restore = job.restore { restore.closeFile() } else { try backup().closeFile() }

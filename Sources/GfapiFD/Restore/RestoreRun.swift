@@ -139,11 +139,13 @@ package final class RestoreRun {
 
   /// What cannot be made, whatever is on the volume.
   private static func check(_ entry: RestoreEntry, _ path: [[UInt8]]) throws {
+    if path.isEmpty, entry.kind != .own || !entry.status.isDirectory {
+      throw RestoreProblem("the volume's root can only be a directory")
+    }
     guard entry.kind == .own else {
       guard !(try components(entry.link)).isEmpty else { throw RestoreProblem("a hard link to the volume's root") }
       return
     }
-    if path.isEmpty, !entry.status.isDirectory { throw RestoreProblem("the volume's root can only be a directory") }
     switch entry.status.type {
     case S_IFREG, S_IFDIR, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK: break
     case S_IFLNK where !entry.link.isEmpty: break
