@@ -83,11 +83,10 @@ extension PacketDaemon {
     case FD_IO_OPEN:
       if let restore = job.restore { restore.openFile() } else { try backup().openFile() }
     case FD_IO_READ:
-      let buffer = UnsafeMutableRawBufferPointer(start: packet.pointee.buf, count: Int(max(packet.pointee.count, 0)))
-      packet.pointee.status = Int32(try backup().read(into: buffer))
+      packet.pointee.status = Int32(try backup().read(into: buffer(packet)))
     case FD_IO_WRITE:
       guard let restore = job.restore else { throw GlusterError(errno: .invalidArgument, call: "write") }
-      try restore.write(bytes(packet.pointee.buf, Int(packet.pointee.count)))
+      try restore.write(UnsafeRawBufferPointer(buffer(packet)))
       packet.pointee.status = packet.pointee.count
     case FD_IO_SEEK:
       guard let restore = job.restore else { throw GlusterError(errno: .invalidArgument, call: "seek") }
@@ -106,6 +105,13 @@ extension PacketDaemon {
     default:
       throw GlusterError(errno: .invalidArgument, call: "I/O function \(packet.pointee.func)")
     }
+  }
+
+  private func buffer(_ packet: UnsafeMutablePointer<fd_io_packet>) throws -> UnsafeMutableRawBufferPointer {
+    guard let buffer = bytes(packet.pointee.buf, Int(packet.pointee.count)) else {
+      throw GlusterError(errno: .invalidArgument, call: "I/O packet without a buffer for \(packet.pointee.count) bytes")
+    }
+    return buffer
   }
 
   private func backup() throws -> BackupRun {
@@ -140,6 +146,13 @@ extension PacketDaemon {
   }
 
   // MARK: Packets
+
+  /// What a packet holds; nil if its pointer and its length cannot be true, a message says so then.
+  func content(_ start: UnsafeMutablePointer<CChar>?, _ count: Int, _ what: String) -> UnsafeRawBufferPointer? {
+    if let bytes = bytes(start, count) { return UnsafeRawBufferPointer(bytes) }
+    tell(.error, "this daemon's \(what) has no content for its \(count) bytes: left out")
+    return nil
+  }
 
   /// Whether a packet has one of the sizes that are known; a message says so if not.
   func check(_ size: Int32, _ known: [Int], _ what: String) -> Bool {

@@ -156,9 +156,10 @@ func bytes(_ string: UnsafePointer<CChar>?) -> [UInt8] {
   return Array(UnsafeRawBufferPointer(start: string, count: strlen(string)))
 }
 
-/// The bytes at a pointer; none for a null pointer or a negative count.
-func bytes(_ start: UnsafeMutablePointer<CChar>?, _ count: Int) -> UnsafeRawBufferPointer {
-  UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : max(count, 0))
+/// The bytes at a pointer; nil if there cannot be so many: a null pointer, or a negative count.
+func bytes(_ start: UnsafeMutablePointer<CChar>?, _ count: Int) -> UnsafeMutableRawBufferPointer? {
+  guard count >= 0, start != nil || count == 0 else { return nil }
+  return UnsafeMutableRawBufferPointer(start: start, count: count)
 }
 
 /// A copy that the daemon frees.

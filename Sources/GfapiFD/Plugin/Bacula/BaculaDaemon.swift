@@ -152,7 +152,7 @@ final class BaculaDaemon: PacketDaemon {
       PluginDefinition.concerns(bytes(packet.pointee.plugin_name))
     else { return Int32(FD_OK) }
     // A text; what may be behind its end belongs to nobody.
-    let text = bytes(packet.pointee.object, Int(packet.pointee.object_len)).prefix { $0 != 0 }
+    let text = (bytes(packet.pointee.object, Int(packet.pointee.object_len)) ?? .init(start: nil, count: 0)).prefix { $0 != 0 }
     guard !text.isEmpty else {
       job.refuseRestore()
       tell(.fatal, "the options of this restore have arrived empty: a catalog on SQLite loses those of some lengths; give the volume once more with a / more at its end")
@@ -260,6 +260,9 @@ final class BaculaDaemon: PacketDaemon {
     guard check(packet.pointee.pkt_size, [MemoryLayout<bacula_xacl_packet>.size], "xacl packet") else {
       return Int32(FD_ERROR)
     }
+    func content() -> UnsafeRawBufferPointer? {
+      self.content(packet.pointee.content, Int(packet.pointee.count), "xacl packet")
+    }
     switch Int(packet.pointee.func) {
     case BACULA_ACL_BACKUP:
       handOut(record.hasACLs ? job.backup?.acls : nil, packet)
@@ -268,9 +271,9 @@ final class BaculaDaemon: PacketDaemon {
       let next = record.isLink ? nil : job.backup?.nextExtendedAttribute()
       handOut(next.map { AttributeStream.encode([.init(name: $0.attribute.name, value: $0.attribute.value)]) }, packet)
     case BACULA_ACL_RESTORE:
-      job.restore?.setACLs(bytes(packet.pointee.content, Int(packet.pointee.count)))
+      if let content = content() { job.restore?.setACLs(content) }
     case BACULA_XATTR_RESTORE:
-      job.restore?.setExtendedAttributes(bytes(packet.pointee.content, Int(packet.pointee.count)))
+      if let content = content() { job.restore?.setExtendedAttributes(content) }
     default:
       return Int32(FD_ERROR)
     }

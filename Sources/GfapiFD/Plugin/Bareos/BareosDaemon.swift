@@ -148,7 +148,10 @@ final class BareosDaemon: PacketDaemon {
     guard check(packet.pointee.pkt_size, [MemoryLayout<bareos_acl_packet>.size], "ACL packet") else {
       return Int32(FD_ERROR)
     }
-    job.restore?.setACLs(bytes(packet.pointee.content, Int(packet.pointee.content_length)))
+    guard let acls = content(packet.pointee.content, Int(packet.pointee.content_length), "ACL packet") else {
+      return Int32(FD_ERROR)
+    }
+    job.restore?.setACLs(acls)
     return Int32(FD_OK)
   }
 
@@ -156,9 +159,11 @@ final class BareosDaemon: PacketDaemon {
     guard check(packet.pointee.pkt_size, [MemoryLayout<bareos_xattr_packet>.size], "xattr packet") else {
       return Int32(FD_ERROR)
     }
-    job.restore?.setExtendedAttribute(
-      bytes(packet.pointee.name, Int(packet.pointee.name_length)),
-      bytes(packet.pointee.value, Int(packet.pointee.value_length)))
+    if let name = content(packet.pointee.name, Int(packet.pointee.name_length), "xattr packet"),
+      let value = content(packet.pointee.value, Int(packet.pointee.value_length), "xattr packet")
+    {
+      job.restore?.setExtendedAttribute(name, value)
+    }
     // Always: after anything else the daemon drops the attributes that follow. What failed has been told.
     return Int32(FD_OK)
   }
