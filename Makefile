@@ -1,5 +1,5 @@
 # gfapi-fd: `make` builds into build/, `make demo` shows it at work, `make test` runs every test,
-# `make bench` measures, `make fuzz` feeds the parsers with nonsense.
+# `make bench` measures, `make fuzz` feeds the parsers with nonsense, `make soak` runs for hours.
 # The first run of any of them installs what is missing (scripts/setup says what).
 
 PREFIX ?= /usr
@@ -13,21 +13,38 @@ DESTDIR ?=
 SWIFT ?= swift
 BUILD = build
 PROGRAMS = gfapi-fd bareos-glusterfind-wrapper bareos-gluster-storage
+
+# make test SANITIZE=address (or undefined): all of it built with a sanitizer, and the tests run with that.
+SANITIZE =
+ifeq ($(SANITIZE),)
 RELEASE = $(SWIFT) build -c release --static-swift-stdlib
+PRODUCTS = .build/release
+STRIP = strip --strip-unneeded
+TESTS = $(SWIFT)
+TEST_OPTIONS =
+else
+TEST_OPTIONS = --sanitize=$(SANITIZE) --scratch-path .build/$(SANITIZE)
+RELEASE = $(SWIFT) build $(TEST_OPTIONS)
+PRODUCTS = .build/$(SANITIZE)/debug
+STRIP = true
+# Bacula's daemon is not built with it: it loads the sanitizer's runtime first. libglusterfs leaks, and switches stacks.
+TESTS = GFAPI_FD_SANITIZE=$(SANITIZE) SWIFT_BACKTRACE=enable=no \
+  ASAN_OPTIONS=detect_leaks=0:handle_sigill=1:handle_sigtrap=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(SWIFT)
+endif
 
 # What the tests run on: scripts/in-scratch says what each is.
 VOLUMES = plain distributed replicated dispersed sharded small \
   plain-logged distributed-logged sharded-logged plain-logged-hostile plain-unlogged
 
-.PHONY: all setup demo test bench fuzz install clean
+.PHONY: all setup demo test soak bench fuzz install clean
 
 all: setup
 	$(RELEASE) --product gfapi-fd-module
 	$(foreach program,$(PROGRAMS),$(RELEASE) --product $(program) &&) true
 	@mkdir -p $(BUILD)
-	@install -m 755 .build/release/libgfapi-fd-module.so $(BUILD)/gfapi-fd.so
-	@install -m 755 $(PROGRAMS:%=.build/release/%) $(BUILD)/
-	@strip --strip-unneeded $(BUILD)/gfapi-fd.so $(PROGRAMS:%=$(BUILD)/%)
+	@install -m 755 $(PRODUCTS)/libgfapi-fd-module.so $(BUILD)/gfapi-fd.so
+	@install -m 755 $(PROGRAMS:%=$(PRODUCTS)/%) $(BUILD)/
+	@$(STRIP) $(BUILD)/gfapi-fd.so $(PROGRAMS:%=$(BUILD)/%)
 	@echo "built: $(BUILD)/gfapi-fd.so $(PROGRAMS:%=$(BUILD)/%)"
 
 setup:
@@ -48,9 +65,18 @@ demo: all
 
 test: all
 	scripts/setup bacula
-	$(SWIFT) build --build-tests
+	$(SWIFT) build $(TEST_OPTIONS) --build-tests
 	scripts/in-scratch --volumes "$(VOLUMES)" -- \
-	  $(SWIFT) test --skip-build --no-parallel
+	  env $(TESTS) test $(TEST_OPTIONS) --skip-build --no-parallel $(if $(FILTER),--filter "$(FILTER)")
+	$(if $(SANITIZE)$(FILTER),,scripts/fuzz --seconds $(FUZZ_SECONDS))
+
+# Only the tests with one of these names, and no fuzzing: make test FILTER='FaultTests|ListTests'.
+FILTER =
+FUZZ_SECONDS = 60
+
+# The long runs: what docs/reliability.md tells of. Some hours.
+soak:
+	$(MAKE) test GFAPI_FD_SOAK=1 FUZZ_SECONDS=600
 
 # Times and memory beside others, on a quiet machine: half an hour. CASES="10,000 peak": only cases with one of these words.
 # BENCH_OPTIONS: see scripts/bench.

@@ -7,9 +7,14 @@
 #include <glusterfs/api/glfs.h>
 #include <glusterfs/api/glfs-handles.h>
 
-/* From <unistd.h> and <fcntl.h> with _GNU_SOURCE, which Swift's module for C does not define. */
+/* From <unistd.h>, <fcntl.h> and <sys/mman.h> with _GNU_SOURCE, which Swift's module for C does not define. */
 static const int CGFAPI_SEEK_DATA = 3;
 static const int CGFAPI_SEEK_HOLE = 4;
 static const int CGFAPI_O_NOATIME = 01000000;
+static const int CGFAPI_F_ADD_SEALS = 1033;
+static const int CGFAPI_F_SEAL_GROW = 4;
+static const unsigned int CGFAPI_MFD_CLOEXEC = 1;
+static const unsigned int CGFAPI_MFD_ALLOW_SEALING = 2;
+int memfd_create(const char *name, unsigned int flags);
 
 #endif

@@ -84,12 +84,13 @@ public final class Volume: @unchecked Sendable {
   ///   - keepsLocks: whether locks and marks on dispersed and replicated volumes are kept for the calls that may follow, for a
   ///     second (`disperse.eager-lock`, `cluster.post-op-delay-secs`).
   ///   - patience: of the calls on it; not of the connecting itself.
+  ///   - log: gets what libgfapi logs until the connection stands, if it is not to log anywhere else.
   /// - Throws: ``GlusterError``.
   ///
   /// The corresponding C functions are `glfs_new`, `glfs_set_volfile_server`, `glfs_set_logging` and `glfs_init`.
   public init(
     _ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil, attributeAge: Int? = nil,
-    keepsLocks: Bool = true, patience: Patience = Patience(seconds: 0)
+    keepsLocks: Bool = true, patience: Patience = Patience(seconds: 0), log: ConnectionLog? = nil
   ) throws {
     guard let fs = glfs_new(uri.volume) else { throw failure("glfs_new") }
     func check(_ result: Int32, _ call: String) throws {
@@ -104,7 +105,7 @@ public final class Volume: @unchecked Sendable {
       try check(
         glfs_set_volfile_server(fs, uri.transport.rawValue, server.host, Int32(server.port)), "glfs_set_volfile_server")
     }
-    try check(glfs_set_logging(fs, logging.file ?? "/dev/null", logging.level), "glfs_set_logging")
+    try check(glfs_set_logging(fs, logging.file ?? log?.path ?? "/dev/null", logging.level), "glfs_set_logging")
     // Else the volume's own level (diagnostics.client-log-level) takes its place, which is INFO by default.
     try check(glfs_set_xlator_option(fs, uri.volume, "log-level", logging.clientLevel), "glfs_set_xlator_option")
     if let snapshotDirectory {
@@ -135,6 +136,7 @@ public final class Volume: @unchecked Sendable {
     // switches between threads more. Our calls come from threads of their own.
     try check(glfs_set_xlator_option(fs, "*-io-threads", "pass-through", "true"), "glfs_set_xlator_option")
     try check(glfs_init(fs), "glfs_init")
+    log?.end()
     handle = fs
     (self.uri, self.patience) = (uri, patience)
   }

@@ -35,20 +35,22 @@ struct Operation {
   }
 
   private init(_ settings: Settings) throws {
+    let log = ConnectionLog()
     let patience = Patience(seconds: settings.timeout) { action, setback in
-      let words = "\(settings.uri): no answer within \(settings.timeout) s (timeout=) while \(action)"
+      let words =
+        "\(settings.uri): no answer within \(settings.timeout) s (timeout=) while \(action)" + (log?.tlsWords ?? "")
       Ending.unreachable.leave(setback?.description ?? words)
     }
     self.patience = patience
     func failure(_ error: GlusterError) -> StoreError {
-      StoreError(.unreachable, "cannot connect to \(settings.uri): \(error)" + (error.cure.map { ": \($0)" } ?? ""))
+      StoreError(.unreachable, "cannot connect to \(settings.uri): \(error)" + (error.cure.map { ": \($0)" } ?? "") + (log?.tlsWords ?? ""))
     }
     patience.begin("connecting")
     do {
       // Not so long that there is no time for the last try.
       volume = try Volume.connect(within: settings.timeout / 2, onSetback: { patience.note(failure($0)) }) {
         // Nothing follows for which a lock would be kept, and the end waits for it.
-        try Volume(settings.uri, logging: settings.logging, keepsLocks: false)
+        try Volume(settings.uri, logging: settings.logging, keepsLocks: false, log: log)
       }
     } catch let error as GlusterError {
       throw failure(error)

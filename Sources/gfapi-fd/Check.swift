@@ -29,7 +29,8 @@ struct Check: ParsableCommand {
     } catch {
       print("\(error)")
       print("cure: see that the volume is started (gluster volume status \(parsed.volume.volume)), that this host reaches")
-      print("      glusterd's port 24007 and the bricks' ports, that auth.allow admits it, and that the directory exists")
+      print("      glusterd's port 24007 and the bricks' ports, that auth.allow admits it, and that the directory exists;")
+      print("      with TLS, that glusterfs.pem, .key and .ca are here, and /var/lib/glusterd/secure-access as on the servers")
       throw GfapiFDTool.Status.nothingDone
     }
     print("connected:   yes")

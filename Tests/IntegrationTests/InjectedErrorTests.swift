@@ -132,4 +132,116 @@ struct InjectedErrorTests {
       }
     }
   }
+
+  // MARK: Now and then
+
+  struct Injected: Sendable, CustomStringConvertible {
+    let call: String
+    let error: String
+    var description: String { "\(call) \(error)" }
+  }
+
+  /// Those that Gluster's translator knows and that a brick may give.
+  static let errors = ["EIO", "ENOENT", "EINTR", "EAGAIN", "ENOSPC"]
+
+  /// Each call with one of the errors; in a long run with each of them.
+  static func pairs(_ calls: [String]) -> [Injected] {
+    calls.enumerated().flatMap { number, call in
+      (Soak.isOn ? errors : [errors[number % errors.count]]).map { Injected(call: call, error: $0) }
+    }
+  }
+
+  /// Runs `body` while one call in five of one kind fails on the brick of the small volume.
+  func failingNowAndThen<R>(_ pair: Injected, _ body: () throws -> R) throws -> R {
+    try Scratch.withSmall(
+      ["debug.error-gen": "posix", "debug.error-fops": pair.call, "debug.error-failure": "20%", "debug.error-number": pair.error],
+      body)
+  }
+
+  /// Files of all kinds below a folder of the small volume.
+  func makeTree(_ local: String) throws {
+    let commands = """
+      cd '\(local)' && for d in 1 2 3; do mkdir $d; for n in $(seq 12); do head -c $((n * 3000)) /dev/urandom > $d/$n; done; done
+      head -c 1200000 /dev/urandom > large; truncate -s 3M sparse; printf end >> sparse; ln -s 1/1 link; mkfifo fifo; ln 1/1 name
+      setfattr -n user.a -v b 2/3 3; setfacl -m u:7:r 2/4
+      """
+    #expect(try run("sh", "-c", commands).status == 0)
+  }
+
+  /// Whether something was told of an entry, or of a directory that it is in.
+  func isTold(_ path: String, _ messages: [MiniJob.Message]) -> Bool {
+    let told = messages.filter { $0.severity != .info }
+    var above = path
+    while !above.isEmpty {
+      if told.contains(where: { $0.text.contains(above + ":") }) { return true }
+      above = String(above[..<(above.lastIndex(of: "/") ?? above.startIndex)])
+    }
+    return false
+  }
+
+  @Test("now and then: a backup tells each entry that it does not carry, and carries the others exactly",
+    arguments: pairs(["lookup", "stat", "opendir", "readdirp", "open", "read", "getxattr", "readlink", "seek", "fstat"]))
+  func backupNowAndThen(_ pair: Injected) throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    try makeTree(local)
+    var contents: [String: [UInt8]] = [:]
+    let names = try FileManager.default.subpathsOfDirectory(atPath: local)
+    for name in names where name != "fifo" { contents[name] = (try? Data(contentsOf: URL(fileURLWithPath: local + "/" + name))).map(Array.init) }
+    let saved = MemoryBackup()
+    let (failed, messages) = try failingNowAndThen(pair) {
+      try withJob { job throws in
+        let counts = try job.backup(Scratch.line("small", path, ":timeout=10"), to: saved)
+        return (counts?.failed ?? 0, job.messages)
+      }
+    }
+    #expect(try run("rm", "-r", local).status == 0)
+    // A volume that gives its root away only now and then may not be connected to.
+    if messages.contains(where: { $0.severity == .fatal }) {
+      #expect(messages.contains { $0.severity == .fatal && $0.text.contains("(glfs_") }, "\(messages)")
+      return
+    }
+    for name in names {
+      let isTold = isTold(path + "/" + name, messages)
+      guard let item = saved.item(path + "/" + name) else {
+        #expect(isTold, "\(name) \(messages)")
+        continue
+      }
+      guard item.entry.type == FD_FT_REG, let content = contents[name] else { continue }
+      // Of a file that cannot be opened the daemon tells.
+      let isExact = content == item.data || (pair.call == "open" && item.data.isEmpty && failed > 0)
+      #expect(isExact || isTold, "\(name): \(content.count) \(item.data.count) \(messages)")
+    }
+    let told = messages.count { $0.severity == .notSaved || $0.severity == .error }
+    let countsNone = messages.last?.text.contains(" 0 failed") == true
+    #expect((told == 0 && failed == 0) == countsNone, "\(messages)")
+  }
+
+  @Test("now and then: a restore tells each entry that is not as it was, and the others are",
+    arguments: pairs(["lookup", "create", "mkdir", "symlink", "mknod", "link", "write", "setattr", "setxattr", "open", "fsetattr", "truncate", "ftruncate"]))
+  func restoreNowAndThen(_ pair: Injected) throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    try makeTree(local)
+    let saved = MemoryBackup()
+    _ = try withJob { try $0.backup(Scratch.line("small", path), to: saved) }
+    let (copy, place) = try Scratch.folder(on: "small", "copy")
+    var options = RestoreOptions()
+    options.place = Array(place.utf8)
+    let (counts, messages) = try withJob { job throws in
+      let counts = try failingNowAndThen(pair) { try saved.restore(job, Scratch.line("small", path, ":timeout=10"), options) }
+      return (counts, job.messages)
+    }
+    let comparison = try run(Scratch.script("compare-trees"), local, copy + path)
+    #expect(try run("rm", "-rf", local, copy).status == 0)
+    let hasFailed = messages.contains { $0.severity == .fatal }
+    // One that does not end is told by one message that says so.
+    guard counts.entries == saved.items.count else {
+      #expect(hasFailed, "\(messages)")
+      return
+    }
+    for line in comparison.output.split(separator: "\n") where line.hasPrefix("b'") {
+      let name = String(line.dropFirst(2).prefix { $0 != "'" })
+      let isTold = isTold(place + path + "/" + name, messages)
+      #expect(isTold, "\(line) \(messages)")
+    }
+  }
 }

@@ -33,16 +33,19 @@ package final class JobVolume: Sendable {
     isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
   ) throws {
     let (definition, patience) = (definition, patience)
+    let log = ConnectionLog()
+    func failure(_ text: String) -> ConnectionFailure {
+      ConnectionFailure(description: text + (log?.tlsWords ?? ""))
+    }
     func step(_ what: String, extra: Int = 0, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
       do {
         try threads.run(within: definition.timeout + extra, isCancelled: isCancelled, body)
       } catch VolumeThreads.Stopped.timedOut {
-        throw ConnectionFailure(
-          description: "\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)")
+        throw failure("\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)")
       } catch let error as GlusterError {
-        throw ConnectionFailure(
-          description: "\(what)\(definition.volume): \(error)"
-            + (error.path.isEmpty ? "" : ": \(printable(error.path))") + (error.cure.map { ": \($0)" } ?? ""))
+        throw failure(
+          "\(what)\(definition.volume): \(error)" + (error.path.isEmpty ? "" : ": \(printable(error.path))")
+            + (error.cure.map { ": \($0)" } ?? ""))
       }
     }
     try step("cannot connect to ") { session in
@@ -50,7 +53,7 @@ package final class JobVolume: Sendable {
         try Volume.connect(within: Self.connectionPatience) {
           try Volume(
             definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory,
-            attributeAge: attributeAge, patience: patience)
+            attributeAge: attributeAge, patience: patience, log: log)
         }
       }
       let volume = try connect(attributeAge: Self.attributeAge)
