@@ -12,14 +12,14 @@ struct TLSTests {
 
   /// Runs `body` with certificates and the small volume on TLS.
   func withTLS(_ body: () throws -> Void) throws {
-    let private_ = try Scratch.temporaryFolder() + "/ssl"
+    let certificates = try Scratch.temporaryFolder() + "/ssl"
     let commands = """
-      cp -aL '\(Self.folder)' '\(private_)' && mount --bind '\(private_)' '\(Self.folder)' && cd '\(Self.folder)' &&
+      cp -aL '\(Self.folder)' '\(certificates)' && mount --bind '\(certificates)' '\(Self.folder)' && cd '\(Self.folder)' &&
       openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=scratch -keyout glusterfs.key -out glusterfs.pem 2>/dev/null &&
       cp glusterfs.pem glusterfs.ca
       """
     #expect(try run("sh", "-c", commands).status == 0)
-    defer { _ = try? run("sh", "-c", "umount -l '\(Self.folder)'; rm -rf '\(private_)'") }
+    defer { _ = try? run("sh", "-c", "umount -l '\(Self.folder)'; rm -rf '\(certificates)'") }
     try Scratch.withSmall(["client.ssl": "on", "server.ssl": "on", "auth.ssl-allow": "*"], body)
   }
 
@@ -49,16 +49,16 @@ struct TLSTests {
       try Scratch.remount("small")
       #expect(try run(Scratch.script("compare-trees"), local + "/d", local + "/restored" + path + "/d").status == 0)
 
-      let program = StorageProgram("small", path + "/parts")
-      #expect(try program.upload("Vol-0001", "0000", Array("part".utf8)).status == 0)
-      #expect(try program.download("Vol-0001", "0000").data == Array("part".utf8))
+      let program = StorageProgram("small", path, timeout: 3)
+      #expect(try program.run("upload", "Vol-0001", "0000", input: Data("part".utf8)).status == 0)
+      #expect(try program.run("download", "Vol-0001", "0000").text == "part")
 
       for (file, words) in [("glusterfs.key", "private key"), ("glusterfs.pem", "cert"), ("glusterfs.ca", "CA list")] {
         try without(file) {
           let messages = try backup(path, ":timeout=3").messages
           #expect(messages.contains { $0.severity == .fatal && $0.text.contains("TLS: ") && $0.text.contains(words) }, "\(messages)")
-          let upload = try program.upload("Vol-0001", "0001", [1])
-          #expect(upload.status != 0 && upload.messages.contains("TLS: "), "\(upload.messages)")
+          let upload = try program.run("upload", "Vol-0001", "0001", input: Data("part".utf8))
+          #expect(upload.status != 0 && upload.errors.contains("TLS: "), "\(upload.errors)")
         }
       }
       try without("glusterfs.ca") {
