@@ -4,7 +4,8 @@ import Testing
 
 /// A private Bacula (scripts/bacula): director, storage daemon and file daemon, with a catalog of its own.
 final class Bacula {
-  private let processes: [pid_t]
+  /// File daemon, storage daemon, director.
+  private var processes: [pid_t]
   private let mounts: Set<Substring>
 
   /// Starts the daemons.
@@ -19,8 +20,21 @@ final class Bacula {
     let status = system(
       "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null")
     try #require(status == 0, "scripts/bacula up")
-    processes = try run(Scratch.script("bacula"), "pid").output.split(separator: "\n").compactMap { pid_t($0) }
+    processes = try Self.running()
+  }
+
+  private static func running() throws -> [pid_t] {
+    let processes = try run(Scratch.script("bacula"), "pid").output.split(separator: "\n").compactMap { pid_t($0) }
     try #require(processes.count == 3)
+    return processes
+  }
+
+  /// Kills the file daemon and starts it again.
+  func restartFileDaemon() throws {
+    kill(processes[0], SIGKILL)
+    #expect(eventually { kill(processes[0], 0) != 0 })
+    try #require(system("'\(Scratch.script("bacula"))' start > /dev/null 2>&1 < /dev/null") == 0)
+    processes = try Self.running()
   }
 
   deinit { _ = try? run(Scratch.script("bacula"), "down") }

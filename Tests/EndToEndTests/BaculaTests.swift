@@ -305,6 +305,79 @@ struct BaculaTests {
     try backUpAndRestore(bacula, local, path)
   }
 
+  /// 300 files on the small volume, and what keeps a job at them: a second for each read, or for each write.
+  func manyFiles() throws -> (local: String, path: String) {
+    let (local, path) = try Scratch.folder(on: "small")
+    #expect(try run("sh", "-c", "cd '\(local)' && for n in $(seq 300); do head -c 10000 /dev/urandom > $n; done").status == 0)
+    return (local, path)
+  }
+
+  func delayed(_ call: String) -> KeyValuePairs<String, String> {
+    ["debug.delay-gen": "posix", "delay-gen.enable": call, "delay-gen.delay-percentage": "100", "delay-gen.delay-duration": "1000000"]
+  }
+
+  @Test("waits for a brick that is killed under a backup, goes on when it is back, and nothing is missing")
+  func brickComesBack() throws {
+    let (local, path) = try manyFiles()
+    let bacula = try Bacula(Bacula.line("small", path))
+    try Scratch.withSmall(delayed("read")) {
+      let job = try bacula.start("run job=backup yes")
+      #expect(try eventually { try bacula.progress().contains(/Files=[1-9]\d/) })
+      kill(try Scratch.firstBrick("small"), SIGKILL)
+      sleep(1)
+      try Scratch.gluster("volume", "start", "small", "force")
+      try bacula.finish(job).expect(
+        "Backup OK", Self.wellCarried, /cannot be reached; waiting for it up to 60 s/, /answers again after \d+ s$/)
+    }
+    try bacula.restore(path + "/restored").expect("Restore OK", Self.wellRestored)
+    try Scratch.remount("small")
+    let restored = local + "/restored" + path
+    #expect(try run("sh", "-c", "cd '\(restored)' && for n in *; do cmp $n '\(local)'/$n || exit 1; done; [ $(ls | wc -l) = 300 ]").status == 0)
+    try bacula.end()
+    #expect(try run("rm", "-r", local).status == 0)
+  }
+
+  @Test("fails a job whose brick stays away with the reason within timeout=, lives on, and the next job works")
+  func brickStaysAway() throws {
+    let (local, path) = try manyFiles()
+    let bacula = try Bacula(Bacula.line("small", path + ":timeout=5"))
+    try Scratch.withSmall(delayed("read")) {
+      let job = try bacula.start("run job=backup yes")
+      #expect(try eventually { try bacula.progress().contains(/Files=[1-9]\d/) })
+      let began = ContinuousClock.now
+      kill(try Scratch.firstBrick("small"), SIGKILL)
+      let log = try bacula.finish(job)
+      #expect(ContinuousClock.now - began < .seconds(25))
+      #expect(log.termination == "*** Backup Error ***", "\(log.text)")
+      #expect(log.client.count { $0.contains("the volume cannot be reached any more, the backup ends here") } == 1, "\(log.text)")
+    }
+    #expect(bacula.isAlive)
+    try Scratch.remount("small")
+    try backUpAndRestore(bacula, local, path)
+    #expect(try run("rm", "-r", local).status == 0)
+  }
+
+  @Test("killed in the middle of a restore: the restore that is made again gives an identical tree")
+  func killedInRestore() throws {
+    let (local, path) = try manyFiles()
+    let bacula = try Bacula(Bacula.line("small", path))
+    let backup = try bacula.start("run job=backup yes")
+    try bacula.finish(backup).expect("Backup OK", Self.wellCarried)
+    let command = "restore jobid=\(backup) client=client restorejob=restore where=/killed all done yes"
+    try Scratch.withSmall(delayed("write")) {
+      let job = try bacula.start(command)
+      #expect(try eventually { try bacula.progress().contains(/Restored=[1-9]\d/) })
+      try bacula.restartFileDaemon()
+      #expect(try bacula.finish(job).termination?.hasPrefix("***") == true)
+    }
+    try bacula.job(command).expect("Restore OK", Self.wellRestored)
+    try Scratch.remount("small")
+    let copy = local.dropLast(path.count) + "/killed"
+    try expectIdentical(local, copy + path)
+    #expect(try run("rm", "-r", String(copy), local).status == 0)
+    try bacula.end()
+  }
+
   @Test("ends a job with a wrong definition with our message, and lives on")
   func wrongDefinition() throws {
     let (local, path) = try Scratch.folder()
