@@ -143,6 +143,8 @@ public final class Volume: @unchecked Sendable {
 
   deinit {
     let handle = handle
+    // Its memory is not to be given back to the system (`malloc_trim`): threads of libgfapi (10.3) look at the connection once
+    // more when it is freed, and would find zeros.
     onOwnThread { glfs_fini(handle) }
   }
 

@@ -7,18 +7,6 @@ import Testing
 /// A daemon that is broken: calls in any order, packets with anything in them that a pointer and a length allow.
 @Suite("Calls that no daemon makes", .serialized)
 struct HostileCallTests {
-  /// The same numbers again for the same seed (SplitMix64).
-  struct Random: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var mixed = state
-      mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-      mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-      return mixed ^ mixed >> 31
-    }
-  }
-
   /// Makes up calls of one job.
   final class Caller {
     private let job: MiniJob
@@ -36,7 +24,7 @@ struct HostileCallTests {
     ///   - place: where restores go.
     ///   - names: names for restored entries, with ways out of that place.
     init(_ job: MiniJob, line: String, place: String, names: [String], seed: UInt64) {
-      (self.job, self.line, self.place, self.names, random) = (job, line, place, names, Random(state: seed))
+      (self.job, self.line, self.place, self.names, random) = (job, line, place, names, Random(seed: seed))
       buffer.initialize(repeating: 7, count: 1 << 16)
     }
 

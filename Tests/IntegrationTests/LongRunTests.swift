@@ -1,0 +1,112 @@
+import Foundation
+import MiniDaemon
+import TestSupport
+import Testing
+
+/// What a daemon does for weeks.
+@Suite("Many jobs in one process", .serialized)
+struct LongRunTests {
+  /// What this process has: threads, open files, and memory in KiB.
+  struct Usage: CustomStringConvertible {
+    let threads: Int
+    let descriptors: Int
+    let memory: Int
+
+    init() throws {
+      threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count
+      descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+      let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+      let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
+      memory = try #require(line.split(separator: " ").compactMap { Int($0) }.first)
+    }
+
+    var description: String { "\(threads) threads, \(descriptors) descriptors, \(memory / 1024) MiB" }
+
+    /// When no connection is being ended any more: that takes 10 s each. Threads of libgfapi's for later work may stay for minutes.
+    static func settled() throws -> Usage {
+      _ = try eventually(within: 60) {
+        let names = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").map {
+          (try? String(contentsOfFile: "/proc/self/task/\($0)/comm", encoding: .utf8)) ?? ""
+        }
+        return !names.contains { $0.hasPrefix("glfs_") && !$0.hasPrefix("glfs_sproc") }
+      }
+      return try Usage()
+    }
+  }
+
+  func makeTree(_ kind: String) throws -> String {
+    let (local, path) = try Scratch.folder(on: kind)
+    let commands = "cd '\(local)' && for d in 1 2 3; do mkdir $d; for n in $(seq 20); do head -c $((n * 1000)) /dev/urandom > $d/$n; done; done; ln -s 1 link"
+    #expect(try run("sh", "-c", commands).status == 0)
+    return path
+  }
+
+  func job(_ kind: String, _ path: String, _ number: Int) throws {
+    let saved = MemoryBackup()
+    let backup = try withJob { try $0.backup(Scratch.line(kind, path), to: saved) }
+    #expect(backup?.entries == 65 && backup?.failed == 0)
+    guard number % 4 == 0 else { return }
+    var options = RestoreOptions()
+    options.place = Array("\(path)-\(number)".utf8)
+    #expect(try withJob { try saved.restore($0, Scratch.line(kind, path), options) }.failed == 0)
+  }
+
+  @Test("leave no thread and no open file behind, in a row and side by side")
+  func nothingLeft() throws {
+    let path = try makeTree("plain")
+    for number in 0..<10 { try job("plain", path, number) }
+    let first = try Usage.settled()
+    for number in 10..<Soak.rounds(40, 500) { try job("plain", path, number) }
+    let inARow = try Usage.settled()
+    let group = DispatchGroup()
+    for number in 1000..<1020 {
+      DispatchQueue(label: "job").async(group: group) { #expect(throws: Never.self) { try job("plain", path, number) } }
+    }
+    #expect(group.wait(timeout: .now() + 120) == .success)
+    let last = try Usage.settled()
+    print("after 10 jobs: \(first); after all in a row: \(inARow); after 20 at once: \(last)")
+    for usage in [inARow, last] {
+      #expect(usage.descriptors <= first.descriptors + 2, "\(first); \(inARow); \(last)")
+      // The queue that runs the jobs keeps threads of its own.
+      #expect(usage.threads <= first.threads + 30, "\(first); \(inARow); \(last)")
+    }
+  }
+
+  @Test("are cancelled at any moment within two seconds", arguments: ["plain", "replicated"])
+  func cancelled(_ kind: String) throws {
+    let path = try makeTree(kind)
+    let saved = MemoryBackup()
+    _ = try withJob { try $0.backup(Scratch.line(kind, path), to: saved) }
+    var random = Random(seed: 7)
+    for number in 0..<Soak.rounds(10, 50) {
+      let delay = UInt32.random(in: 0..<200_000, using: &random)
+      try withJob { job throws in
+        var cancelled = ContinuousClock.now
+        let done = DispatchSemaphore(value: 0)
+        nonisolated(unsafe) let moment = UnsafeMutablePointer<ContinuousClock.Instant>.allocate(capacity: 1)
+        moment.initialize(to: .now)
+        defer { moment.deallocate() }
+        Thread.detachNewThread {
+          usleep(delay)
+          moment.pointee = .now
+          job.cancel()
+          done.signal()
+        }
+        if number % 2 == 0 {
+          _ = try job.backup(Scratch.line(kind, path), to: MemoryBackup())
+        } else {
+          var options = RestoreOptions()
+          options.place = Array("\(path)-cancelled-\(number)".utf8)
+          _ = try saved.restore(job, Scratch.line(kind, path), options)
+        }
+        let ended = ContinuousClock.now
+        done.wait()
+        cancelled = moment.pointee
+        // The job may have ended before.
+        #expect(ended - cancelled < .seconds(2), "\(number) \(delay)")
+        #expect(!job.hasFailed || job.isCancelled, "\(job.messages)")
+      }
+    }
+    #expect(try withJob { try $0.backup(Scratch.line(kind, path), to: MemoryBackup()) }?.failed == 0)
+  }
+}
