@@ -1,3 +1,4 @@
+import Synchronization
 import SystemPackage
 
 /// Tells whether all subvolumes of a distributed volume can be reached. Where one cannot, directory listings leave out what is
@@ -31,23 +32,38 @@ public final class Distribution: Sendable {
     }
   }
 
-  private let file: Object
+  private let volume: Volume
+  /// What the translator tells of itself, in the client's present graph.
+  private let file: Mutex<Object>
 
   /// Finds the translator; nil where the volume has none, or does not tell.
   public init?(_ volume: Volume) {
-    guard let directory = try? volume.translatorDirectories().first(where: { $0.type == "cluster/distribute" })?.object,
-      let file = try? directory.lookUp("private".utf8).object
-    else { return nil }
-    self.file = file
+    guard let file = Self.find(volume) else { return nil }
+    self.volume = volume
+    self.file = Mutex(file)
+  }
+
+  private static func find(_ volume: Volume) -> Object? {
+    let translators = try? volume.translatorDirectories()
+    return try? translators?.first { $0.type == "cluster/distribute" }?.object.lookUp("private".utf8).object
   }
 
   /// Asks the translator, in this process: no call on the network. Throws `ENOTCONN` if a subvolume cannot be reached.
   public func check() throws -> State {
-    let state = State(try file.virtualText())
+    let state = State(try text())
     if !state.missing.isEmpty {
       throw GlusterError(errno: .socketNotConnected, call: "subvolume \(state.missing.joined(separator: ", "))")
     }
     return state
+  }
+
+  /// An option that is set, or a brick that is added, makes a new graph of translators: the file of the old one is stale then.
+  private func text() throws -> String {
+    do { return try file.withLock { $0 }.virtualText() } catch let error as GlusterError where error.meansMissing {
+      guard let found = Self.find(volume) else { throw error }
+      file.withLock { $0 = found }
+      return try found.virtualText()
+    }
   }
 
   /// Asks again: throws `ENOTCONN` if a subvolume cannot be reached, or could not meanwhile.

@@ -154,7 +154,8 @@ struct FaultTests {
     startAgain(kind)
     var unhealed: [String] = []
     #expect(try eventually(within: 120) {
-      try Scratch.gluster("volume", "heal", kind)
+      // Refused as long as the healing daemon has not come to the brick.
+      _ = try run("gluster", "volume", "heal", kind)
       unhealed = try Scratch.unhealed(kind, below: path)
       return unhealed.isEmpty
     }, "\(unhealed)")
@@ -197,5 +198,43 @@ struct FaultTests {
       comparison = String(result.output.suffix(2000))
       return result.status == 0
     }, "\(comparison)")
+  }
+
+  /// What an administrator does to a volume while a job is at it.
+  enum Change: String, CaseIterable {
+    /// Clients take a new graph of translators.
+    case option
+    /// Files move to another brick.
+    case rebalance
+    case replaceBrick
+
+    func make(_ volume: String, _ bricks: String) throws {
+      switch self {
+      case .option: try Scratch.gluster("volume", "set", volume, "performance.quick-read", "off")
+      case .rebalance:
+        try Scratch.gluster("volume", "add-brick", volume, "scratch:\(bricks)/\(volume)3", "force")
+        try Scratch.gluster("volume", "rebalance", volume, "start", "force")
+      case .replaceBrick:
+        // Of a volume without copies the files are moved away first.
+        try Scratch.gluster("volume", "add-brick", volume, "scratch:\(bricks)/\(volume)3", "force")
+        try Scratch.gluster("volume", "remove-brick", volume, "scratch:\(bricks)/\(volume)2", "start")
+      }
+    }
+  }
+
+  @Test("that is none: the volume is changed under way, and the tree is identical", arguments: Change.allCases, [Moment.crawl, .smallFiles, .largeFile])
+  func changed(_ change: Change, _ moment: Moment) throws {
+    let volume = "changing"
+    try Scratch.withVolume(volume) {
+      let (local, path) = try Scratch.folder(on: volume)
+      try tree(moment, local)
+      let bricks = try #require(try Scratch.bricks(of: "plain").first.map { ($0 as NSString).deletingLastPathComponent })
+      let (messages, isWell) = try roundTrip(moment, path, on: volume) {
+        #expect(throws: Never.self) { try change.make(volume, bricks) }
+      }
+      #expect(isWell, "\(messages)")
+      try Scratch.remount(volume)
+      try compare(local + "/tree", local + "/restored" + path + "/tree")
+    }
   }
 }

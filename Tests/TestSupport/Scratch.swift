@@ -81,6 +81,22 @@ public enum Scratch {
     return info.output.split(separator: "\n").map(String.init).filter { $0.hasPrefix(path) }
   }
 
+  /// Makes a distributed volume of two bricks for as long as `body` runs, mounted like the others.
+  public static func withVolume(_ name: String, _ body: () throws -> Void) throws {
+    let bricks = try variable("GFAPI_FD_SCRATCH_BRICKS")
+    try FileManager.default.createDirectory(atPath: mount(name), withIntermediateDirectories: true)
+    try gluster("volume", "create", name, "scratch:\(bricks)/\(name)1", "scratch:\(bricks)/\(name)2", "force")
+    defer {
+      _ = try? run("umount", "-l", mount(name))
+      _ = try? gluster("volume", "stop", name, "force")
+      _ = try? gluster("volume", "delete", name)
+      _ = try? run("sh", "-c", "rm -rf '\(bricks)/\(name)'[0-9]")
+    }
+    try gluster("volume", "start", name)
+    try remount(name)
+    try body()
+  }
+
   /// Fills the brick of the small volume, but for so many bytes, beside what it serves: a FUSE mount that runs into a full
   /// brick may die of it. Returns the file, to be removed.
   public static func fillSmall(leaving bytes: Int) throws -> String {
