@@ -1,5 +1,6 @@
 import Foundation
 import MiniDaemon
+import Synchronization
 import TestSupport
 import Testing
 
@@ -81,14 +82,11 @@ struct LongRunTests {
     for number in 0..<Soak.rounds(10, 50) {
       let delay = UInt32.random(in: 0..<200_000, using: &random)
       try withJob { job throws in
-        var cancelled = ContinuousClock.now
+        let cancelled = Mutex(ContinuousClock.now)
         let done = DispatchSemaphore(value: 0)
-        nonisolated(unsafe) let moment = UnsafeMutablePointer<ContinuousClock.Instant>.allocate(capacity: 1)
-        moment.initialize(to: .now)
-        defer { moment.deallocate() }
         Thread.detachNewThread {
           usleep(delay)
-          moment.pointee = .now
+          cancelled.withLock { $0 = .now }
           job.cancel()
           done.signal()
         }
@@ -101,9 +99,8 @@ struct LongRunTests {
         }
         let ended = ContinuousClock.now
         done.wait()
-        cancelled = moment.pointee
         // The job may have ended before.
-        #expect(ended - cancelled < .seconds(2), "\(number) \(delay)")
+        #expect(ended - cancelled.withLock { $0 } < .seconds(2), "\(number) \(delay)")
         #expect(!job.hasFailed || job.isCancelled, "\(job.messages)")
       }
     }

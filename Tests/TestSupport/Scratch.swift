@@ -30,11 +30,10 @@ public enum Scratch {
   /// Runs Gluster's command line, and again for a while where glusterd is busy with something else.
   @discardableResult
   public static func gluster(_ arguments: String...) throws -> String {
-    var result = try run("gluster", ["--mode=script"] + arguments)
+    var result = CommandResult(status: 0, output: "")
     _ = try eventually(within: 30) {
-      if result.status == 0 || !["ransaction", "try again", "onnection"].contains(where: result.output.contains) { return true }
       result = try run("gluster", ["--mode=script"] + arguments)
-      return result.status == 0
+      return result.status == 0 || !["ransaction", "try again", "onnection"].contains(where: result.output.contains)
     }
     guard result.status == 0 else { throw DaemonError("gluster \(arguments): \(result.output)") }
     return result.output
