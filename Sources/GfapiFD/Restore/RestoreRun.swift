@@ -39,6 +39,8 @@ package final class RestoreRun {
   package private(set) var counts = Counts()
   /// Entries that are not done yet, by the components of their paths.
   private var busy: Set<[[UInt8]]> = []
+  /// Files with several names that are not as they were, by the components of the first one: the other names are told, too.
+  private var marred: Set<[[UInt8]]> = []
   /// The volume is gone; a message has said so.
   private var isGone = false
   private var current: Current?
@@ -51,8 +53,10 @@ package final class RestoreRun {
     /// Of what is no directory.
     let target: TargetEntry?
     var attributes = TargetAttributes()
-    /// Something of it has failed, and a message has said so.
+    /// It could not be made or completed, and a message has said so.
     var hasFailed = false
+    /// It is not as it was, and a message has said so.
+    var isMarred = false
 
     var isOpen = false
     var position = 0
@@ -251,8 +255,7 @@ package final class RestoreRun {
     do {
       current.attributes.acls = try ACLStream.decode(content)
     } catch {
-      counts.failed += 1
-      daemon.tell(.error, "\(printable(current.entry.path)): its ACL is not restored: the stream is malformed: \(error)")
+      tell(current, "its ACL is not restored: the stream is malformed: \(error)")
     }
   }
 
@@ -262,8 +265,7 @@ package final class RestoreRun {
     do {
       for item in try AttributeStream.decode(content) { setExtendedAttribute(item.name, item.value) }
     } catch {
-      counts.failed += 1
-      daemon.tell(.error, "\(printable(current.entry.path)): its extended attributes are not restored: the stream is malformed: \(error)")
+      tell(current, "its extended attributes are not restored: the stream is malformed: \(error)")
     }
   }
 
@@ -274,8 +276,7 @@ package final class RestoreRun {
     guard let current, !current.isLink else { return }
     let bare = Array(name.prefix { $0 != 0 })
     guard !bare.isEmpty, name.count - bare.count <= 1 else {
-      counts.failed += 1
-      daemon.tell(.error, "\(printable(current.entry.path)): an extended attribute is not restored: its name is malformed")
+      tell(current, "an extended attribute is not restored: its name is malformed")
       return
     }
     // Backups of old may hold what belongs to the bricks that they were taken from.
@@ -289,6 +290,7 @@ package final class RestoreRun {
     self.current = nil
     guard !isGone else { return }
     busy.insert(current.path)
+    if !current.isMarred { marred.remove(current.path) }
     do {
       try finish(current)
     } catch { fail(current, error) }
@@ -308,10 +310,11 @@ package final class RestoreRun {
     if current.isLink {
       let first = try Self.components(current.entry.link)
       let directory = tree?.find(first.dropLast())
+      let problems = marred.contains(first) ? ["its first name \(printable(current.entry.link)) is not restored as it was"] : []
       return try queue.start(
         work {
           try target.link(to: first, in: directory)
-          return []
+          return problems
         }, in: current.place)
     }
     let (data, length) = (current.data, current.length)
@@ -326,9 +329,8 @@ package final class RestoreRun {
     busy.remove(current.path)
     switch result {
     case .success(let problems):
-      if !current.hasFailed { counts.restored += 1 }
-      for problem in problems { daemon.tell(.error, "\(printable(current.entry.path)): \(problem)") }
-      if !problems.isEmpty, !current.hasFailed { counts.failed += 1 }
+      for problem in problems { tell(current, problem) }
+      if !current.isMarred { counts.restored += 1 }
     case .failure(let error): fail(current, error)
     }
   }
@@ -350,13 +352,28 @@ package final class RestoreRun {
   private func fail(_ current: Current, _ error: any Error) {
     guard !current.hasFailed else { return }
     current.hasFailed = true
-    fail(current.entry.path, error)
+    let isNew = mar(current)
+    fail(current.entry.path, error, isNew: isNew)
   }
 
-  private func fail(_ path: [UInt8], _ error: any Error) {
+  /// Something of an entry is not as it was.
+  private func tell(_ current: Current, _ problem: String) {
+    if mar(current) { counts.failed += 1 }
+    daemon.tell(.error, "\(printable(current.entry.path)): \(problem)")
+  }
+
+  /// - Returns: whether it was as it was until now.
+  private func mar(_ current: Current) -> Bool {
+    defer { current.isMarred = true }
+    if current.entry.status.st_nlink > 1, current.target != nil { marred.insert(current.path) }
+    return !current.isMarred
+  }
+
+  /// - Parameter isNew: no failure of the entry is counted yet.
+  private func fail(_ path: [UInt8], _ error: any Error, isNew: Bool = true) {
     // A message has said why, or the job is cancelled.
     if isGone || error is JobCalls.Ended { return }
-    counts.failed += 1
+    if isNew { counts.failed += 1 }
     let cause = error as? GlusterError ?? (error as? RestoreProblem)?.cause
     if let cause, cause.meansVolumeIsGone {
       isGone = true
