@@ -24,11 +24,12 @@ let package = Package(
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     .target(name: "FDPluginABI"),
     .target(name: "Gluster", dependencies: ["CGFAPI", .product(name: "SystemPackage", package: "swift-system")]),
-    .target(name: "GlusterfindList"),
+    .target(name: "HostFiles"),
+    .target(name: "GlusterfindList", dependencies: ["HostFiles"]),
     .target(
       name: "GfapiFD",
       dependencies: [
-        "Gluster", "GlusterfindList", "FDPluginABI", "CXattr", "CSQLite",
+        "Gluster", "GlusterfindList", "HostFiles", "FDPluginABI", "CXattr", "CSQLite",
         .product(name: "DequeModule", package: "swift-collections"),
       ]),
     .target(
@@ -65,11 +66,11 @@ let package = Package(
     .executableTarget(
       name: "bareos-gluster-storage",
       dependencies: [
-        "PartStore", "Gluster", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "PartStore", "Gluster", "HostFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport"),
     .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),
-    .testTarget(name: "GlusterfindListTests", dependencies: ["GlusterfindList", "TestSupport"]),
+    .testTarget(name: "GlusterfindListTests", dependencies: ["GlusterfindList", "HostFiles", "TestSupport"]),
     .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "TestSupport"]),
     .testTarget(name: "PartStoreTests", dependencies: ["PartStore"]),
     .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "MiniDaemon", "TestSupport"]),

@@ -1,4 +1,5 @@
 import Glibc
+import HostFiles
 
 /// Reads the lines of a file, one after another, holding one at a time.
 public final class LineReader {
@@ -15,12 +16,7 @@ public final class LineReader {
     public let isCutOff: Bool
   }
 
-  public struct Failure: Error, Sendable, CustomStringConvertible {
-    /// What was tried: `open`, `read`.
-    public let call: String
-    public let errno: Int32
-    public var description: String { String(cString: strerror(errno)) }
-  }
+  public typealias Failure = HostFile.Failure
 
   private let descriptor: Int32
   /// Last modification, in seconds since 1970.
@@ -30,19 +26,11 @@ public final class LineReader {
   private var number = 0
   private var atEnd = false
 
-  /// Opens a regular file.
+  /// Opens a regular file, as ``HostFile`` does.
   public init(_ path: [UInt8]) throws(Failure) {
-    // Not blocked by a FIFO.
-    let descriptor = (path.map(CChar.init(bitPattern:)) + [0]).withUnsafeBufferPointer {
-      open($0.baseAddress!, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    }
-    guard descriptor >= 0 else { throw Failure(call: "open", errno: Glibc.errno) }
+    descriptor = try HostFile.open(path, O_RDONLY)
     var status = stat()
-    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-      close(descriptor)
-      throw Failure(call: "open", errno: status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
-    }
-    self.descriptor = descriptor
+    guard fstat(descriptor, &status) == 0 else { throw Failure(call: "fstat", errno: errno) }
     modified = status.st_mtim.tv_sec
   }
 

@@ -1,4 +1,5 @@
 import Glibc
+import HostFiles
 
 /// The file of the option `logfile`, which has libgfapi's own log in it and what went wrong.
 struct LogFile {
@@ -6,17 +7,14 @@ struct LogFile {
 
   init(_ path: String) { self.path = path }
 
-  /// Whether lines can be appended; if not, `errno` says why. The file is made.
-  var isWritable: Bool {
-    let descriptor = opened()
-    if descriptor >= 0 { close(descriptor) }
-    return descriptor >= 0
-  }
+  /// Makes the file, unless it is there.
+  ///
+  /// - Throws: why no lines can be appended.
+  func make() throws(HostFile.Failure) { close(try opened()) }
 
   /// Appends a line, in the form of libgfapi's own.
   func append(_ line: String) {
-    let descriptor = opened()
-    guard descriptor >= 0 else { return }
+    guard let descriptor = try? opened() else { return }
     defer { close(descriptor) }
     var (now, fields) = (time(nil), tm())
     gmtime_r(&now, &fields)
@@ -27,7 +25,7 @@ struct LogFile {
     write(to: descriptor, "\(stamp) E bareos-gluster-storage[\(getpid())]: \(line)\n")
   }
 
-  private func opened() -> Int32 { open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o640) }
+  private func opened() throws(HostFile.Failure) -> Int32 { try HostFile.open(path.utf8, O_WRONLY | O_APPEND | O_CREAT) }
 }
 
 /// Writes text, as far as it is taken.

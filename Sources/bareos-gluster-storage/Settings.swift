@@ -31,9 +31,7 @@ struct Settings {
     var logging = Volume.Logging(file: Self.text(.logfile))
     if let file = logging.file {
       guard file.hasPrefix("/") else { throw Wrong(description: "logfile=\(file): the path of the log is absolute") }
-      guard LogFile(file).isWritable else {
-        throw Wrong(description: "logfile=\(file): cannot be written: \(String(cString: strerror(errno)))")
-      }
+      do { try LogFile(file).make() } catch { throw Wrong(description: "logfile=\(file): cannot be written: \(error)") }
     }
     if let level = Self.text(.loglevel) {
       guard let number = Volume.Logging.level(level) else {

@@ -1,5 +1,6 @@
 import Foundation
 import GlusterfindList
+import HostFiles
 import TestSupport
 import Testing
 
@@ -120,5 +121,45 @@ struct LineReaderTests {
     for path in [fifo, "/dev/null", "/tmp", "/nonexistent"] {
       #expect(throws: LineReader.Failure.self) { try LineReader(Array(path.utf8)) }
     }
+  }
+}
+
+@Suite("A file that a definition names")
+struct HostFileTests {
+  /// Opens it for appending.
+  func opens(_ path: String) throws(HostFile.Failure) -> mode_t {
+    let descriptor = try HostFile.open(path.utf8, O_WRONLY | O_APPEND | O_CREAT)
+    defer { close(descriptor) }
+    var status = stat()
+    fstat(descriptor, &status)
+    return status.st_mode & 0o7777
+  }
+
+  @Test("where everybody may write is nobody else's, and no link; it is made for its owner alone", arguments: [0o1777, 0o777, 0o775] as [mode_t])
+  func shared(_ mode: mode_t) throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    #expect(chmod(folder, mode) == 0)
+    #expect(try opens(folder + "/new") == 0o600)
+    try FileManager.default.createSymbolicLink(atPath: folder + "/link", withDestinationPath: folder + "/new")
+    try FileManager.default.createSymbolicLink(atPath: folder + "/dangling", withDestinationPath: folder + "/nowhere")
+    #expect(FileManager.default.createFile(atPath: folder + "/other", contents: Data("NEW file\n".utf8)))
+    #expect(chown(folder + "/other", 12_345, 12_345) == 0)
+    #expect(mkfifo(folder + "/fifo", 0o600) == 0)
+    let isShared = mode & 0o002 != 0
+    for (name, words) in [("link", "symbolic link"), ("dangling", "symbolic link"), ("other", "user 12345")] {
+      guard isShared else {
+        _ = try opens("\(folder)/\(name)")
+        continue
+      }
+      let failure = #expect(throws: HostFile.Failure.self) { try opens("\(folder)/\(name)") }
+      #expect(failure?.errno == EPERM && failure?.description.contains(words) == true, "\(name): \(failure as Any)")
+      #expect(throws: HostFile.Failure.self) { try LineReader(Array("\(folder)/\(name)".utf8)) }
+    }
+    #expect(FileManager.default.fileExists(atPath: folder + "/nowhere") == !isShared)
+    #expect(throws: HostFile.Failure.self) { try opens(folder + "/fifo") }
+    #expect(throws: HostFile.Failure.self) { try opens(folder) }
+    #expect(try opens("/dev/null") == 0o666)
   }
 }

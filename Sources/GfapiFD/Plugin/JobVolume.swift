@@ -1,5 +1,6 @@
 import Glibc
 import Gluster
+import HostFiles
 import Synchronization
 
 /// A job's connection to a volume: makes calls on it that the job's thread waits for, as long as the job is not cancelled.
@@ -33,6 +34,12 @@ package final class JobVolume: Sendable {
     isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
   ) throws {
     let (definition, patience) = (definition, patience)
+    if let file = definition.logging.file {
+      // libgfapi appends to whatever is there.
+      do { Glibc.close(try HostFile.open(file.utf8, O_WRONLY | O_APPEND | O_CREAT)) } catch {
+        throw ConnectionFailure(description: "logfile=\(file): cannot be written: \(error)")
+      }
+    }
     let log = ConnectionLog()
     func failure(_ text: String) -> ConnectionFailure {
       ConnectionFailure(description: text + (log?.tlsWords ?? ""))
