@@ -85,7 +85,6 @@ soak:
 # BENCH_OPTIONS: see scripts/bench.
 CASES =
 bench: all
-	scripts/setup bench
 	$(RELEASE) --product gfapi-fd-bench
 	@install -m 755 .build/release/gfapi-fd-bench $(BUILD)/
 	@strip --strip-unneeded $(BUILD)/gfapi-fd-bench

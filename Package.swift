@@ -68,7 +68,8 @@ let package = Package(
       dependencies: [
         "PartStore", "Gluster", "HostFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    .target(name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport"),
+    .target(
+      name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport", exclude: ["change-all-the-time.py"]),
     .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),
     .testTarget(name: "GlusterfindListTests", dependencies: ["GlusterfindList", "HostFiles", "TestSupport"]),
     .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "TestSupport"]),

@@ -1,4 +1,5 @@
 import ArgumentParser
+import GfapiFD
 import MiniDaemon
 
 struct Restore: ParsableCommand {
@@ -31,11 +32,24 @@ struct Restore: ParsableCommand {
       options.replace = replace
       var progress = Progress("restored")
       var restore = MiniDaemon.Restore(job, definition, options)
-      while let (entry, length) = try archive.next() {
-        guard try restore.restore(entry, length: length, { try archive.data($0) }) else { break }
-        progress.update(restore.counts)
+      var last: String?
+      var isInside = false
+      var problem: DaemonError?
+      do {
+        while let (entry, length) = try archive.next() {
+          (last, isInside) = (printable(entry.path), true)
+          guard try restore.restore(entry, length: length, { try archive.data($0) }) else { break }
+          isInside = false
+          progress.update(restore.counts)
+        }
+      } catch let error as DaemonError { problem = error }
+      // What came before is restored all the same.
+      var counts = restore.end()
+      if let problem {
+        guard let last else { throw problem }
+        Progress.line("error: \(last): \(isInside ? "incomplete" : "nothing after it is restored"): \(problem)")
+        counts.failed += 1
       }
-      let counts = restore.end()
       progress.end(counts)
       return counts
     }

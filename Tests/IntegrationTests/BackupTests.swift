@@ -185,6 +185,49 @@ struct BackupTests {
     }
   }
 
+  @Test("among files that come, go, move, shrink and grow all the time carries what nobody touches, and tells what it does not carry whole",
+    arguments: ["plain", "distributed", "replicated"])
+  func amidChanges(_ kind: String) throws {
+    let (local, path) = try Scratch.folder(on: kind)
+    try makeFolder(local + "/still")
+    try makeFolder(local + "/busy")
+    var still: [String: [UInt8]] = [:]
+    var random = Random(seed: 7)
+    for number in 0..<200 {
+      let content = (0..<Int.random(in: 0..<40_000, using: &random)).map { _ in UInt8.random(in: 1...255, using: &random) }
+      #expect(FileManager.default.createFile(atPath: "\(local)/still/\(number)", contents: Data(content)))
+      still["\(path)/still/\(number)"] = content
+    }
+    // A process of its own, which ends when its standard input does.
+    let chaos = Process()
+    chaos.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    chaos.arguments = ["python3", Scratch.testScript("change-all-the-time.py"), local + "/busy"]
+    let input = Pipe()
+    chaos.standardInput = input
+    try chaos.run()
+    defer {
+      try? input.fileHandleForWriting.close()
+      chaos.waitUntilExit()
+      #expect(chaos.terminationStatus == 0)
+    }
+    #expect(eventually { (try? FileManager.default.contentsOfDirectory(atPath: local + "/busy").count) ?? 0 > 20 })
+    for _ in 0..<Soak.rounds(5, 200) {
+      let backup = MemoryBackup()
+      try withJob { job throws in
+        _ = try #require(try job.backup(Scratch.line(kind, path), to: backup))
+        #expect(!job.messages.contains { $0.severity == .fatal || $0.text.contains("/still/") }, "\(job.messages)")
+        for (name, content) in still { #expect(backup.item(name)?.data == content, "\(name)") }
+        // The further names of a file have no data of their own.
+        let files = backup.items.filter { $0.entry.status.st_mode & S_IFMT == S_IFREG && $0.entry.type != FD_FT_LNKSAVED }
+        for item in files where item.data.count != item.entry.status.st_size {
+          let name = String(decoding: item.entry.path, as: UTF8.self)
+          #expect(job.messages.contains { $0.text.contains(name + ":") }, "\(name): \(item.data.count) \(item.entry.status.st_size)")
+        }
+        #expect(backup.paths.last == path)
+      }
+    }
+  }
+
   @Test("tells a directory that vanishes, and goes on above it")
   func vanishingDirectory() throws {
     let (local, path) = try Scratch.folder()

@@ -271,6 +271,38 @@ struct RestoreTests {
     }
   }
 
+  @Test("tells each file that a quota does not allow, and restores what it allows")
+  func quota() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    defer { try? FileManager.default.removeItem(atPath: local) }
+    try makeFolder(local + "/limited")
+    let data = [UInt8](repeating: 0x55, count: 1 << 20)
+    let files = (0..<12).map { number in
+      var item = entry(FD_FT_REG, "\(path)/limited/\(number)", mode: S_IFREG | 0o600)
+      item.data = data
+      item.entry.status.st_size = data.count
+      return item
+    }
+    let saved = MemoryBackup(files + [entry(FD_FT_LNK, path + "/after", mode: S_IFLNK | 0o777, link: "x")])
+    try Scratch.withQuota(path + "/limited", "3MB") {
+      // Gluster counts what is used some moments later.
+      let isRefused = try eventually {
+        try withJob { job throws in
+          _ = try saved.restore(job, Scratch.line("small"))
+          try Scratch.remount("small")
+          let told = job.messages.filter { $0.severity == .error }
+          for number in 0..<12 {
+            let isTold = told.contains { $0.text.contains("\(path)/limited/\(number):") && $0.text.contains("Disk quota exceeded") }
+            #expect(isTold || FileManager.default.contents(atPath: "\(local)/limited/\(number)") == Data(data), "\(number) \(job.messages)")
+          }
+          #expect((try? FileManager.default.destinationOfSymbolicLink(atPath: local + "/after")) == "x", "\(job.messages)")
+          return !told.isEmpty
+        }
+      }
+      #expect(isRefused)
+    }
+  }
+
   @Test("makes holes of zeros, and keeps every length")
   func holes() throws {
     let (local, path) = try Scratch.folder()

@@ -29,6 +29,24 @@ struct RoundTripTests {
     }
   }
 
+  @Test("makes the tool do nothing that valgrind finds an error in")
+  func valgrind() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run(Scratch.script("hostile-tree"), "--wide", "300", local + "/tree").status == 0)
+    let archive = try Scratch.temporaryFile(".pax")
+    let restored = path + "/restored"
+    for arguments in [
+      ["backup", Scratch.line("plain", path + "/tree"), "-o", archive], ["restore", archive, Scratch.line(), "--where", restored],
+    ] {
+      // 99 is no status of the tool.
+      let options = ["--quiet", "--error-exitcode=99", "--num-callers=30", "--max-threads=200", Scratch.tool]
+      let result = try run("valgrind", options + arguments)
+      #expect(result.status == 0 && !result.output.contains("=="), "\(result.output)")
+    }
+    let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/restored\(path)/tree")
+    #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
+  }
+
   @Test("is unpacked from the archive by GNU tar as it was")
   func tar() throws {
     let (local, path) = try Scratch.folder()

@@ -260,26 +260,19 @@ struct StorageProgramTests {
   @Test("that a quota does not allow are told, and nothing is left of them")
   func quota() throws {
     let (local, path) = try Scratch.folder(on: "small")
-    func gluster(_ words: String...) throws {
-      let result = try TestSupport.run("gluster", ["--mode=script", "volume", "quota", "small"] + words)
-      try #require(result.status == 0, "\(result.output)")
+    try Scratch.withQuota(path, "3MB") {
+      let storage = StorageProgram("small", path)
+      expectWell(try storage.run("upload", "v", "0000", input: random(1_000_000)))
+      // Gluster counts what is used some moments later.
+      var refused: StorageProgram.Result?
+      #expect(try eventually {
+        refused = try storage.run("upload", "v", "0001", input: random(5_000_000))
+        return refused?.status != 0
+      })
+      expectFailure(try #require(refused), 4, "Disk quota exceeded")
+      #expect(try onBricks("small", path + "/v").allSatisfy { !$0.hasPrefix(".") })
+      #expect(try storage.run("download", "v", "0000").output == random(1_000_000))
     }
-    try gluster("enable")
-    defer { try? gluster("disable") }
-    try gluster("hard-timeout", "0")
-    try gluster("soft-timeout", "0")
-    try gluster("limit-usage", path, "3MB")
-    let storage = StorageProgram("small", path)
-    expectWell(try storage.run("upload", "v", "0000", input: random(1_000_000)))
-    // Gluster counts what is used some moments later.
-    var refused: StorageProgram.Result?
-    #expect(try eventually {
-      refused = try storage.run("upload", "v", "0001", input: random(5_000_000))
-      return refused?.status != 0
-    })
-    expectFailure(try #require(refused), 4, "Disk quota exceeded")
-    #expect(try onBricks("small", path + "/v").allSatisfy { !$0.hasPrefix(".") })
-    #expect(try storage.run("download", "v", "0000").output == random(1_000_000))
     #expect(try run("rm", "-r", local).status == 0)
   }
 

@@ -124,6 +124,16 @@ public enum Scratch {
     return try body()
   }
 
+  /// Runs `body` while Gluster's quota limits what may be below a path of the small volume, such as `3MB`.
+  public static func withQuota(_ path: String, _ limit: String, _ body: () throws -> Void) throws {
+    try gluster("volume", "quota", "small", "enable")
+    defer { _ = try? gluster("volume", "quota", "small", "disable") }
+    try gluster("volume", "quota", "small", "hard-timeout", "0")
+    try gluster("volume", "quota", "small", "soft-timeout", "0")
+    try gluster("volume", "quota", "small", "limit-usage", path, limit)
+    try body()
+  }
+
   /// A new empty folder on a volume, and the path of it there.
   public static func folder(on kind: String = "plain", _ name: String = #function) throws -> (local: String, path: String) {
     let path = "/" + name.filter(\.isLetter) + "-" + UUID().uuidString.prefix(8)
@@ -147,6 +157,11 @@ public enum Scratch {
 
   public static let tool = Fixtures.package.appendingPathComponent("build/gfapi-fd").path
   public static let modulePath = Fixtures.package.appendingPathComponent("build/gfapi-fd.so").path
+
+  /// A program of the tests' own.
+  public static func testScript(_ name: String) -> String {
+    Fixtures.package.appendingPathComponent("Tests/TestSupport/\(name)").path
+  }
 
   public static func script(_ name: String) -> String { Fixtures.package.appendingPathComponent("scripts/\(name)").path }
 

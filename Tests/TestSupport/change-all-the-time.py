@@ -1,0 +1,64 @@
+"""Makes, deletes, renames, truncates and grows files and directories until its standard input ends.
+
+    change-all-the-time.py DIRECTORY
+"""
+
+import os
+import random
+import select
+import shutil
+import sys
+
+directory = sys.argv[1]
+os.chdir(directory)
+
+
+def some():
+    names = os.listdir(".")
+    return random.choice(names) if names else "none"
+
+
+def write(name, mode):
+    flags = os.O_APPEND if mode == "ab" else os.O_TRUNC
+    # Not blocked by a FIFO.
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | flags, 0o644)
+    try:
+        os.write(descriptor, os.urandom(random.randrange(300_000)))
+    finally:
+        os.close(descriptor)
+
+
+def replace():
+    name = some()
+    if os.path.isdir(name):
+        shutil.rmtree(name, ignore_errors=True)
+        write(name, "wb")
+    else:
+        os.unlink(name)
+        os.mkdir(name)
+        write(name + "/inside", "wb")
+
+
+def new():
+    return "file-%d" % random.randrange(60)
+
+
+changes = [
+    lambda: write(new(), "wb"),
+    lambda: write(new(), "wb"),
+    lambda: write(some(), "ab"),
+    lambda: os.truncate(some(), random.randrange(1000)),
+    lambda: os.unlink(some()),
+    lambda: os.rename(some(), some()),
+    lambda: os.rename(some(), new()),
+    lambda: os.link(some(), new()),
+    lambda: os.symlink(some(), new()),
+    lambda: os.mkfifo(new()),
+    replace,
+]
+while not select.select([sys.stdin], [], [], 0)[0]:
+    try:
+        random.choice(changes)()
+    except OSError:
+        # What was chosen is gone, or is of another kind.
+        pass
