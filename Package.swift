@@ -23,13 +23,14 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     .target(name: "FDPluginABI"),
-    .target(name: "Gluster", dependencies: ["CGFAPI", .product(name: "SystemPackage", package: "swift-system")]),
+    .target(name: "Locks"),
+    .target(name: "Gluster", dependencies: ["CGFAPI", "Locks", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "HostFiles"),
     .target(name: "GlusterfindList", dependencies: ["HostFiles"]),
     .target(
       name: "GfapiFD",
       dependencies: [
-        "Gluster", "GlusterfindList", "HostFiles", "FDPluginABI", "CXattr", "CSQLite",
+        "Gluster", "GlusterfindList", "HostFiles", "Locks", "FDPluginABI", "CXattr", "CSQLite",
         .product(name: "DequeModule", package: "swift-collections"),
       ]),
     .target(
@@ -46,7 +47,7 @@ let package = Package(
         ])
       ]),
     .target(name: "MiniDaemonCallbacks", dependencies: ["FDPluginABI"]),
-    .target(name: "MiniDaemon", dependencies: ["FDPluginABI", "MiniDaemonCallbacks", "CArchive"]),
+    .target(name: "MiniDaemon", dependencies: ["FDPluginABI", "MiniDaemonCallbacks", "CArchive", "Locks"]),
     .executableTarget(
       name: "gfapi-fd",
       dependencies: [
@@ -66,7 +67,7 @@ let package = Package(
     .executableTarget(
       name: "bareos-gluster-storage",
       dependencies: [
-        "PartStore", "Gluster", "HostFiles", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "PartStore", "Gluster", "HostFiles", "Locks", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(
       name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport", exclude: ["change-all-the-time.py"]),
@@ -74,7 +75,7 @@ let package = Package(
     .testTarget(name: "GlusterfindListTests", dependencies: ["GlusterfindList", "HostFiles", "TestSupport"]),
     .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "TestSupport"]),
     .testTarget(name: "PartStoreTests", dependencies: ["PartStore"]),
-    .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "MiniDaemon", "TestSupport"]),
+    .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "Locks", "MiniDaemon", "TestSupport"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport"]),
   ],
   swiftLanguageModes: [.v6]

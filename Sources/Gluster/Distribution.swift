@@ -1,4 +1,4 @@
-import Synchronization
+import Locks
 import SystemPackage
 
 /// Tells whether all subvolumes of a distributed volume can be reached. Where one cannot, directory listings leave out what is

@@ -1,5 +1,6 @@
 import Glibc
-import Synchronization
+import Locks
+import struct Synchronization.Atomic
 
 /// How long calls wait for a volume that is away: its client answers them at once, with an error, until it is connected again.
 ///

@@ -92,6 +92,9 @@ public final class Volume: @unchecked Sendable {
     _ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil, attributeAge: Int? = nil,
     keepsLocks: Bool = true, patience: Patience = Patience(seconds: 0), log: ConnectionLog? = nil
   ) throws {
+    #if GFAPI_FD_THREAD_SANITIZER
+      _ = Self.first
+    #endif
     guard let fs = glfs_new(uri.volume) else { throw failure("glfs_new") }
     func check(_ result: Int32, _ call: String) throws {
       if result != 0 {
@@ -140,6 +143,12 @@ public final class Volume: @unchecked Sendable {
     handle = fs
     (self.uri, self.patience) = (uri, patience)
   }
+
+  #if GFAPI_FD_THREAD_SANITIZER
+    /// With the last connection libgfapi cancels a thread of its own, of which the sanitizer makes an end of the process: this
+    /// one stays.
+    nonisolated(unsafe) private static let first = glfs_new("first")
+  #endif
 
   deinit {
     let handle = handle

@@ -1,7 +1,7 @@
 import FDPluginABI
 import Glibc
+import Locks
 import MiniDaemonCallbacks
-import Synchronization
 
 /// One job of the small file daemon: an instance of the plugin, the callbacks that it is given, and the calls that Bareos
 /// makes, in Bareos's and Bacula's order.

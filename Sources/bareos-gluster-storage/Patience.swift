@@ -1,7 +1,7 @@
 import Glibc
 import Gluster
+import Locks
 import PartStore
-import Synchronization
 
 /// Ends the process when the volume has not answered for too long: libgfapi's calls cannot be interrupted.
 final class Patience: Sendable {

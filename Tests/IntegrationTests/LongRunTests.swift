@@ -1,6 +1,6 @@
 import Foundation
+import Locks
 import MiniDaemon
-import Synchronization
 import TestSupport
 import Testing
 

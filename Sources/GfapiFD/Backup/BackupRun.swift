@@ -1,7 +1,7 @@
 import DequeModule
 import Glibc
 import Gluster
-import Synchronization
+import struct Synchronization.Atomic
 
 /// One backup (or estimate) of one plugin line: tells the daemon record after record and answers its calls for the record
 /// in hand. While the daemon is busy with one, what belongs to the next ones is fetched. Lives on the job's thread.

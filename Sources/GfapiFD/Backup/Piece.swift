@@ -1,4 +1,5 @@
-import Synchronization
+import Locks
+
 
 /// Bytes that have been read from a file.
 final class Piece: @unchecked Sendable {

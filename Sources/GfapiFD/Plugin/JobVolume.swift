@@ -1,7 +1,7 @@
 import Glibc
 import Gluster
 import HostFiles
-import Synchronization
+import Locks
 
 /// A job's connection to a volume: makes calls on it that the job's thread waits for, as long as the job is not cancelled.
 package final class JobVolume: Sendable {

@@ -1,6 +1,6 @@
 import Glibc
 import Gluster
-import Synchronization
+import Locks
 import SystemPackage
 
 /// A directory that entries are restored into, on the volume's side. It is found, or made, when the first of them needs it;

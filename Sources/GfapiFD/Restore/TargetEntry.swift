@@ -1,6 +1,6 @@
 import Glibc
 import Gluster
-import Synchronization
+import Locks
 import SystemPackage
 
 /// An entry that is no directory, on its way onto the volume: made when something is first needed of it. Pieces of a file may

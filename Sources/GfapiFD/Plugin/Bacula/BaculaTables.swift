@@ -1,5 +1,5 @@
 import FDPluginABI
-import Synchronization
+import Locks
 
 /// What Bacula is given at loading: made once for the release that loads, kept for good.
 struct BaculaTables: @unchecked Sendable {

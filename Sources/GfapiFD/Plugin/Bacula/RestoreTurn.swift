@@ -1,5 +1,5 @@
 import Glibc
-import Synchronization
+import Locks
 
 /// Lets one job of the process restore at a time. Bacula 9.6 keeps what it knows of a plugin's entry in hand once for all
 /// jobs: two restores through one plugin end one of them with "Second call to startRestoreFile" or "Unbalanced call to

@@ -1,5 +1,5 @@
 import FDPluginABI
-import Synchronization
+import Locks
 
 /// What Bareos is given at loading: made once, kept for good.
 struct BareosTables: @unchecked Sendable {
