@@ -107,3 +107,34 @@ struct LongRunTests {
     #expect(try withJob { try $0.backup(Scratch.line(kind, path), to: MemoryBackup()) }?.failed == 0)
   }
 }
+
+@Suite("Many entries")
+struct ManyEntriesTests {
+  @Test("need little more memory than few: ten times as many, a million in a long run")
+  func memory() throws {
+    let (_, path) = try Scratch.folder()
+    /// Of the tool in a restore and a backup of so many files, in KiB.
+    func peaks(_ files: Int) throws -> [Int] {
+      let archive = try Scratch.temporaryFile(".pax")
+      defer { try? FileManager.default.removeItem(atPath: archive) }
+      let script = """
+        import io, tarfile
+        archive = tarfile.open('\(archive)', 'w', format=tarfile.PAX_FORMAT)
+        for i in range(\(files)):
+          info = tarfile.TarInfo('tree/directory-%04d/file-with-a-longer-name-%07d' % (i // 1000, i))
+          info.size = 100
+          archive.addfile(info, io.BytesIO(bytes(range(100))))
+        archive.close()
+        """
+      #expect(try run("python3", "-c", script).status == 0)
+      let place = "\(path)/\(files)"
+      let restore = try peakMemory(Scratch.tool, "restore", archive, Scratch.line(), "--where", place)
+      return [restore, try peakMemory(Scratch.tool, "backup", Scratch.line("plain", place), "-o", "/dev/null")]
+    }
+    let many = Soak.rounds(20_000, 1_000_000)
+    let (first, last) = (try peaks(many / 10), try peaks(many))
+    print("\(many / 10) and \(many) files, restore and backup: \(first) KiB, \(last) KiB")
+    // What libgfapi remembers of inodes, and how many may be on their way; as of 40 bytes an entry.
+    for (first, last) in zip(first, last) { #expect(last - first < (32 << 10) + many * 40 / 1024, "\(first) KiB, \(last) KiB") }
+  }
+}

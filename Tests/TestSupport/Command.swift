@@ -1,4 +1,5 @@
 import Foundation
+import MiniDaemon
 
 /// What a program printed and how it ended.
 public struct CommandResult: Sendable {
@@ -26,6 +27,18 @@ public func run(_ program: String, _ arguments: [String], environment: [String: 
   let output = pipe.fileHandleForReading.readDataToEndOfFile()
   process.waitUntilExit()
   return CommandResult(status: process.terminationStatus, output: String(decoding: output, as: UTF8.self))
+}
+
+/// Runs a program that must end well, and returns the most memory that it had, in KiB.
+public func peakMemory(_ program: String, _ arguments: String...) throws -> Int {
+  let script = """
+    import resource, subprocess, sys
+    done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if done.returncode == 0 else done.stderr.decode(errors="replace"))
+    """
+  let output = try run("python3", ["-c", script, program] + arguments).output.trimmingCharacters(in: .newlines)
+  guard let peak = Int(output) else { throw DaemonError("\(program) \(arguments): \(output)") }
+  return peak
 }
 
 /// Waits until a condition holds. Returns false if it does not within `seconds`.
