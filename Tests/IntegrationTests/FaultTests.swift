@@ -82,7 +82,7 @@ struct FaultTests {
     let (messages, isWell) = try roundTrip(moment, path) {
       killBrick()
       Thread.detachNewThread {
-        sleep(3)
+        sleep(UInt32(Soak.rounds(3, 20)))
         startAgain()
       }
     }
