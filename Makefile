@@ -28,7 +28,9 @@ $(error SANITIZE=$(SANITIZE): address, thread or undefined)
 endif
 endif
 ifeq ($(SANITIZE),)
-RELEASE = $(SWIFT) build -c release --static-swift-stdlib
+# No program looks for libraries beside itself, and none binds them late.
+RELEASE = $(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath \
+  -Xlinker -z -Xlinker relro -Xlinker -z -Xlinker now
 PRODUCTS = .build/release
 STRIP = strip --strip-unneeded
 TESTS = $(SWIFT)
@@ -48,7 +50,7 @@ endif
 VOLUMES = plain distributed replicated dispersed sharded small \
   plain-logged distributed-logged sharded-logged plain-logged-hostile plain-unlogged
 
-.PHONY: all setup demo test soak bench fuzz install clean
+.PHONY: all setup demo test soak bench fuzz manual install deb clean
 
 all: setup
 	$(RELEASE) --product gfapi-fd-module
@@ -104,13 +106,32 @@ FUZZ_OPTIONS =
 fuzz: setup
 	scripts/fuzz $(FUZZ_OPTIONS)
 
-install: all
+# Man pages and completions, from what the programs say of themselves.
+manual: all
+	scripts/setup manual
+	scripts/manual $(BUILD) $(BUILD)/share
+
+SHARE = $(DESTDIR)$(PREFIX)/share
+install: manual
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/gfapi-fd $(DESTDIR)$(PREFIX)/bin/gfapi-fd
+	install -d $(SHARE)/man/man1 $(SHARE)/man/man8 $(SHARE)/doc/gfapi-fd
+	install -m 644 $(BUILD)/share/man1/* $(SHARE)/man/man1/
+	install -m 644 $(BUILD)/share/man8/* $(SHARE)/man/man8/
+	install -D -m 644 $(BUILD)/share/bash/gfapi-fd $(SHARE)/bash-completion/completions/gfapi-fd
+	install -D -m 644 $(BUILD)/share/zsh/gfapi-fd $(SHARE)/zsh/vendor-completions/_gfapi-fd
+	install -D -m 644 $(BUILD)/share/fish/gfapi-fd $(SHARE)/fish/vendor_completions.d/gfapi-fd.fish
+	install -m 644 README.md CHANGELOG.md $(SHARE)/doc/gfapi-fd/
+	cp -R docs examples $(SHARE)/doc/gfapi-fd/
 	install -d $(DESTDIR)$(SCRIPTS)
 	install -m 755 $(BUILD)/bareos-glusterfind-wrapper $(BUILD)/bareos-gluster-storage $(DESTDIR)$(SCRIPTS)/
 	$(if $(BAREOS_PLUGINS),install -d $(DESTDIR)$(BAREOS_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BAREOS_PLUGINS)/)
 	$(if $(BACULA_PLUGINS),install -d $(DESTDIR)$(BACULA_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BACULA_PLUGINS)/)
+
+# Debian packages, into build/deb.
+deb: manual
+	scripts/setup deb
+	scripts/package $(BUILD)
 
 clean:
 	rm -rf $(BUILD) .build

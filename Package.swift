@@ -23,6 +23,7 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     .target(name: "FDPluginABI"),
+    .target(name: "Version"),
     .target(name: "Locks"),
     .target(name: "Gluster", dependencies: ["CGFAPI", "Locks", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "HostFiles"),
@@ -30,7 +31,7 @@ let package = Package(
     .target(
       name: "GfapiFD",
       dependencies: [
-        "Gluster", "GlusterfindList", "HostFiles", "Locks", "FDPluginABI", "CXattr", "CSQLite",
+        "Gluster", "GlusterfindList", "HostFiles", "Locks", "Version", "FDPluginABI", "CXattr", "CSQLite",
         .product(name: "DequeModule", package: "swift-collections"),
       ]),
     .target(
@@ -51,7 +52,7 @@ let package = Package(
     .executableTarget(
       name: "gfapi-fd",
       dependencies: [
-        "MiniDaemon", "GfapiFD", "Gluster", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "MiniDaemon", "GfapiFD", "Gluster", "Version", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
       name: "gfapi-fd-bench",
@@ -59,7 +60,7 @@ let package = Package(
     .executableTarget(
       name: "bareos-glusterfind-wrapper",
       dependencies: [
-        "GlusterfindList", "CSysXattr", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "GlusterfindList", "CSysXattr", "Version", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
@@ -67,7 +68,7 @@ let package = Package(
     .executableTarget(
       name: "bareos-gluster-storage",
       dependencies: [
-        "PartStore", "Gluster", "HostFiles", "Locks", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "PartStore", "Gluster", "HostFiles", "Locks", "Version", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(
       name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport", exclude: ["change-all-the-time.py"]),

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Gluster
 import PartStore
+import Version
 
 /// Keeps the volumes of a Bareos storage daemon on a Gluster volume: the program of a device of type `dplcompat`, run by the
 /// daemon for each operation.
@@ -32,12 +33,13 @@ struct Program: ParsableCommand {
       Exit status: 0 all well, 1 no such part, 2 an option or a name is wrong, 3 the volume cannot be reached, 4 it is \
       full, 5 it failed, 6 the data did not come to their end; 64 the call is wrong.
       """,
+    version: version,
     subcommands: [Options.self, TestConnection.self, List.self, Stat.self, Upload.self, Download.self, Remove.self])
 
   static func main() {
     // A name may begin with a dash.
     var arguments = Array(CommandLine.arguments.dropFirst())
-    if arguments.count > 1, arguments[1] != "--help" { arguments.insert("--", at: 1) }
+    if arguments.count > 1, arguments[1] != "--help", arguments[0] != "help" { arguments.insert("--", at: 1) }
     main(arguments)
   }
 }

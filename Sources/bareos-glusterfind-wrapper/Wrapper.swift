@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import GlusterfindList
+import Version
 
 /// Run by a backup daemon before and after a job, on a node of the volume: has glusterfind write the list of changes that the
 /// plugin's `gffilelist=` reads, and removes it.
@@ -32,7 +33,8 @@ struct Wrapper: AsyncParsableCommand {
       --strict the job fails instead.
 
       Exit status: 0 the list can be trusted, 1 there is none, and standard error says why.
-      """)
+      """,
+    version: version)
 
   enum Phase: String, ExpressibleByArgument {
     case prebackup, postbackup

@@ -1,6 +1,7 @@
 import ArgumentParser
 import GfapiFD
 import Glibc
+import Version
 
 @main
 struct GfapiFDTool: ParsableCommand {
@@ -14,7 +15,7 @@ struct GfapiFDTool: ParsableCommand {
 
       Exit status: 0 if all went well, 1 if entries failed, 2 if nothing was done.
       """,
-    version: moduleVersion,
+    version: version,
     subcommands: [Check.self, Backup.self, Restore.self])
 
   static func main() {

@@ -1,5 +1,6 @@
 import FDPluginABI
 import Glibc
+import Version
 
 
 /// Loads the plugin: looks at who asks and answers in that daemon's terms.
@@ -48,9 +49,6 @@ private func refuse(_ reason: String) -> Int32 {
   return Int32(FD_ERROR)
 }
 
-/// The version of the module and the tools.
-package let moduleVersion = "0.1.0"
-
 // MARK: What both families' entry points need
 
 /// What every daemon is told of the plugin.
@@ -59,7 +57,7 @@ enum PluginInformation {
   static let license = Constant("AGPLv3")
   static let author = Constant("gfapi-fd maintainers")
   static let date = Constant("2026")
-  static let version = Constant(moduleVersion)
+  static let version = Constant(Version.version)
   static let name = Constant(PluginDefinition.name)
   static let description = Constant("Backup and restore of GlusterFS volumes through libgfapi")
   static let usage = Constant(PluginDefinition.grammar + "\n")
