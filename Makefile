@@ -77,14 +77,15 @@ demo: all
 	fi; \
 	scripts/in-scratch --volumes plain -- scripts/demo "$$host"
 
-test: all
+test: all $(if $(SANITIZE)$(FILTER),,deb)
 	scripts/setup bacula
 	$(SWIFT) build $(TEST_OPTIONS) --build-tests
 	scripts/in-scratch --volumes "$(VOLUMES)" -- \
 	  env $(TESTS) test $(TEST_OPTIONS) --skip-build --no-parallel $(SKIP_$(SANITIZE)) $(if $(FILTER),--filter "$(FILTER)")
+	$(if $(SANITIZE)$(FILTER),,scripts/try-packages $(BUILD)/deb)
 	$(if $(SANITIZE)$(FILTER),,scripts/fuzz --seconds $(FUZZ_SECONDS))
 
-# Only the tests with one of these names, and no fuzzing: make test FILTER='FaultTests|ListTests'.
+# Only the tests with one of these names, no packages and no fuzzing: make test FILTER='FaultTests|ListTests'.
 FILTER =
 FUZZ_SECONDS = 60
 

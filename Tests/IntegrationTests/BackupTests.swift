@@ -228,6 +228,39 @@ struct BackupTests {
     }
   }
 
+  @Test("of a distributed volume carries each file once that is moved from brick to brick while its directory is listed")
+  func moved() throws {
+    let (local, path) = try Scratch.folder(on: "distributed")
+    let bricks = try Scratch.bricks(of: "distributed").map { $0 + path }
+    func isData(_ name: String, on brick: Int) -> Bool {
+      var status = stat()
+      return lstat("\(bricks[brick])/\(name)", &status) == 0 && status.st_mode & 0o1777 != 0o1000
+    }
+    for number in 0..<900 { write("\(local)/\(number)", "\(number)") }
+    // Renamed, a file stays on its brick; about half of the new names belong on the other one.
+    for number in 0..<900 where number % 2 == 0 { rename("\(local)/\(number)", "\(local)/renamed-\(number)") }
+    let names = try FileManager.default.contentsOfDirectory(atPath: local)
+    #expect(names.count == 900)
+    let backup = MemoryBackup()
+    var moved = 0
+    backup.onBegin = { entry in
+      // The first of those on the second brick: the first one has been listed.
+      let name = String(decoding: entry.path.dropFirst(path.utf8.count + 1), as: UTF8.self)
+      guard moved == 0, isData(name, on: 1) else { return }
+      let there = names.filter { isData($0, on: 1) }
+      // Of those that belong there nothing is moved, which is an error of each.
+      let move = "for name; do setfattr -n trusted.distribute.migrate-data -v force \"$name\"; done"
+      _ = try? run("sh", ["-c", move, "sh"] + there.map { "\(local)/\($0)" })
+      moved = there.count { isData($0, on: 0) }
+    }
+    try withJob { job throws in
+      #expect(try job.backup(Scratch.line("distributed", path, ":workers=0:readahead=0"), to: backup)?.failed == 0)
+      #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
+    }
+    #expect(moved > 50)
+    #expect(backup.paths.dropLast().sorted() == names.map { path + "/" + $0 }.sorted())
+  }
+
   @Test("tells a directory that vanishes, and goes on above it")
   func vanishingDirectory() throws {
     let (local, path) = try Scratch.folder()

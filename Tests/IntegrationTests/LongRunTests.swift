@@ -110,7 +110,7 @@ struct LongRunTests {
 
 @Suite("Many entries")
 struct ManyEntriesTests {
-  @Test("need little more memory than few: ten times as many, a million in a long run")
+  @Test("need little more memory than few: ten times as many, a million in a long run", .enabled(if: !Soak.isSanitized))
   func memory() throws {
     let (_, path) = try Scratch.folder()
     /// Of the tool in a restore and a backup of so many files, in KiB.

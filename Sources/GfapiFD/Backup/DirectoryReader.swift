@@ -40,6 +40,8 @@ final class DirectoryReader: @unchecked Sendable {
   /// What earlier pages have told.
   private var told: Set<NameHash> = []
   private var isListedAgain = false
+  /// It has been listed to its end once.
+  private var isSecond = false
 
   private final class Open {
     let directory: Directory
@@ -56,7 +58,7 @@ final class DirectoryReader: @unchecked Sendable {
     self.rules = rules
   }
 
-  /// The next page. A directory that cannot be read, or not to its end, has a failure as its last item. One whose volume, or the
+  /// The next page; it may be empty and not the last one. A directory that cannot be read, or not to its end, has a failure as its last item. One whose volume, or the
   /// brick that lists it, goes away on the way is listed again from its beginning; what has been told of it is left out then.
   func nextPage() -> Page {
     var page = Page()
@@ -69,11 +71,13 @@ final class DirectoryReader: @unchecked Sendable {
         self.open = open
         while page.items.count < Self.pageSize {
           guard let name = try open.directory.next() else {
-            page.isLast = true
+            page.isLast = !isToBeListedAgain(open.state)
+            if !page.isLast { (self.open, isListedAgain) = (nil, true) }
             break
           }
           let hash = NameHash(name.name)
-          if isListedAgain, told.contains(hash) { continue }
+          // On a distributed volume a file that is moved is on two subvolumes.
+          if isListedAgain || isDistributed(open.state), told.contains(hash) { continue }
           names.append(hash)
           page.items.append(listed(name, open.state))
         }
@@ -89,6 +93,17 @@ final class DirectoryReader: @unchecked Sendable {
     if page.isLast { (open, told) = (nil, []) } else { told.formUnion(names) }
     return page
   }
+
+  /// Whether a listing that is at its end is to be made once more, for what it has left out.
+  ///
+  /// A distributed volume lists one subvolume after another. A file that is moved meanwhile, from one that is not listed yet to
+  /// one that is, as a rebalance does, is in none of the listings, and nothing tells.
+  private func isToBeListedAgain(_ state: Distribution.State?) -> Bool {
+    defer { isSecond = true }
+    return !isSecond && isDistributed(state)
+  }
+
+  private func isDistributed(_ state: Distribution.State?) -> Bool { (state?.count ?? 1) > 1 }
 
   private func opened() throws -> Open {
     let state = try rules.distribution?.check()
