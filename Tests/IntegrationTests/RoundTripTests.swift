@@ -29,7 +29,7 @@ struct RoundTripTests {
     }
   }
 
-  @Test("makes the tool do nothing that valgrind finds an error in")
+  @Test("makes the tool do nothing that valgrind finds an error in", .enabled(if: !Soak.isSanitized))
   func valgrind() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "300", local + "/tree").status == 0)
