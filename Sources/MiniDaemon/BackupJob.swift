@@ -86,7 +86,7 @@ extension MiniJob {
     var counts = JobCounts()
     while !isCancelled {
       guard let record = calls.startBackupFile(options) else { break }
-      counts.entries += 1
+      if [FD_FT_NOACCESS, FD_FT_NOSTAT, FD_FT_NOOPEN].contains(record.type) { counts.failed += 1 } else { counts.entries += 1 }
       if record.type != FD_FT_LNKSAVED, record.status.st_mode & S_IFMT == S_IFREG {
         counts.bytes += Int(record.status.st_size)
       }

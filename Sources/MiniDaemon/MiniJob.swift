@@ -33,6 +33,8 @@ public final class MiniJob: @unchecked Sendable {
     public var since = 0
     /// Shell patterns of paths that the FileSet excludes.
     public var excludes: [String] = []
+    /// Only this path, what is below it, and the directories above it; nil: all.
+    public var only: [UInt8]?
     /// Plugin options of the job: they override the definition.
     public var pluginOptions: String?
     /// For an accurate job: entries that are in the catalog, with modification time and size.
@@ -54,6 +56,8 @@ public final class MiniJob: @unchecked Sendable {
   var fileIndex: Int32 = 0
   /// Bacula: the options that a restore may be given, as the plugin said at the backup.
   var restoreOptions: [UInt8] = []
+  /// How often the FileSet has excluded a path.
+  public private(set) var excluded = 0
   /// Of the accurate list.
   private var seen: Set<[UInt8]> = []
 
@@ -139,7 +143,22 @@ public final class MiniJob: @unchecked Sendable {
     }
   }
 
-  func accepts(_ path: UnsafePointer<CChar>) -> Bool { !options.excludes.contains { fnmatch($0, path, 0) == 0 } }
+  func accepts(_ path: UnsafePointer<CChar>) -> Bool {
+    if options.excludes.contains(where: { fnmatch($0, path, 0) == 0 }) {
+      excluded += 1
+      return false
+    }
+    guard let only = options.only else { return true }
+    let path = Array(UnsafeRawBufferPointer(start: path, count: strlen(path)))
+    return Self.isAt(path, orBelow: only) || Self.isAt(only, orBelow: path)
+  }
+
+  /// Whether a path is another one, or below it.
+  public static func isAt(_ path: [UInt8], orBelow other: [UInt8]) -> Bool {
+    let slash = UInt8(ascii: "/")
+    let other = other.last == slash ? other.dropLast() : other[...]
+    return path.starts(with: other) && (path.count == other.count || path[other.count] == slash)
+  }
 
   /// As the daemons compare: in an accurate job with what the catalog has, else with the time of the last backup.
   func hasChanged(_ path: [UInt8], link: [UInt8], _ status: stat, since: Int) -> Bool {

@@ -105,11 +105,17 @@ struct Progress {
   private func summary(_ counts: JobCounts) -> String {
     let elapsed = ContinuousClock.now - began
     let seconds = max(Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18, 0.001)
-    return "\(verb) \(counts.entries) entries, \(size(Double(counts.bytes))), \(counts.failed) failed, "
-      + "\(Int(Double(counts.entries) / seconds)) entries/s, \(size(Double(counts.bytes) / seconds))/s"
+    return "\(verb) \(counts.entries) entries, \(Self.size(Double(counts.bytes))), \(counts.failed) failed, "
+      + "\(Int(Double(counts.entries) / seconds)) entries/s, \(Self.size(Double(counts.bytes) / seconds))/s"
   }
 
-  private func size(_ bytes: Double) -> String {
+  /// Takes the line that changes away.
+  func clear() {
+    if Self.isOnLine { Self.write("\r\u{1b}[K") }
+    Self.isOnLine = false
+  }
+
+  static func size(_ bytes: Double) -> String {
     var (value, unit) = (bytes, "B")
     for next in ["KiB", "MiB", "GiB", "TiB"] where value >= 1024 { (value, unit) = (value / 1024, next) }
     let tenths = Int((value * 10).rounded())

@@ -16,7 +16,7 @@ struct GfapiFDTool: ParsableCommand {
       Exit status: 0 if all went well, 1 if entries failed, 2 if nothing was done.
       """,
     version: version,
-    subcommands: [Check.self, Backup.self, Restore.self])
+    subcommands: [Check.self, Estimate.self, List.self, Backup.self, Restore.self])
 
   static func main() {
     do {

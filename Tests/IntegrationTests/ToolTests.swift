@@ -37,6 +37,54 @@ struct ToolTests {
     #expect(result.output.contains(words) && result.output.contains("cure: "), "\(result.output)")
   }
 
+  /// A small tree with one of each.
+  func makeTree() throws -> String {
+    let (local, path) = try Scratch.folder()
+    let commands = """
+      cd '\(local)' && mkdir d && head -c 3000 /dev/zero > d/file && ln d/file second && ln -s d/file link && mkfifo fifo &&
+      mknod device c 1 3 && chmod 1777 d && chown 7:8 d/file && chmod 4750 d/file && touch -d 2020-01-02T03:04:05Z d/file d && echo no > excluded
+      """
+    #expect(try run("bash", "-c", commands).status == 0)
+    return path
+  }
+
+  @Test("estimates by type, without reading", arguments: ["bareos26", "bacula9", "bacula15"])
+  func estimate(_ layout: String) throws {
+    let line = Scratch.line("plain", try makeTree())
+    let table = try run(Scratch.tool, "estimate", line, "--exclude", "*/excluded", "--abi", layout)
+    #expect(table.status == 0)
+    for (name, count) in [("files", 1), ("further names of files", 1), ("directories", 2), ("symbolic links", 1), ("FIFOs", 1),
+      ("sockets", 0), ("devices", 1), ("all", 7), ("excluded", 1), ("failed", 0)]
+    {
+      let row = table.output.split(separator: "\n").first { $0.hasPrefix(name + " ") }
+      #expect(row?.dropFirst(name.count).split(separator: " ").first == "\(count)", "\(name): \(table.output)")
+    }
+    #expect(table.output.contains("2.9 KiB"))
+    let json = try run(Scratch.tool, "estimate", line, "--json", "--abi", layout)
+    let object = try #require(JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any], "\(json.output)")
+    #expect(object["entries"] as? Int == 8 && object["bytes"] as? Int == 3003 && object["excluded"] as? Int == 0)
+    #expect((object["types"] as? [String: [String: Int]])?["file"] == ["entries": 2, "bytes": 3003])
+  }
+
+  @Test("lists what a backup would carry", arguments: ["bareos26", "bacula9", "bacula15"])
+  func list(_ layout: String) throws {
+    let path = try makeTree()
+    let all = try run(Scratch.tool, "list", Scratch.line("plain", path), "--abi", layout)
+    #expect(all.status == 0 && all.output.split(separator: "\n").count == 8, "\(all.output)")
+    // Which of a file's names comes first is the volume's affair.
+    for words in [
+      "-rwsr-x--- 7 8 3000 2020-01-02T03:04:05Z \(path)/", " => \(path)/", "lrwxrwxrwx 0 0 6 ", "\(path)/link -> d/file\n", "crw-r--r-- 0 0 1,3 ",
+      "prw-r--r-- 0 0 0 ", "drwxrwxrwt 0 0 ", "\(path)/d\n",
+    ] {
+      #expect(all.output.contains(words), "\(words): \(all.output)")
+    }
+    let below = try run(Scratch.tool, "list", Scratch.line("plain", path), path + "/d", "--abi", layout)
+    let paths = below.output.split(separator: "\n").map { String($0.split(separator: " ")[5]) }
+    #expect(paths == [path + "/d/file", path + "/d"], "\(below.output)")
+    let none = try run(Scratch.tool, "list", Scratch.line("nosuch", "", ":timeout=3"), "--abi", layout)
+    #expect(none.status == 2 && none.output.contains("cannot connect"), "\(none.output)")
+  }
+
   @Test("has no options that the daemon does not have")
   func daemonsOptions() throws {
     let archive = try Scratch.temporaryFile(".pax")

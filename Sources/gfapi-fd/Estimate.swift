@@ -1,0 +1,138 @@
+import ArgumentParser
+import Glibc
+import FDPluginABI
+import MiniDaemon
+
+struct Estimate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Counts what a backup would carry: entries and bytes, by type. Reads no data.")
+
+  @Argument(help: "The plugin line, as in a FileSet.")
+  var definition: String
+
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  @OptionGroup var fileSet: FileSetArguments
+  @OptionGroup var daemon: DaemonArguments
+
+  func validate() throws { try fileSet.validate(for: daemon.abi) }
+
+  /// How many of a type, and how many bytes of data these have.
+  private struct Count {
+    var entries = 0
+    var bytes = 0
+  }
+
+  func run() throws {
+    try daemon.run(fileSet.options) { job in
+      var progress = Progress("counted")
+      var (running, byType) = (JobCounts(), [EntryType: Count]())
+      var firstNames = FirstNames()
+      let counts = job.estimate(definition) { entry in
+        guard let type = EntryType(firstNames.resolved(entry)) else { return }
+        let bytes = type == .file ? Int(entry.status.st_size) : 0
+        byType[type, default: Count()].entries += 1
+        byType[type, default: Count()].bytes += bytes
+        running.entries += 1
+        running.bytes += bytes
+        progress.update(running)
+      }
+      progress.clear()
+      guard var counts else { return nil }
+      counts.bytes = running.bytes
+      print(json ? object(byType, counts, job.excluded) : table(byType, counts, job.excluded), terminator: "")
+      return counts
+    }
+  }
+
+  private func object(_ byType: [EntryType: Count], _ counts: JobCounts, _ excluded: Int) -> String {
+    let types = EntryType.allCases.map { type in
+      let count = byType[type] ?? Count()
+      return "\"\(type.rawValue)\": {\"entries\": \(count.entries), \"bytes\": \(count.bytes)}"
+    }
+    return "{\"entries\": \(counts.entries), \"bytes\": \(counts.bytes), \"excluded\": \(excluded), \"failed\": \(counts.failed), "
+      + "\"types\": {\(types.joined(separator: ", "))}}\n"
+  }
+
+  private func table(_ byType: [EntryType: Count], _ counts: JobCounts, _ excluded: Int) -> String {
+    func row(_ name: String, _ entries: Int, _ bytes: Int? = nil) -> String {
+      let number = "\(entries)"
+      return name + String(repeating: " ", count: max(32 - name.utf8.count - number.utf8.count, 1)) + number
+        + (bytes.map { "   \(Progress.size(Double($0)))" } ?? "") + "\n"
+    }
+    let types = EntryType.allCases.map { type in
+      row(type.words, byType[type]?.entries ?? 0, type == .file ? byType[type]?.bytes ?? 0 : nil)
+    }
+    return types.joined() + row("all", counts.entries, counts.bytes) + row("excluded", excluded) + row("failed", counts.failed)
+  }
+}
+
+/// The files with several names that have come: a backup has their data once.
+struct FirstNames {
+  private struct Inode: Hashable {
+    let device: dev_t
+    let number: ino_t
+  }
+
+  private var paths: [Inode: [UInt8]] = [:]
+
+  /// The entry; a further name of a file as a link to the first.
+  mutating func resolved(_ entry: SavedEntry) -> SavedEntry {
+    guard entry.status.st_nlink > 1, entry.status.st_mode & S_IFMT != S_IFDIR else { return entry }
+    let inode = Inode(device: entry.status.st_dev, number: entry.status.st_ino)
+    guard let first = paths[inode] else {
+      paths[inode] = entry.path
+      return entry
+    }
+    var entry = entry
+    (entry.type, entry.link) = (FD_FT_LNKSAVED, first)
+    return entry
+  }
+}
+
+/// What an entry is, for who looks at a backup.
+enum EntryType: String, CaseIterable {
+  case file, hardLink, directory, symbolicLink, fifo, socket, device
+
+  /// Nil: an entry that could not be looked at.
+  init?(_ entry: SavedEntry) {
+    switch entry.type {
+    case FD_FT_NOACCESS, FD_FT_NOSTAT, FD_FT_NOOPEN: return nil
+    case FD_FT_LNKSAVED: self = .hardLink
+    default:
+      switch entry.status.st_mode & S_IFMT {
+      case S_IFREG: self = .file
+      case S_IFDIR: self = .directory
+      case S_IFLNK: self = .symbolicLink
+      case S_IFIFO: self = .fifo
+      case S_IFSOCK: self = .socket
+      default: self = .device
+      }
+    }
+  }
+
+  var words: String {
+    switch self {
+    case .file: "files"
+    case .hardLink: "further names of files"
+    case .directory: "directories"
+    case .symbolicLink: "symbolic links"
+    case .fifo: "FIFOs"
+    case .socket: "sockets"
+    case .device: "devices"
+    }
+  }
+
+  /// As `ls` shows it.
+  var letter: String {
+    switch self {
+    case .file, .hardLink: "-"
+    case .directory: "d"
+    case .symbolicLink: "l"
+    case .fifo: "p"
+    case .socket: "s"
+    case .device: "c"
+    }
+  }
+}

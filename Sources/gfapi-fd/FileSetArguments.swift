@@ -1,0 +1,41 @@
+import ArgumentParser
+import MiniDaemon
+
+/// What the FileSet and the level of a job say.
+struct FileSetArguments: ParsableArguments {
+  @Option(help: ArgumentHelp("Leave out entries whose path matches this shell pattern.", valueName: "pattern"))
+  var exclude: [String] = []
+
+  @Option(help: ArgumentHelp("Only what changed since this time, in seconds since 1970.", valueName: "seconds"))
+  var since: Int?
+
+  @Flag(help: "Do not go into directories below the first.")
+  var noRecursion = false
+
+  @Flag(help: "Leave out ACLs.")
+  var noAcls = false
+
+  @Flag(help: "Leave out extended attributes.")
+  var noXattrs = false
+
+  /// The same, for the module.
+  var options: MiniJob.Options {
+    var options = MiniJob.Options()
+    options.acls = !noAcls
+    options.extendedAttributes = !noXattrs
+    options.recurses = !noRecursion
+    options.excludes = exclude
+    if let since {
+      options.level = UInt8(ascii: "I")
+      options.since = since
+    }
+    return options
+  }
+
+  /// Whether a daemon can say that to its plugins.
+  func validate(for abi: ABI) throws {
+    guard abi.isBacula, noRecursion || noAcls || noXattrs else { return }
+    throw ValidationError(
+      "Bacula does not tell its plugins the options of a FileSet: leave --no-recursion, --no-acls and --no-xattrs out with --abi \(abi.rawValue)")
+  }
+}

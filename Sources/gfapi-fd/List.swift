@@ -1,0 +1,77 @@
+import ArgumentParser
+import FDPluginABI
+import GfapiFD
+import Glibc
+import MiniDaemon
+
+struct List: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Lists what a backup would carry, an entry a line, as the daemon would see it.",
+    discussion: """
+      A line has type and mode, owner, group, size in bytes (of a device its numbers), modification time (UTC) and path; a \
+      symbolic link's target, or the first name of a file that is listed already, comes after an arrow. Bytes that cannot be \
+      printed are shown as octal numbers.
+      """)
+
+  @Argument(help: "The plugin line, as in a FileSet.")
+  var definition: String
+
+  @Argument(help: "Only this path on the volume, and what is below it.")
+  var path: String?
+
+  @OptionGroup var fileSet: FileSetArguments
+  @OptionGroup var daemon: DaemonArguments
+
+  func validate() throws {
+    try fileSet.validate(for: daemon.abi)
+    guard path?.hasPrefix("/") ?? true else { throw ValidationError("PATH is absolute on the volume") }
+  }
+
+  func run() throws {
+    var options = fileSet.options
+    let only = path.map { Array($0.utf8) }
+    options.only = only
+    try daemon.run(options) { job in
+      var firstNames = FirstNames()
+      return job.estimate(definition) { entry in
+        let entry = firstNames.resolved(entry)
+        guard only.map({ MiniJob.isAt(entry.path, orBelow: $0) }) ?? true, let line = Self.line(entry) else { return }
+        print(line)
+      }
+    }
+  }
+
+  private static func line(_ entry: SavedEntry) -> String? {
+    guard let type = EntryType(entry) else { return nil }
+    let status = entry.status
+    let size = type == .device ? "\(major(status.st_rdev)),\(minor(status.st_rdev))" : "\(status.st_size)"
+    let isBlock = status.st_mode & S_IFMT == S_IFBLK
+    let target = [.hardLink, .symbolicLink].contains(type) ? (type == .hardLink ? " => " : " -> ") + printable(entry.link) : ""
+    return "\(isBlock ? "b" : type.letter)\(mode(status.st_mode)) \(status.st_uid) \(status.st_gid) \(size) \(time(status.st_mtim.tv_sec)) "
+      + printable(entry.path) + target
+  }
+
+  private static func mode(_ mode: mode_t) -> String {
+    var text = ""
+    for shift in [6, 3, 0] as [mode_t] {
+      let bits = mode >> shift
+      let special = mode & (shift == 6 ? S_ISUID : shift == 3 ? S_ISGID : S_ISVTX) != 0
+      let letter = shift == 0 ? "t" : "s"
+      text += (bits & 4 != 0 ? "r" : "-") + (bits & 2 != 0 ? "w" : "-")
+      text += special ? (bits & 1 != 0 ? letter : letter.uppercased()) : bits & 1 != 0 ? "x" : "-"
+    }
+    return text
+  }
+
+  private static func time(_ seconds: Int) -> String {
+    var (seconds, fields) = (seconds, tm())
+    gmtime_r(&seconds, &fields)
+    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
+      strftime(buffer.baseAddress!, buffer.count, "%FT%TZ", &fields)
+      return String(cString: buffer.baseAddress!)
+    }
+  }
+
+  private static func major(_ device: dev_t) -> dev_t { (device >> 8) & 0xfff | (device >> 32) & ~0xfff }
+  private static func minor(_ device: dev_t) -> dev_t { device & 0xff | (device >> 12) & ~0xff }
+}
