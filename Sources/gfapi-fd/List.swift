@@ -47,7 +47,7 @@ struct List: ParsableCommand {
     let size = type == .device ? "\(major(status.st_rdev)),\(minor(status.st_rdev))" : "\(status.st_size)"
     let isBlock = status.st_mode & S_IFMT == S_IFBLK
     let target = [.hardLink, .symbolicLink].contains(type) ? (type == .hardLink ? " => " : " -> ") + printable(entry.link) : ""
-    return "\(isBlock ? "b" : type.letter)\(mode(status.st_mode)) \(status.st_uid) \(status.st_gid) \(size) \(time(status.st_mtim.tv_sec)) "
+    return "\(isBlock ? "b" : type.letter)\(mode(status.st_mode)) \(status.st_uid) \(status.st_gid) \(size) \(utc(status.st_mtim.tv_sec)) "
       + printable(entry.path) + target
   }
 
@@ -61,15 +61,6 @@ struct List: ParsableCommand {
       text += special ? (bits & 1 != 0 ? letter : letter.uppercased()) : bits & 1 != 0 ? "x" : "-"
     }
     return text
-  }
-
-  private static func time(_ seconds: Int) -> String {
-    var (seconds, fields) = (seconds, tm())
-    gmtime_r(&seconds, &fields)
-    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
-      strftime(buffer.baseAddress!, buffer.count, "%FT%TZ", &fields)
-      return String(cString: buffer.baseAddress!)
-    }
   }
 
   private static func major(_ device: dev_t) -> dev_t { (device >> 8) & 0xfff | (device >> 32) & ~0xfff }

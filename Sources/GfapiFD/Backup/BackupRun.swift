@@ -9,12 +9,19 @@ package final class BackupRun {
   /// What became of the entries.
   package struct Counts: Sendable {
     package var carried = 0
+    /// Of those that are carried.
+    package var files = 0
+    package var directories = 0
+    package var symbolicLinks = 0
+    package var special = 0
     package var unchanged = 0
     package var excluded = 0
     package var failed = 0
     /// Of a list: names that are not there.
     package var vanished = 0
     package var bytes = 0
+    /// Of `bytes`, those that were holes: not fetched from the volume.
+    package var holes = 0
   }
 
   /// The options of the FileSet that matter for reading.
@@ -61,6 +68,7 @@ package final class BackupRun {
   private var details = EntryFetcher.Details()
   private var nextAttribute = 0
   private var reading = Reading()
+  private var pace = JobPace()
 
   /// A record that has been found.
   private struct Upcoming {
@@ -153,6 +161,24 @@ package final class BackupRun {
     return text
   }
 
+  /// What was carried, how fast, and what the time went to, in words.
+  package var account: String {
+    "\(counts.files) files, \(counts.directories) directories, \(counts.symbolicLinks) symbolic links, \(counts.special) special files; "
+      + "\(JobPace.size(Double(counts.holes))) of holes not fetched; " + paceWords
+  }
+
+  private var paceWords: String { pace.words(entries: counts.carried, bytes: counts.bytes, waited: calls.waited) }
+
+  private func countCarried(_ kind: SaveRecord.Kind) {
+    counts.carried += 1
+    switch kind {
+    case .regular: counts.files += 1
+    case .symbolicLink: counts.symbolicLinks += 1
+    case .special: counts.special += 1
+    default: counts.directories += 1
+    }
+  }
+
   // MARK: Records
 
   /// The next record.
@@ -219,7 +245,8 @@ package final class BackupRun {
     next.record.linkTarget = details.linkTarget
     for problem in details.problems { daemon.tell(.error, "\(printable(entry.path)): \(problem)") }
     if !details.problems.isEmpty { counts.failed += 1 }
-    counts.carried += 1
+    countCarried(next.record.kind)
+    if pace.isDue() { daemon.tell(.info, "so far \(counts.carried) entries, \(paceWords); at \(printable(entry.path))") }
   }
 
   /// The FileSet's options for an entry are known when its turn comes; it was fetched for those of an entry before.
@@ -429,6 +456,7 @@ package final class BackupRun {
         let count = min(reading.hole, buffer.count - filled)
         UnsafeMutableRawBufferPointer(rebasing: buffer[filled..<(filled + count)]).initializeMemory(as: UInt8.self, repeating: 0)
         reading.hole -= count
+        counts.holes += count
         filled += count
       } else if let data = reading.data, reading.used < data.count {
         let count = min(data.count - reading.used, buffer.count - filled)

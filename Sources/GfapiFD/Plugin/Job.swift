@@ -1,5 +1,6 @@
 import Glibc
 import Gluster
+import Version
 
 /// The plugin in one job of a daemon: takes what happens in the job and owns the backup or the restore that it is about.
 package final class Job {
@@ -11,7 +12,8 @@ package final class Job {
   private var overrides = PluginDefinition.Arguments()
   /// Seconds since 1970; 0 for a full backup.
   private var since = 0
-  private var isFull = true
+  private var level = UInt8(ascii: "F")
+  private var isFull: Bool { level == UInt8(ascii: "F") }
   private var volume: JobVolume?
   package private(set) var backup: BackupRun?
   package private(set) var restore: RestoreRun?
@@ -29,7 +31,7 @@ package final class Job {
   // MARK: Events
 
   /// - Parameter level: the daemons' letter: `F`, `I`, `D` …
-  package func setLevel(_ level: UInt8) { isFull = level == UInt8(ascii: "F") }
+  package func setLevel(_ level: UInt8) { self.level = level }
 
   package func setSince(_ seconds: Int) { since = seconds }
 
@@ -73,6 +75,7 @@ package final class Job {
       session.backup = try BackupSession(volume, session.traits!, list: list)
     }
     guard let volume else { return false }
+    if !isEstimate { tellBeginning("backup of", volume, ": \(levelWords(since)), \(list.map { "listed by \(printable($0.file))" } ?? "by crawl")") }
     backup = BackupRun(volume, daemon: daemon, isEstimate: isEstimate, since: since, list: list)
     return true
   }
@@ -88,7 +91,10 @@ package final class Job {
     guard backup != nil else { return }
     unread.add(backup!.unread)
     if let paths = backup!.listedPaths { listed.append(paths) }
-    if !backup!.isEstimate { daemon.tell(.info, backup!.summary) }
+    if !backup!.isEstimate {
+      daemon.tell(.info, backup!.account)
+      daemon.tell(.info, backup!.summary)
+    }
     backup = nil
     disconnect()
   }
@@ -112,6 +118,7 @@ package final class Job {
         session.restoreRoot = root
       }
       guard let volume else { return false }
+      tellBeginning("restore onto", volume, "")
       restore = RestoreRun(
         volume, daemon: daemon, originalDirectory: originalDirectory, overriddenDirectory: overridden)
       return true
@@ -127,6 +134,7 @@ package final class Job {
     guard restore != nil else { return }
     restore!.end()
     let counts = restore!.counts
+    daemon.tell(.info, restore!.account)
     daemon.tell(
       .info,
       "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
@@ -210,6 +218,26 @@ package final class Job {
       daemon.tell(.fatal, "\(error)")
       return nil
     }
+  }
+
+  /// Says what a job is about, and with what.
+  private func tellBeginning(_ what: String, _ volume: JobVolume, _ how: String) {
+    guard let traits = try? volume.run(isCancelled: { false }, { $0.traits! }) else { return }
+    daemon.tell(
+      .info,
+      "gfapi-fd \(Version.version), libgfapi \(VolumeReport.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how)")
+  }
+
+  /// Level and time, in words.
+  private func levelWords(_ since: Int) -> String {
+    let name =
+      switch level {
+      case UInt8(ascii: "F"): "full"
+      case UInt8(ascii: "I"): "incremental"
+      case UInt8(ascii: "D"): "differential"
+      default: "level \(printable([level]))"
+      }
+    return since > 0 ? "\(name) since \(utc(since))" : name
   }
 
   private func disconnect() {

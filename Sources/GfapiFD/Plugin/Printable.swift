@@ -1,3 +1,5 @@
+import Glibc
+
 /// A name in raw bytes as a message can show it: control characters, backslashes and what is not UTF-8 as `\ooo` (octal).
 package func printable(_ bytes: some Collection<UInt8>) -> String {
   let safe = bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7f && $0 != UInt8(ascii: "\\") }
@@ -18,4 +20,16 @@ package func printable(_ bytes: some Collection<UInt8>) -> String {
     }
   }
   return result
+}
+
+/// A time in UTC: `2026-11-25T10:00:00Z`.
+///
+/// - Parameter seconds: since 1970.
+package func utc(_ seconds: Int) -> String {
+  var (seconds, fields) = (seconds, tm())
+  gmtime_r(&seconds, &fields)
+  return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
+    strftime(buffer.baseAddress!, buffer.count, "%FT%TZ", &fields)
+    return String(cString: buffer.baseAddress!)
+  }
 }

@@ -21,12 +21,19 @@ package struct VolumeReport: Sendable {
     let space = try volume.fileSystemStatus()
     size = Int(space.f_blocks) * Int(space.f_frsize)
     free = Int(space.f_bavail) * Int(space.f_frsize)
-    let bricks = traits.bricks.map { ", \($0) brick\($0 == 1 ? "" : "s")" } ?? ""
-    type = (traits.type ?? "unknown") + bricks
-    clientVersion = Self.loadedClientVersion()
+    type = Self.type(traits)
+    clientVersion = Self.clientVersion
     acls = Self.problem { _ = try base.extendedAttributeIfSupported(ACLStream.accessName) }
     extendedAttributes = Self.problem { _ = try base.extendedAttributeNames() }
   }
+
+  /// Type and number of bricks.
+  static func type(_ traits: VolumeTraits) -> String {
+    (traits.type ?? "unknown") + (traits.bricks.map { ", \($0) brick\($0 == 1 ? "" : "s")" } ?? "")
+  }
+
+  /// Of libgfapi, once there has been a connection.
+  static let clientVersion = loadedClientVersion()
 
   private static func problem(_ ask: () throws -> Void) -> String? {
     do {

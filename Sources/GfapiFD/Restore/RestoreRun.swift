@@ -44,6 +44,7 @@ package final class RestoreRun {
   /// The volume is gone; a message has said so.
   private var isGone = false
   private var current: Current?
+  private var pace = JobPace()
 
   /// The entry in hand.
   private final class Current {
@@ -101,6 +102,7 @@ package final class RestoreRun {
     var entry = entry
     entry.path = rebased(entry.path, under: place)
     if entry.kind == .hardLink { entry.link = rebased(entry.link, under: place) }
+    if pace.isDue() { daemon.tell(.info, "so far \(counts.restored) entries, \(account); at \(printable(entry.path))") }
     do {
       guard !isGone else { throw JobCalls.Ended(message: nil) }
       let path = try Self.components(entry.path)
@@ -118,6 +120,9 @@ package final class RestoreRun {
       return .failed
     }
   }
+
+  /// How fast it was, and what the time went to, in words.
+  package var account: String { pace.words(entries: counts.restored, bytes: counts.bytes, waited: calls.waited) }
 
   private func openedTree() throws -> RestoreTree {
     if let tree { return tree }

@@ -118,8 +118,17 @@ final class TargetEntry: Sendable {
       throw RestoreProblem("its first name \(printable(entry.link)) is not there: \(error)")
     }
     guard !first.status.isDirectory else { throw RestoreProblem("its first name \(printable(entry.link)) is a directory") }
-    try replacing(in: above, keeping: first.status.st_ino) { try above.link(first.object, as: name) }
+    try replacing(in: above, keeping: first.status.st_ino) {
+      for attempt in 1... {
+        do { return try above.link(first.object, as: name) } catch let error as GlusterError
+        where attempt < Self.linkAttempts && [.noData, .noSuchFileOrDirectory].contains(error.errno) {}
+      }
+    }
   }
+
+  /// How often a further name is tried. On a distributed volume several that are made of a file at once, or while it is moved, may
+  /// be in each other's way: then what one of them has begun on another brick is missing to the next (10.3).
+  private static let linkAttempts = 5
 
   /// Runs `create`; what stands in the place of the entry goes. Other names of an old file keep its data.
   ///

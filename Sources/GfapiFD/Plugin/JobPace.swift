@@ -1,0 +1,51 @@
+/// How long a job takes and what it waits for, for the job's log.
+struct JobPace {
+  typealias Instant = ContinuousClock.Instant
+
+  /// How long a job is silent at the most, as long as its daemon asks for entries.
+  static let interval = Duration.seconds(600)
+
+  private let began: Instant
+  private var told: Instant
+
+  init(now: Instant = .now) { (began, told) = (now, now) }
+
+  /// Whether it is time for a word on a job under way; then the next time is an interval later.
+  mutating func isDue(now: Instant = .now) -> Bool {
+    guard told.duration(to: now) >= Self.interval else { return false }
+    told = now
+    return true
+  }
+
+  /// Time, rates and what the time went to: `in 12 s, 853 entries/s, 1.2 MiB/s, 63 % of the time waiting for the volume`.
+  ///
+  /// - Parameters:
+  ///   - entries: that have been carried or restored.
+  ///   - bytes: of their data.
+  ///   - waited: for the volume; the rest is the daemon's.
+  func words(entries: Int, bytes: Int, waited: Duration, now: Instant = .now) -> String {
+    let elapsed = max(began.duration(to: now) / .seconds(1), 0.001)
+    let share = min(waited / .seconds(1) / elapsed, 1)
+    let percent = Int(((share > 0.5 ? share : 1 - share) * 100).rounded())
+    return "in \(Self.time(elapsed)), \(Int(Double(entries) / elapsed)) entries/s, \(Self.size(Double(bytes) / elapsed))/s, "
+      + "\(percent) % of the time waiting for the \(share > 0.5 ? "volume" : "daemon")"
+  }
+
+  private static func time(_ seconds: Double) -> String {
+    guard seconds >= 60 else { return "\(Self.tenths(seconds)) s" }
+    let whole = Int(seconds.rounded())
+    return whole >= 3600 ? "\(whole / 3600) h \(whole / 60 % 60) min" : "\(whole / 60) min \(whole % 60) s"
+  }
+
+  /// A number of bytes in words.
+  static func size(_ bytes: Double) -> String {
+    var (value, unit) = (bytes, "B")
+    for next in ["KiB", "MiB", "GiB", "TiB"] where value >= 1024 { (value, unit) = (value / 1024, next) }
+    return unit == "B" ? "\(Int(value)) B" : "\(tenths(value)) \(unit)"
+  }
+
+  private static func tenths(_ value: Double) -> String {
+    let tenths = Int((value * 10).rounded())
+    return "\(tenths / 10).\(tenths % 10)"
+  }
+}
