@@ -29,8 +29,9 @@ public struct StorageProgram {
       (output, errors) = (try Scratch.temporaryFile(".out"), try Scratch.temporaryFile(".err"))
       process.executableURL = URL(fileURLWithPath: StorageProgram.path)
       process.arguments = arguments
-      // Nothing else of the environment, and what is nil is not there.
-      process.environment = program.environment
+      // Nothing else of the environment but what a sanitizer is told.
+      let sanitizers = ProcessInfo.processInfo.environment.filter { $0.key.hasSuffix("SAN_OPTIONS") }
+      process.environment = program.environment.merging(sanitizers) { given, _ in given }
       process.standardInput = try inputFile.map { try FileHandle(forReadingFrom: URL(fileURLWithPath: $0)) as Any } ?? input
       process.standardOutput = try Self.file(output)
       process.standardError = try Self.file(errors)
