@@ -124,10 +124,16 @@ struct JobLog {
       .map { $0.split(separator: ":", maxSplits: 1)[1].trimmingCharacters(in: .whitespaces) }
   }
 
-  /// What the file daemon said, but for what later releases tell of every job: its connection, and each file of a verify.
+  /// What the plugin says of every job: what it is about, and how fast it was.
+  private static var accounts: [Regex<Substring>] {
+    [/gfapi: gfapi-fd [0-9][^:]*: (?:backup|restore)/, /%\ of\ the\ time\ waiting\ for\ the/]
+  }
+
+  /// What the file daemon said, but for what is told of every job: by later releases its connection, and each file of a verify.
   var client: [String] {
     let always = ["Connected to Storage", "Veryfying: "]
     return messages.filter { message in message.daemon == "client" && !always.contains { message.text.hasPrefix($0) } }
+      .filter { message in !Self.accounts.contains { message.text.contains($0) } }
       .map { $0.text.trimmingCharacters(in: .whitespacesAndNewlines) }
   }
 
@@ -161,6 +167,11 @@ struct JobLog {
     #expect(self.termination == termination, "\(text)", sourceLocation: sourceLocation)
     for pattern in said {
       #expect((client + complaints.filter { !client.contains($0) }).count { $0.contains(pattern) } == 1, "\(text)", sourceLocation: sourceLocation)
+    }
+    if termination.hasSuffix(" OK") {
+      for pattern in Self.accounts {
+        #expect(messages.count { $0.text.contains(pattern) } == 1, "\(text)", sourceLocation: sourceLocation)
+      }
     }
     let unexpected = client.filter { line in !said.contains { line.contains($0) } }
     #expect(unexpected == [], "\(text)", sourceLocation: sourceLocation)
