@@ -168,7 +168,7 @@ struct JobLog {
     for pattern in said {
       #expect((client + complaints.filter { !client.contains($0) }).count { $0.contains(pattern) } == 1, "\(text)", sourceLocation: sourceLocation)
     }
-    if termination.hasSuffix(" OK") {
+    if ["Backup OK", "Restore OK"].contains(termination) {
       for pattern in Self.accounts {
         #expect(messages.count { $0.text.contains(pattern) } == 1, "\(text)", sourceLocation: sourceLocation)
       }
