@@ -200,6 +200,31 @@ struct FaultTests {
     }, "\(comparison)")
   }
 
+  @Test("of one brick of a distributed volume is waited for by a restore that begins then")
+  func restoreBegins() throws {
+    let (local, path) = try Scratch.folder(on: "distributed")
+    // So many directories that some belong on that brick.
+    #expect(try run("sh", "-c", "cd '\(local)' && mkdir tree && cd tree && for n in $(seq 20); do mkdir $n; echo $n > $n/file; done").status == 0)
+    let saved = MemoryBackup()
+    _ = try withJob { try $0.backup(Scratch.line("distributed", path + "/tree"), to: saved) }
+    killBrick("distributed")
+    Thread.detachNewThread {
+      sleep(3)
+      startAgain("distributed")
+    }
+    var options = RestoreOptions()
+    options.place = Array((path + "/restored").utf8)
+    try withJob { job throws in
+      #expect(try saved.restore(job, Scratch.line("distributed"), options).failed == 0, "\(job.messages)")
+      #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
+      #expect(job.messages.contains { $0.text.contains("cannot be reached; waiting") }, "\(job.messages)")
+    }
+    #expect(eventually(within: 60) {
+      try? Scratch.remount("distributed")
+      return (try? run(Scratch.script("compare-trees"), local + "/tree", local + "/restored" + path + "/tree").status) == 0
+    })
+  }
+
   /// What an administrator does to a volume while a job is at it.
   enum Change: String, CaseIterable {
     /// Clients take a new graph of translators.

@@ -113,6 +113,9 @@ package final class Job {
       let originalDirectory = (try? PluginDefinition(original))?.volume.directory ?? []
       let overridden = options.values[.volume] == nil ? [] : definition.volume.directory
       let volume = connect(definition) { session, volume in
+        // A subvolume that is away is waited for: nothing could be made that belongs there, which is an I/O error (10.3).
+        let distribution = Distribution(volume)
+        try volume.patience.run { _ in _ = try distribution?.check() }
         let root = TargetDirectory(rootOf: volume)
         _ = try root.open()
         session.restoreRoot = root
