@@ -50,7 +50,7 @@ endif
 VOLUMES = plain distributed replicated dispersed sharded small \
   plain-logged distributed-logged sharded-logged plain-logged-hostile plain-unlogged
 
-.PHONY: all setup demo test soak bench fuzz manual install deb clean
+.PHONY: all setup demo test soak bench fuzz manual install install-built deb clean
 
 all: setup
 	$(RELEASE) --product gfapi-fd-module
@@ -114,6 +114,10 @@ manual: all
 
 SHARE = $(DESTDIR)$(PREFIX)/share
 install: manual
+	$(MAKE) install-built
+
+# What `make manual` has made.
+install-built:
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/gfapi-fd $(DESTDIR)$(PREFIX)/bin/gfapi-fd
 	install -d $(SHARE)/man/man1 $(SHARE)/man/man8 $(SHARE)/doc/gfapi-fd

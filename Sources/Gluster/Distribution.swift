@@ -43,6 +43,15 @@ public final class Distribution: Sendable {
     self.file = Mutex(file)
   }
 
+  /// Finds the translator, and waits until all subvolumes can be reached.
+  ///
+  /// - Throws: ``GlusterError``, if the volume's patience is at its end.
+  public static func whole(_ volume: Volume) throws -> Distribution? {
+    let distribution = Distribution(volume)
+    try volume.patience.run { _ in _ = try distribution?.check() }
+    return distribution
+  }
+
   private static func find(_ volume: Volume) -> Object? {
     let translators = try? volume.translatorDirectories()
     return try? translators?.first { $0.type == "cluster/distribute" }?.object.lookUp("private".utf8).object

@@ -17,6 +17,9 @@ public struct SavedEntry: Sendable {
   public var linkIndex: Int32 = 0
   public var extendedAttributes: [Attribute] = []
 
+  /// It could not be looked at, or not be opened: a record that only says so.
+  public var isFailure: Bool { [FD_FT_NOACCESS, FD_FT_NOSTAT, FD_FT_NOOPEN].contains(type) }
+
   /// An extended attribute; the name without a NUL.
   public typealias Attribute = (name: [UInt8], value: [UInt8])
 
@@ -60,7 +63,7 @@ extension MiniJob {
     defer { send(.endBackupJob) }
     guard send(.backupCommand, line: Array(line.utf8)) == Int32(FD_OK), !hasFailed else { return nil }
     var counts = JobCounts()
-    var firstNames: [Inode: [UInt8]] = [:]
+    var firstNames = FirstNames()
     while !isCancelled {
       guard let record = calls.startBackupFile(options) else { break }
       if record.type == BACULA_FT_PLUGIN_CONFIG {
@@ -86,31 +89,28 @@ extension MiniJob {
     var counts = JobCounts()
     while !isCancelled {
       guard let record = calls.startBackupFile(options) else { break }
-      if [FD_FT_NOACCESS, FD_FT_NOSTAT, FD_FT_NOOPEN].contains(record.type) { counts.failed += 1 } else { counts.entries += 1 }
+      let entry = SavedEntry(type: record.type, path: record.path, link: record.link, status: record.status)
+      if entry.isFailure { counts.failed += 1 } else { counts.entries += 1 }
       if record.type != FD_FT_LNKSAVED, record.status.st_mode & S_IFMT == S_IFREG {
         counts.bytes += Int(record.status.st_size)
       }
-      each(SavedEntry(type: record.type, path: record.path, link: record.link, status: record.status))
+      each(entry)
       guard calls.endBackupFile() == Int32(FD_MORE) else { break }
     }
     return counts
   }
 
-  private struct Inode: Hashable {
-    let device: dev_t
-    let number: ino_t
-  }
-
   /// As the daemons' save_file: what type it is decides what is asked for.
   private func save(
     _ record: StartedRecord, to target: some BackupTarget, _ counts: inout JobCounts,
-    _ firstNames: inout [Inode: [UInt8]]
+    _ firstNames: inout FirstNames
   ) throws {
     var entry = SavedEntry(type: record.type, path: record.path, status: record.status)
-    switch entry.type {
-    case FD_FT_NOACCESS, FD_FT_NOSTAT, FD_FT_NOOPEN:
+    guard !entry.isFailure else {
       counts.failed += 1
       return
+    }
+    switch entry.type {
     case FD_FT_NOCHG, FD_FT_DIRNOCHG:
       return
     case FD_FT_NORECURSE:
@@ -125,15 +125,9 @@ extension MiniJob {
     if module.abi.isBacula {
       // Bacula opens what travels as a FIFO, and leaves hard links to the plugin.
       reads = reads || entry.type == FD_FT_FIFO
-    } else if options.hardLinks, entry.type != FD_FT_DIREND, entry.status.st_nlink > 1, entry.type != FD_FT_LNK {
-      let inode = Inode(device: entry.status.st_dev, number: entry.status.st_ino)
-      if let first = firstNames[inode] {
-        entry.type = FD_FT_LNKSAVED
-        entry.link = first
-        reads = false
-      } else {
-        firstNames[inode] = entry.path
-      }
+    } else if options.hardLinks, entry.type != FD_FT_LNK {
+      entry = firstNames.resolved(entry)
+      reads = reads && entry.type != FD_FT_LNKSAVED
     }
     fileIndex += 1
     entry.fileIndex = fileIndex

@@ -1,4 +1,5 @@
 import ArgumentParser
+import GfapiFD
 import Glibc
 import Gluster
 import MiniDaemon
@@ -105,21 +106,14 @@ struct Progress {
   private func summary(_ counts: JobCounts) -> String {
     let elapsed = ContinuousClock.now - began
     let seconds = max(Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18, 0.001)
-    return "\(verb) \(counts.entries) entries, \(Self.size(Double(counts.bytes))), \(counts.failed) failed, "
-      + "\(Int(Double(counts.entries) / seconds)) entries/s, \(Self.size(Double(counts.bytes) / seconds))/s"
+    return "\(verb) \(counts.entries) entries, \(sizeInWords(Double(counts.bytes))), \(counts.failed) failed, "
+      + "\(Int(Double(counts.entries) / seconds)) entries/s, \(sizeInWords(Double(counts.bytes) / seconds))/s"
   }
 
   /// Takes the line that changes away.
   func clear() {
     if Self.isOnLine { Self.write("\r\u{1b}[K") }
     Self.isOnLine = false
-  }
-
-  static func size(_ bytes: Double) -> String {
-    var (value, unit) = (bytes, "B")
-    for next in ["KiB", "MiB", "GiB", "TiB"] where value >= 1024 { (value, unit) = (value / 1024, next) }
-    let tenths = Int((value * 10).rounded())
-    return unit == "B" ? "\(Int(value)) B" : "\(tenths / 10).\(tenths % 10) \(unit)"
   }
 
   static func line(_ text: String) {

@@ -1,6 +1,7 @@
 import ArgumentParser
-import Glibc
 import FDPluginABI
+import GfapiFD
+import Glibc
 import MiniDaemon
 
 struct Estimate: ParsableCommand {
@@ -59,35 +60,12 @@ struct Estimate: ParsableCommand {
     func row(_ name: String, _ entries: Int, _ bytes: Int? = nil) -> String {
       let number = "\(entries)"
       return name + String(repeating: " ", count: max(32 - name.utf8.count - number.utf8.count, 1)) + number
-        + (bytes.map { "   \(Progress.size(Double($0)))" } ?? "") + "\n"
+        + (bytes.map { "   \(sizeInWords(Double($0)))" } ?? "") + "\n"
     }
     let types = EntryType.allCases.map { type in
       row(type.words, byType[type]?.entries ?? 0, type == .file ? byType[type]?.bytes ?? 0 : nil)
     }
     return types.joined() + row("all", counts.entries, counts.bytes) + row("excluded", excluded) + row("failed", counts.failed)
-  }
-}
-
-/// The files with several names that have come: a backup has their data once.
-struct FirstNames {
-  private struct Inode: Hashable {
-    let device: dev_t
-    let number: ino_t
-  }
-
-  private var paths: [Inode: [UInt8]] = [:]
-
-  /// The entry; a further name of a file as a link to the first.
-  mutating func resolved(_ entry: SavedEntry) -> SavedEntry {
-    guard entry.status.st_nlink > 1, entry.status.st_mode & S_IFMT != S_IFDIR else { return entry }
-    let inode = Inode(device: entry.status.st_dev, number: entry.status.st_ino)
-    guard let first = paths[inode] else {
-      paths[inode] = entry.path
-      return entry
-    }
-    var entry = entry
-    (entry.type, entry.link) = (FD_FT_LNKSAVED, first)
-    return entry
   }
 }
 
@@ -97,18 +75,15 @@ enum EntryType: String, CaseIterable {
 
   /// Nil: an entry that could not be looked at.
   init?(_ entry: SavedEntry) {
-    switch entry.type {
-    case FD_FT_NOACCESS, FD_FT_NOSTAT, FD_FT_NOOPEN: return nil
-    case FD_FT_LNKSAVED: self = .hardLink
-    default:
-      switch entry.status.st_mode & S_IFMT {
-      case S_IFREG: self = .file
-      case S_IFDIR: self = .directory
-      case S_IFLNK: self = .symbolicLink
-      case S_IFIFO: self = .fifo
-      case S_IFSOCK: self = .socket
-      default: self = .device
-      }
+    if entry.isFailure { return nil }
+    switch entry.status.st_mode & S_IFMT {
+    case _ where entry.type == FD_FT_LNKSAVED: self = .hardLink
+    case S_IFREG: self = .file
+    case S_IFDIR: self = .directory
+    case S_IFLNK: self = .symbolicLink
+    case S_IFIFO: self = .fifo
+    case S_IFSOCK: self = .socket
+    default: self = .device
     }
   }
 

@@ -33,6 +33,17 @@ struct FaultTests {
     #expect(comparison.status == 0, "\(comparison.output.suffix(2000))")
   }
 
+  /// Compares what a round trip has restored, as soon as a new mount knows all bricks.
+  func compareEventually(_ kind: String, _ local: String, _ path: String) {
+    var comparison = ""
+    #expect(eventually(within: 60) {
+      try? Scratch.remount(kind)
+      guard let result = try? run(Scratch.script("compare-trees"), local + "/tree", local + "/restored" + path + "/tree") else { return false }
+      comparison = String(result.output.suffix(2000))
+      return result.status == 0
+    }, "\(comparison)")
+  }
+
   /// Backs a tree up and restores it beside it; `strike` is called in the middle of one of both.
   ///
   /// - Returns: what both jobs said, and whether both ended well.
@@ -75,16 +86,21 @@ struct FaultTests {
     #expect(throws: Never.self) { kill(try Scratch.firstBrick(kind), SIGKILL) }
   }
 
+  /// Kills the first brick, and starts it again after so many seconds.
+  func killBrick(_ kind: String = "small", for seconds: Int) {
+    killBrick(kind)
+    Thread.detachNewThread {
+      sleep(UInt32(seconds))
+      startAgain(kind)
+    }
+  }
+
   @Test("that goes by: the job waits for the brick, goes on, and the tree is identical", arguments: Moment.allCases)
   func comesBack(_ moment: Moment) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try tree(moment, local)
     let (messages, isWell) = try roundTrip(moment, path) {
-      killBrick()
-      Thread.detachNewThread {
-        sleep(UInt32(Soak.rounds(3, 20)))
-        startAgain()
-      }
+      killBrick(for: Soak.rounds(3, 20))
     }
     #expect(isWell, "\(messages)")
     #expect(messages.contains { $0.severity == .info && $0.text.contains("cannot be reached; waiting") }, "\(messages)")
@@ -184,20 +200,10 @@ struct FaultTests {
     let (local, path) = try Scratch.folder(on: "distributed")
     try tree(moment, local)
     let (messages, isWell) = try roundTrip(moment, path, on: "distributed") {
-      killBrick("distributed")
-      Thread.detachNewThread {
-        sleep(3)
-        startAgain("distributed")
-      }
+      killBrick("distributed", for: 3)
     }
     #expect(isWell, "\(messages)")
-    var comparison = ""
-    #expect(eventually(within: 60) {
-      try? Scratch.remount("distributed")
-      guard let result = try? run(Scratch.script("compare-trees"), local + "/tree", local + "/restored" + path + "/tree") else { return false }
-      comparison = String(result.output.suffix(2000))
-      return result.status == 0
-    }, "\(comparison)")
+    compareEventually("distributed", local, path)
   }
 
   @Test("of one brick of a distributed volume is waited for by a restore that begins then")
@@ -207,11 +213,7 @@ struct FaultTests {
     #expect(try run("sh", "-c", "cd '\(local)' && mkdir tree && cd tree && for n in $(seq 20); do mkdir $n; echo $n > $n/file; done").status == 0)
     let saved = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("distributed", path + "/tree"), to: saved) }
-    killBrick("distributed")
-    Thread.detachNewThread {
-      sleep(3)
-      startAgain("distributed")
-    }
+    killBrick("distributed", for: 3)
     var options = RestoreOptions()
     options.place = Array((path + "/restored").utf8)
     try withJob { job throws in
@@ -219,10 +221,7 @@ struct FaultTests {
       #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
       #expect(job.messages.contains { $0.text.contains("cannot be reached; waiting") }, "\(job.messages)")
     }
-    #expect(eventually(within: 60) {
-      try? Scratch.remount("distributed")
-      return (try? run(Scratch.script("compare-trees"), local + "/tree", local + "/restored" + path + "/tree").status) == 0
-    })
+    compareEventually("distributed", local, path)
   }
 
   /// What an administrator does to a volume while a job is at it.

@@ -8,12 +8,12 @@ import struct Synchronization.Atomic
 package final class BackupRun {
   /// What became of the entries.
   package struct Counts: Sendable {
-    package var carried = 0
     /// Of those that are carried.
     package var files = 0
     package var directories = 0
     package var symbolicLinks = 0
     package var special = 0
+    package var carried: Int { files + directories + symbolicLinks + special }
     package var unchanged = 0
     package var excluded = 0
     package var failed = 0
@@ -164,13 +164,12 @@ package final class BackupRun {
   /// What was carried, how fast, and what the time went to, in words.
   package var account: String {
     "\(counts.files) files, \(counts.directories) directories, \(counts.symbolicLinks) symbolic links, \(counts.special) special files; "
-      + "\(JobPace.size(Double(counts.holes))) of holes not fetched; " + paceWords
+      + "\(sizeInWords(Double(counts.holes))) of holes not fetched; " + paceWords
   }
 
   private var paceWords: String { pace.words(entries: counts.carried, bytes: counts.bytes, waited: calls.waited) }
 
   private func countCarried(_ kind: SaveRecord.Kind) {
-    counts.carried += 1
     switch kind {
     case .regular: counts.files += 1
     case .symbolicLink: counts.symbolicLinks += 1

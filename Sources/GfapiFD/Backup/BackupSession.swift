@@ -23,8 +23,7 @@ package final class BackupSession {
     guard base.status.isDirectory else {
       throw GlusterError(errno: .notDirectory, call: "base directory", path: directory)
     }
-    let distribution = Distribution(volume)
-    _ = try volume.patience.run { _ in try distribution?.check() }
+    let distribution = try Distribution.whole(volume)
     self.volume = volume
     fetcher = EntryFetcher(traits)
     rules = DirectoryReader.Rules(trustsListings: traits.listingsTellSizes, distribution: distribution)

@@ -40,8 +40,8 @@ final class DirectoryReader: @unchecked Sendable {
   /// What earlier pages have told.
   private var told: Set<NameHash> = []
   private var isListedAgain = false
-  /// It has been listed to its end once.
-  private var isSecond = false
+  /// It is listed for the second time, after it has been listed to its end.
+  private var isListedTwice = false
 
   private final class Open {
     let directory: Directory
@@ -58,8 +58,9 @@ final class DirectoryReader: @unchecked Sendable {
     self.rules = rules
   }
 
-  /// The next page; it may be empty and not the last one. A directory that cannot be read, or not to its end, has a failure as its last item. One whose volume, or the
-  /// brick that lists it, goes away on the way is listed again from its beginning; what has been told of it is left out then.
+  /// The next page; it may be empty and not the last one. A directory that cannot be read, or not to its end, has a failure as its
+  /// last item. One whose volume, or the brick that lists it, goes away on the way is listed again from its beginning, and one of a
+  /// distributed volume in any case; what has been told of it is left out then.
   func nextPage() -> Page {
     var page = Page()
     var names: [NameHash] = []
@@ -71,8 +72,10 @@ final class DirectoryReader: @unchecked Sendable {
         self.open = open
         while page.items.count < Self.pageSize {
           guard let name = try open.directory.next() else {
-            page.isLast = !isToBeListedAgain(open.state)
-            if !page.isLast { (self.open, isListedAgain) = (nil, true) }
+            // A distributed volume lists one subvolume after another. A file that is moved meanwhile, from one that is not listed
+            // yet to one that is, as a rebalance does, is in none of the listings, and nothing tells.
+            page.isLast = isListedTwice || !isDistributed(open.state)
+            if !page.isLast { (self.open, isListedTwice) = (nil, true) }
             break
           }
           let hash = NameHash(name.name)
@@ -94,15 +97,6 @@ final class DirectoryReader: @unchecked Sendable {
     return page
   }
 
-  /// Whether a listing that is at its end is to be made once more, for what it has left out.
-  ///
-  /// A distributed volume lists one subvolume after another. A file that is moved meanwhile, from one that is not listed yet to
-  /// one that is, as a rebalance does, is in none of the listings, and nothing tells.
-  private func isToBeListedAgain(_ state: Distribution.State?) -> Bool {
-    defer { isSecond = true }
-    return !isSecond && isDistributed(state)
-  }
-
   private func isDistributed(_ state: Distribution.State?) -> Bool { (state?.count ?? 1) > 1 }
 
   private func opened() throws -> Open {
@@ -115,7 +109,7 @@ final class DirectoryReader: @unchecked Sendable {
     if let failure = SourceFailure.ofLength(path) { return .item(.failed(failure)) }
     guard let found = name.found, rules.trustsListings || !found.status.isRegular else { return .name(name.name, state) }
     // The listing has the times of a directory from one of its subvolumes; the latest of all of them are meant.
-    if found.status.isDirectory, let state, state.count > 1 { return .name(name.name, state) }
+    if found.status.isDirectory, isDistributed(state) { return .name(name.name, state) }
     return .item(
       .entry(
         SourceEntry(

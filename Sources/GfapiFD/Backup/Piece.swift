@@ -1,6 +1,5 @@
 import Locks
 
-
 /// Bytes that have been read from a file.
 final class Piece: @unchecked Sendable {
   // Filled before anybody else sees it, then only read.

@@ -114,8 +114,7 @@ package final class Job {
       let overridden = options.values[.volume] == nil ? [] : definition.volume.directory
       let volume = connect(definition) { session, volume in
         // A subvolume that is away is waited for: nothing could be made that belongs there, which is an I/O error (10.3).
-        let distribution = Distribution(volume)
-        try volume.patience.run { _ in _ = try distribution?.check() }
+        _ = try Distribution.whole(volume)
         let root = TargetDirectory(rootOf: volume)
         _ = try root.open()
         session.restoreRoot = root

@@ -22,7 +22,7 @@ package final class JobCalls {
   ///
   /// - Throws: what `body` throws, or ``Ended``.
   func run<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
-    try orEnd { try timed { try volume.run(isCancelled: outage.isCancelled, body) } }
+    try orEnd { try volume.run(isCancelled: outage.isCancelled, body) }
   }
 
   /// Has `body` run ahead of its time, if the job reads ahead at all; else when it is waited for.
@@ -37,17 +37,8 @@ package final class JobCalls {
   func wait<T>(for ahead: Ahead<T>) throws -> T {
     switch ahead.state {
     case .later(let body): try run(body)
-    case .started(let pending) where volume.isDone(pending):
-      try orEnd { try volume.wait(for: pending, isCancelled: outage.isCancelled) }
-    case .started(let pending):
-      try orEnd { try timed { try volume.wait(for: pending, isCancelled: outage.isCancelled) } }
+    case .started(let pending): try orEnd { try volume.wait(for: pending, isCancelled: outage.isCancelled) }
     }
-  }
-
-  private func timed<T>(_ body: () throws -> T) rethrows -> T {
-    let began = ContinuousClock.now
-    defer { waited += began.duration(to: .now) }
-    return try body()
   }
 
   /// Whether there would be no waiting.
@@ -59,6 +50,8 @@ package final class JobCalls {
   }
 
   private func orEnd<T>(_ body: () throws -> T) throws -> T {
+    let began = ContinuousClock.now
+    defer { waited += began.duration(to: .now) }
     do {
       let result = try body()
       outage.tellEnd()

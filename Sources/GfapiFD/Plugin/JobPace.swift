@@ -27,25 +27,13 @@ struct JobPace {
     let elapsed = max(began.duration(to: now) / .seconds(1), 0.001)
     let share = min(waited / .seconds(1) / elapsed, 1)
     let percent = Int(((share > 0.5 ? share : 1 - share) * 100).rounded())
-    return "in \(Self.time(elapsed)), \(Int(Double(entries) / elapsed)) entries/s, \(Self.size(Double(bytes) / elapsed))/s, "
+    return "in \(Self.time(elapsed)), \(Int(Double(entries) / elapsed)) entries/s, \(sizeInWords(Double(bytes) / elapsed))/s, "
       + "\(percent) % of the time waiting for the \(share > 0.5 ? "volume" : "daemon")"
   }
 
   private static func time(_ seconds: Double) -> String {
-    guard seconds >= 60 else { return "\(Self.tenths(seconds)) s" }
+    guard seconds >= 60 else { return "\(tenths(seconds)) s" }
     let whole = Int(seconds.rounded())
     return whole >= 3600 ? "\(whole / 3600) h \(whole / 60 % 60) min" : "\(whole / 60) min \(whole % 60) s"
-  }
-
-  /// A number of bytes in words.
-  static func size(_ bytes: Double) -> String {
-    var (value, unit) = (bytes, "B")
-    for next in ["KiB", "MiB", "GiB", "TiB"] where value >= 1024 { (value, unit) = (value / 1024, next) }
-    return unit == "B" ? "\(Int(value)) B" : "\(tenths(value)) \(unit)"
-  }
-
-  private static func tenths(_ value: Double) -> String {
-    let tenths = Int((value * 10).rounded())
-    return "\(tenths / 10).\(tenths % 10)"
   }
 }

@@ -33,3 +33,18 @@ package func utc(_ seconds: Int) -> String {
     return String(cString: buffer.baseAddress!)
   }
 }
+
+/// A size in the largest unit that it has one of: `1.5 MiB`.
+///
+/// - Parameter bytes: a number of them, or of those in a second.
+package func sizeInWords(_ bytes: Double) -> String {
+  var (value, unit) = (bytes, "B")
+  for next in ["KiB", "MiB", "GiB", "TiB"] where value >= 1024 { (value, unit) = (value / 1024, next) }
+  return unit == "B" ? "\(Int(value)) B" : "\(tenths(value)) \(unit)"
+}
+
+/// A number, rounded to tenths.
+func tenths(_ value: Double) -> String {
+  let tenths = Int((value * 10).rounded())
+  return "\(tenths / 10).\(tenths % 10)"
+}
