@@ -135,6 +135,10 @@ public final class Volume: @unchecked Sendable {
         try check(glfs_set_xlator_option(fs, "*-\(translator)-*", option, value), "glfs_set_xlator_option")
       }
     }
+    // One thread for what the bricks answer, in place of two or more (`client.event-threads`): it is the only one whose end
+    // `glfs_fini` waits for (10.3). A second one frees memory as the translators' settings say, and these are free by then: it
+    // ends the process, now and then, on a machine that is busy.
+    try check(glfs_set_xlator_option(fs, "*-client-*", "event-threads", "1"), "glfs_set_xlator_option")
     // The client's own threads would take each call over from the one that makes it, also those that are answered here: two
     // switches between threads more. Our calls come from threads of their own.
     try check(glfs_set_xlator_option(fs, "*-io-threads", "pass-through", "true"), "glfs_set_xlator_option")

@@ -224,6 +224,26 @@ struct FaultTests {
     compareEventually("distributed", local, path)
   }
 
+  @Test("of one brick of a distributed volume, in a restore into directories that are there: the job waits, nothing is left out")
+  func oneOfTwoComesBackToWhatIsThere() throws {
+    let (local, path) = try Scratch.folder(on: "distributed")
+    let commands = "cd '\(local)' && mkdir tree && cd tree && for n in $(seq 200); do mkdir $n; echo $n > $n/a; ln -s $n $n/b; mkfifo $n/c; mkdir $n/d; done"
+    #expect(try run("sh", "-c", commands).status == 0)
+    let saved = MemoryBackup()
+    _ = try withJob { try $0.backup(Scratch.line("distributed", path + "/tree", ":readahead=65536"), to: saved) }
+    var options = RestoreOptions()
+    options.place = Array((path + "/restored").utf8)
+    for isStruck in [false, true] {
+      try withJob { job throws in
+        let counts = try saved.restore(job, Scratch.line("distributed", "", ":readahead=65536"), options) {
+          if isStruck, $0 == saved.items.count / 3 { killBrick("distributed", for: 3) }
+        }
+        #expect(counts.failed == 0 && job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
+      }
+    }
+    compareEventually("distributed", local, path)
+  }
+
   /// What an administrator does to a volume while a job is at it.
   enum Change: String, CaseIterable {
     /// Clients take a new graph of translators.

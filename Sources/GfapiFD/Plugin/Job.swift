@@ -113,9 +113,7 @@ package final class Job {
       let originalDirectory = (try? PluginDefinition(original))?.volume.directory ?? []
       let overridden = options.values[.volume] == nil ? [] : definition.volume.directory
       let volume = connect(definition) { session, volume in
-        // A subvolume that is away is waited for: nothing could be made that belongs there, which is an I/O error (10.3).
-        _ = try Distribution.whole(volume)
-        let root = TargetDirectory(rootOf: volume)
+        let root = try TargetDirectory(rootOf: volume)
         _ = try root.open()
         session.restoreRoot = root
       }

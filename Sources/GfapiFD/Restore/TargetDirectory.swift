@@ -27,6 +27,9 @@ final class TargetDirectory: Sendable {
   /// `Known`, for all directories of a restore.
   final class KnownDirectories: Sendable {
     let state = Mutex(Known())
+    /// Nil: the volume is not distributed.
+    let wholeness: Wholeness?
+    init(_ wholeness: Wholeness?) { self.wholeness = wholeness }
   }
 
   private struct State {
@@ -38,9 +41,9 @@ final class TargetDirectory: Sendable {
     var passesACLOn: Bool?
   }
 
-  /// The volume's root.
-  init(rootOf volume: Volume) {
-    (path, parent, self.volume, known) = ([], nil, volume, KnownDirectories())
+  /// The volume's root. Waits for a subvolume that is away.
+  init(rootOf volume: Volume) throws {
+    (path, parent, self.volume, known) = ([], nil, volume, KnownDirectories(try Wholeness(volume)))
   }
 
   private init(_ name: [UInt8], in parent: TargetDirectory) {
@@ -74,9 +77,30 @@ final class TargetDirectory: Sendable {
     }
   }
 
+  /// Does something in this directory, or with it, on a volume of which no subvolume is away.
+  ///
+  /// - Parameter body: may be done twice, on another handle.
+  func onWhole<T>(_ body: (Object) throws -> T) throws -> T {
+    guard let wholeness = known.wholeness else { return try body(open()) }
+    return try wholeness.keep(prepare: lookUpAgain) { try body(open()) }
+  }
+
+  /// What a client knows of how the names of a directory are spread is of when it looked.
+  private func lookUpAgain() throws {
+    try state.withLock { state in
+      guard state.object != nil else { return }
+      state.object = try path.last.map { try parent!.open().lookUp($0).object } ?? volume.root().object
+    }
+  }
+
   private func findOrMake(_ mode: mode_t, _ isEntry: Bool, _ state: inout State) throws -> (object: Object, status: stat) {
     guard let parent, let name = path.last else { return try volume.root() }
-    let above = try parent.open()
+    return try parent.onWhole { try findOrMake(name, in: $0, mode, isEntry, &state) }
+  }
+
+  private func findOrMake(
+    _ name: [UInt8], in above: Object, _ mode: mode_t, _ isEntry: Bool, _ state: inout State
+  ) throws -> (object: Object, status: stat) {
     do {
       let found = try above.lookUp(name)
       if found.status.isDirectory { return found }
@@ -110,7 +134,7 @@ final class TargetDirectory: Sendable {
 
   /// The entry `name` in it; nil if there is none.
   func existing(_ name: [UInt8]) throws -> stat? {
-    do { return try open().lookUp(name).status } catch let error as GlusterError
+    do { return try onWhole { try $0.lookUp(name).status } } catch let error as GlusterError
     where error.errno == .noSuchFileOrDirectory { return nil }
   }
 
@@ -131,10 +155,10 @@ final class TargetDirectory: Sendable {
   ///
   /// - Returns: what the volume refused, in words.
   func restore(_ attributes: TargetAttributes) throws -> [String] {
-    let object = try open(mode: 0o700, isEntry: true)
+    _ = try open(mode: 0o700, isEntry: true)
     let isMade = state.withLock(\.isMade)
     let inherits = try isMade && parent?.passesACLOn() ?? false
-    let problems = try attributes.apply(to: object, inheritsACL: inherits)
+    let problems = try onWhole { try attributes.apply(to: $0, inheritsACL: inherits) }
     state.withLock { state in
       (state.isMade, state.passesACLOn) = (false, nil)
       if let status = attributes.status { state.times = status }
@@ -151,9 +175,9 @@ final class TargetDirectory: Sendable {
   ///
   /// - Throws: ``RestoreProblem``.
   func settle() throws {
-    let (object, times) = state.withLock { ($0.object, $0.times) }
-    guard let object, let times else { return }
-    do { try object.setAttributes(times, .times) } catch {
+    let (isOpen, times) = state.withLock { ($0.object != nil, $0.times) }
+    guard isOpen, let times else { return }
+    do { try onWhole { try $0.setAttributes(times, .times) } } catch {
       throw RestoreProblem("cannot set the times again after later entries", asGlusterError(error))
     }
   }

@@ -82,9 +82,10 @@ final class TargetEntry: Sendable {
   private func make() throws -> Made {
     try state.withLock { state in
       if let made = state.made { return made }
-      let above = try directory.open()
       let inherits = try !entry.status.isSymbolicLink && directory.passesACLOn()
-      try replacing(in: above) { state.made = try create(in: above, inherits) }
+      try directory.onWhole { above in
+        try replacing(in: above) { state.made = try create(in: above, inherits) }
+      }
       return state.made!
     }
   }
@@ -110,7 +111,6 @@ final class TargetEntry: Sendable {
   ///   - directory: the one that this path leads into, if it is known.
   /// - Throws: ``RestoreProblem``, ``GlusterError``.
   func link(to path: [[UInt8]], in firstDirectory: TargetDirectory?) throws {
-    let above = try directory.open()
     let first: (object: Object, status: stat)
     do {
       first = try firstDirectory?.open().lookUp(path.last!) ?? directory.volume.lookUp(absolute(path))
@@ -118,10 +118,12 @@ final class TargetEntry: Sendable {
       throw RestoreProblem("its first name \(printable(entry.link)) is not there: \(error)")
     }
     guard !first.status.isDirectory else { throw RestoreProblem("its first name \(printable(entry.link)) is a directory") }
-    try replacing(in: above, keeping: first.status.st_ino) {
-      for attempt in 1... {
-        do { return try above.link(first.object, as: name) } catch let error as GlusterError
-        where attempt < Self.linkAttempts && [.noData, .noSuchFileOrDirectory].contains(error.errno) {}
+    try directory.onWhole { above in
+      try replacing(in: above, keeping: first.status.st_ino) {
+        for attempt in 1... {
+          do { return try above.link(first.object, as: name) } catch let error as GlusterError
+          where attempt < Self.linkAttempts && [.noData, .noSuchFileOrDirectory].contains(error.errno) {}
+        }
       }
     }
   }
