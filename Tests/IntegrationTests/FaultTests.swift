@@ -266,6 +266,25 @@ struct FaultTests {
     }
   }
 
+  @Test("that is none: a brick of a replicated volume is replaced by an empty one, and the tree is identical", arguments: [Moment.crawl, .smallFiles, .largeFile, .restore])
+  func brickReplaced(_ moment: Moment) throws {
+    let volume = "replacing"
+    try Scratch.withVolume(volume, bricks: 3, "replica", "3") {
+      let (local, path) = try Scratch.folder(on: volume)
+      try tree(moment, local, hasLink: false)
+      let (messages, isWell) = try roundTrip(moment, path, on: volume) {
+        #expect(throws: Never.self) {
+          let first = try #require(try Scratch.bricks(of: volume).first)
+          try Scratch.gluster("volume", "replace-brick", volume, "scratch:\(first)", "scratch:\(first)0", "commit", "force")
+        }
+      }
+      #expect(isWell, "\(messages)")
+      #expect(messages.allSatisfy { $0.severity == .info }, "\(messages)")
+      try Scratch.remount(volume)
+      try compare(local + "/tree", local + "/restored" + path + "/tree")
+    }
+  }
+
   @Test("that is none: the volume is changed under way, and the tree is identical", arguments: Change.allCases, [Moment.crawl, .smallFiles, .largeFile])
   func changed(_ change: Change, _ moment: Moment) throws {
     let volume = "changing"

@@ -29,7 +29,10 @@ public enum Scratch {
 
   /// Runs Gluster's command line, and again for a while where glusterd is busy with something else.
   @discardableResult
-  public static func gluster(_ arguments: String...) throws -> String {
+  public static func gluster(_ arguments: String...) throws -> String { try gluster(arguments) }
+
+  @discardableResult
+  private static func gluster(_ arguments: [String]) throws -> String {
     var result = CommandResult(status: 0, output: "")
     _ = try eventually(within: 30) {
       result = try run("gluster", ["--mode=script"] + arguments)
@@ -80,11 +83,13 @@ public enum Scratch {
     return info.output.split(separator: "\n").map(String.init).filter { $0.hasPrefix(path) }
   }
 
-  /// Makes a distributed volume of two bricks for as long as `body` runs, mounted like the others.
-  public static func withVolume(_ name: String, _ body: () throws -> Void) throws {
+  /// Makes a volume for as long as `body` runs, mounted like the others.
+  ///
+  /// - Parameter type: such as `replica 3`, in words; none: it is distributed.
+  public static func withVolume(_ name: String, bricks count: Int = 2, _ type: String..., body: () throws -> Void) throws {
     let bricks = try variable("GFAPI_FD_SCRATCH_BRICKS")
     try FileManager.default.createDirectory(atPath: mount(name), withIntermediateDirectories: true)
-    try gluster("volume", "create", name, "scratch:\(bricks)/\(name)1", "scratch:\(bricks)/\(name)2", "force")
+    try gluster(["volume", "create", name] + type + (1...count).map { "scratch:\(bricks)/\(name)\($0)" } + ["force"])
     defer {
       _ = try? run("umount", "-l", mount(name))
       _ = try? gluster("volume", "stop", name, "force")
