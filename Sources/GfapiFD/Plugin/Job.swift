@@ -71,7 +71,7 @@ package final class Job {
     guard let definition = definition(line) else { return false }
     let since = isFull ? 0 : since
     let list = definition.fileList.map { ListTerms(file: $0, format: definition.listFormat, isFull: isFull, since: since) }
-    let volume = connect(definition) { session, volume in
+    let volume = connect(.backup, definition) { session, volume in
       session.backup = try BackupSession(volume, session.traits!, list: list)
     }
     guard let volume else { return false }
@@ -112,7 +112,7 @@ package final class Job {
       // What an old line says of its volume matters only for its base directory.
       let originalDirectory = (try? PluginDefinition(original))?.volume.directory ?? []
       let overridden = options.values[.volume] == nil ? [] : definition.volume.directory
-      let volume = connect(definition) { session, volume in
+      let volume = connect(.restore, definition) { session, volume in
         let root = try TargetDirectory(rootOf: volume)
         _ = try root.open()
         session.restoreRoot = root
@@ -201,7 +201,8 @@ package final class Job {
   }
 
   private func connect(
-    _ definition: PluginDefinition, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
+    _ purpose: JobVolume.Purpose, _ definition: PluginDefinition,
+    _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
   ) -> JobVolume? {
     disconnect()
     let volume = JobVolume(definition)
@@ -209,7 +210,7 @@ package final class Job {
     cancellation.watch(volume)
     do {
       let outage = Outage(volume, daemon)
-      try volume.connect(isCancelled: outage.isCancelled, prepare)
+      try volume.connect(for: purpose, isCancelled: outage.isCancelled, prepare)
       outage.tellEnd()
       return volume
     } catch is VolumeThreads.Stopped {

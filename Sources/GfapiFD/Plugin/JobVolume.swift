@@ -12,10 +12,21 @@ package final class JobVolume: Sendable {
 
   /// How long a connection is tried again whose bricks do not answer, in seconds.
   private static let connectionPatience = 20
-  /// How long the client may answer from attributes that it has seen, in seconds: as long as it takes from the listing of an
-  /// entry to its reading. Before the first call for what a listing named libgfapi looks it up, which is another call if the
-  /// client does not know its attributes any more.
-  private static let attributeAge = 60
+  /// What a connection is for.
+  package enum Purpose: Sendable {
+    case backup, restore
+
+    /// How long the client may answer from attributes that it has seen, in seconds. In a backup as long as it takes from the
+    /// listing of an entry to its reading: before the first call for what a listing named libgfapi looks it up, which is another
+    /// call if the client does not know its attributes any more. In a restore as by default: what it has seen of a directory
+    /// while a subvolume was away is to be forgotten.
+    var attributeAge: Int {
+      switch self {
+      case .backup: 60
+      case .restore: 1
+      }
+    }
+  }
 
   private let threads = VolumeThreads()
   package let definition: PluginDefinition
@@ -31,7 +42,7 @@ package final class JobVolume: Sendable {
   ///
   /// - Throws: ``ConnectionFailure``, or ``VolumeThreads/Stopped/cancelled``.
   package func connect(
-    isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
+    for purpose: Purpose, isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
   ) throws {
     let (definition, patience) = (definition, patience)
     if let file = definition.logging.file {
@@ -63,7 +74,7 @@ package final class JobVolume: Sendable {
             attributeAge: attributeAge, patience: patience, log: log)
         }
       }
-      let volume = try connect(attributeAge: Self.attributeAge)
+      let volume = try connect(attributeAge: purpose.attributeAge)
       let traits = VolumeTraits(volume)
       (session.volume, session.traits) = (volume, traits)
       if !traits.listingsTellSizes {

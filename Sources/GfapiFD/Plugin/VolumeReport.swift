@@ -60,7 +60,7 @@ package struct VolumeReport: Sendable {
 extension JobVolume {
   /// Connects and asks what the volume is.
   package func connectAndReport() throws -> VolumeReport {
-    try connect(isCancelled: { false }) { _, _ in }
+    try connect(for: .backup, isCancelled: { false }) { _, _ in }
     do {
       return try run(isCancelled: { false }) { try VolumeReport($0.volume!, $0.traits!) }
     } catch let error as GlusterError {

@@ -34,6 +34,8 @@ final class TargetDirectory: Sendable {
 
   private struct State {
     var object: Object?
+    /// When all subvolumes were there, the last time before it was looked up; nil: the volume is not distributed.
+    var lookedUp: Distribution.State?
     var number: ino_t = 0
     var isMade = false
     /// Its own record's, if that has come.
@@ -67,6 +69,7 @@ final class TargetDirectory: Sendable {
   func open(mode: mode_t = 0o755, isEntry: Bool = false) throws -> Object {
     try state.withLock { state in
       if let object = state.object { return object }
+      state.lookedUp = known.wholeness?.lastKnown
       let found = try findOrMake(mode, isEntry, &state)
       (state.object, state.number) = (found.object, found.status.st_ino)
       known.state.withLock { known in
@@ -77,18 +80,40 @@ final class TargetDirectory: Sendable {
     }
   }
 
-  /// Does something in this directory, or with it, on a volume of which no subvolume is away.
+  /// Does something in this directory, or with it. If it fails and a subvolume of a distributed volume was away since the directory
+  /// was looked up, it is looked up and done again when all are back.
   ///
-  /// - Parameter body: may be done twice, on another handle.
-  func onWhole<T>(_ body: (Object) throws -> T) throws -> T {
+  /// - Parameters:
+  ///   - isOnAll: it is done on all subvolumes: one that was away has nothing of it, whatever the answer.
+  ///   - body: may be done several times, on another handle.
+  func onWhole<T>(isOnAll: Bool = false, _ body: (Object) throws -> T) throws -> T {
     guard let wholeness = known.wholeness else { return try body(open()) }
-    return try wholeness.keep(prepare: lookUpAgain) { try body(open()) }
+    for attempt in 1... {
+      var since = wholeness.lastKnown
+      let result = Result {
+        _ = try open()
+        let (object, lookedUp) = state.withLock { ($0.object!, $0.lookedUp) }
+        since = lookedUp ?? since
+        return try body(object)
+      }
+      if case .success(let value) = result, !isOnAll { return value }
+      if attempt == Self.attempts || wholeness.holds(since: since) { return try result.get() }
+      try wholeness.wait()
+      if attempt > 1 { usleep(Self.pause) }
+      try lookUpAgain()
+    }
+    fatalError("there is a last attempt")
   }
 
-  /// What a client knows of how the names of a directory are spread is of when it looked.
+  /// How often something is done, and how long after a second failure, in microseconds: a client answers for a second from what it
+  /// knew of a directory.
+  private static let attempts = 5
+  private static let pause: UInt32 = 1_100_000
+
   private func lookUpAgain() throws {
     try state.withLock { state in
       guard state.object != nil else { return }
+      state.lookedUp = known.wholeness?.lastKnown
       state.object = try path.last.map { try parent!.open().lookUp($0).object } ?? volume.root().object
     }
   }
@@ -158,7 +183,7 @@ final class TargetDirectory: Sendable {
     _ = try open(mode: 0o700, isEntry: true)
     let isMade = state.withLock(\.isMade)
     let inherits = try isMade && parent?.passesACLOn() ?? false
-    let problems = try onWhole { try attributes.apply(to: $0, inheritsACL: inherits) }
+    let problems = try onWhole(isOnAll: true) { try attributes.apply(to: $0, inheritsACL: inherits) }
     state.withLock { state in
       (state.isMade, state.passesACLOn) = (false, nil)
       if let status = attributes.status { state.times = status }
@@ -177,7 +202,7 @@ final class TargetDirectory: Sendable {
   func settle() throws {
     let (isOpen, times) = state.withLock { ($0.object != nil, $0.times) }
     guard isOpen, let times else { return }
-    do { try onWhole { try $0.setAttributes(times, .times) } } catch {
+    do { try onWhole(isOnAll: true) { try $0.setAttributes(times, .times) } } catch {
       throw RestoreProblem("cannot set the times again after later entries", asGlusterError(error))
     }
   }

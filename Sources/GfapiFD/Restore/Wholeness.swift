@@ -1,18 +1,15 @@
 import Gluster
 import Locks
 
-/// Has what a restore does on a distributed volume done again if one of its subvolumes was away meanwhile.
+/// Tells a restore onto a distributed volume whether a subvolume has been away, and waits for it.
 ///
-/// Gluster (10.3) then answers as if there were no such subvolume: making what belongs there, or setting attributes of a
-/// directory, is an I/O error or an invalid argument, and what stands there is not seen.
+/// While one is, Gluster (10.3) answers as if it had never been there: making what belongs onto it, or setting attributes of a
+/// directory, is an I/O error or an invalid argument, and what stands there is not seen. It goes on doing so in a directory that
+/// was looked up meanwhile, until that is looked up again.
 final class Wholeness: Sendable {
   private let volume: Volume
   private let distribution: Distribution
-  /// When all subvolumes were there, the last time that something was done.
   private let whole: Mutex<Distribution.State>
-
-  /// How often something is done: a client looks at a directory anew only when what it knows of it is a second old.
-  private static let attempts = 5
 
   /// Waits until all subvolumes are there. Nil: the volume is not distributed.
   ///
@@ -23,21 +20,17 @@ final class Wholeness: Sendable {
     whole = Mutex(try volume.patience.run { _ in try distribution.check() })
   }
 
-  /// Does something, and does it again when all subvolumes are back, unless they were there all the time.
+  /// When all subvolumes were there, the last time that it was asked for.
+  var lastKnown: Distribution.State { whole.withLock { $0 } }
+
+  /// Whether all subvolumes have been there since then.
+  func holds(since state: Distribution.State) -> Bool { (try? distribution.check()) == state }
+
+  /// Waits until all are there.
   ///
-  /// - Parameters:
-  ///   - prepare: called before it is done again.
-  ///   - body: may be done twice.
-  /// - Throws: what `body` throws; ``GlusterError`` with the subvolume, if one does not come back.
-  func keep<T>(prepare: () throws -> Void, _ body: () throws -> T) throws -> T {
-    for attempt in 1... {
-      let before = whole.withLock { $0 }
-      let result = Result { try body() }
-      if attempt == Self.attempts || (try? distribution.check()) == before { return try result.get() }
-      let now = try volume.patience.run { _ in try distribution.check() }
-      whole.withLock { $0 = now }
-      try prepare()
-    }
-    fatalError("there is a last attempt")
+  /// - Throws: ``GlusterError`` with the subvolume, if one does not come back.
+  func wait() throws {
+    let state = try volume.patience.run { _ in try distribution.check() }
+    whole.withLock { $0 = state }
   }
 }
