@@ -16,8 +16,10 @@ PROGRAMS = gfapi-fd bareos-glusterfind-wrapper bareos-gluster-storage
 
 # make test SANITIZE=address, thread or undefined: all of it built with that sanitizer, and the tests run with it.
 # undefined: of what is C; Swift itself ends a program that overflows. thread: see Sources/Locks.
+# address: its runtime has calls of libtirpc's go by itself, and must find that when a program starts, not when libgfchangelog
+# is loaded.
 SANITIZE =
-SANITIZE_address = --sanitize=address
+SANITIZE_address = --sanitize=address -Xlinker --no-as-needed -Xlinker -l:libtirpc.so.3
 SANITIZE_thread = --sanitize=thread -Xswiftc -DGFAPI_FD_THREAD_SANITIZER -Xlinker --export-dynamic
 SANITIZE_undefined = -Xcc -fsanitize=undefined -Xcc -fsanitize-trap=undefined
 # libgfchangelog does not survive its runtime.

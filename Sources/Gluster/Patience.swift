@@ -10,12 +10,15 @@ public final class Patience: Sendable {
   /// How long after its beginning a call that fails for that reason is made again, in seconds.
   public let seconds: Int
   private let state = Mutex(State())
-  /// A call has waited in vain, and none has been answered since: no other waits.
+  /// A call has waited in vain for a volume that is gone: no other waits. Not even after an answer, which the client may have
+  /// given itself.
   private let isExhausted = Atomic(false)
 
   private struct State {
     var waiting = 0
     var isOver = false
+    /// Until when those that wait do. Nil: none does, or one has been answered.
+    var deadline: ContinuousClock.Instant?
   }
 
   /// - Parameter seconds: how long; 0: such an error is an error at once.
@@ -33,22 +36,35 @@ public final class Patience: Sendable {
   /// - Throws: the call's last error.
   public func run<T>(_ call: (_ again: Bool) throws -> T) throws -> T {
     guard seconds > 0 else { return try call(false) }
-    let deadline = ContinuousClock.now + .seconds(seconds)
-    func answer(_ again: Bool) throws -> T {
-      let result = try call(again)
-      if isExhausted.load(ordering: .relaxed) { isExhausted.store(false, ordering: .relaxed) }
-      return result
-    }
-    do { return try answer(false) } catch let error as GlusterError where error.meansVolumeIsAway {
+    let own = ContinuousClock.now + .seconds(seconds)
+    do { return try call(false) } catch let error as GlusterError where error.meansVolumeIsAway {
       if isExhausted.load(ordering: .relaxed) { throw error }
       state.withLock { $0.waiting += 1 }
-      defer { state.withLock { $0.waiting -= 1 } }
-      var last = error
-      while ContinuousClock.now < deadline, !state.withLock(\.isOver) {
-        usleep(200_000)
-        do { return try answer(true) } catch let error as GlusterError where error.meansVolumeIsAway { last = error }
+      defer {
+        state.withLock { state in
+          state.waiting -= 1
+          if state.waiting == 0 { state.deadline = nil }
+        }
       }
-      isExhausted.store(true, ordering: .relaxed)
+      /// All wait as long as the one that began first: a brick that does not answer is away only after some time, and what
+      /// was called meanwhile would wait for that much longer.
+      func goesOn() -> Bool {
+        state.withLock { state in
+          let deadline = min(state.deadline ?? own, own)
+          state.deadline = deadline
+          return ContinuousClock.now < deadline && !state.isOver
+        }
+      }
+      var last = error
+      while goesOn() {
+        usleep(200_000)
+        do {
+          let result = try call(true)
+          state.withLock { $0.deadline = nil }
+          return result
+        } catch let error as GlusterError where error.meansVolumeIsAway { last = error }
+      }
+      if last.meansVolumeIsGone { isExhausted.store(true, ordering: .relaxed) }
       throw last
     }
   }

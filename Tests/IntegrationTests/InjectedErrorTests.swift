@@ -231,7 +231,8 @@ struct InjectedErrorTests {
   }
 
   @Test("now and then: a restore tells each entry that is not as it was, and the others are",
-    arguments: pairs(["lookup", "create", "mkdir", "symlink", "mknod", "link", "write", "setattr", "setxattr", "open", "fsetattr", "truncate", "ftruncate"]))
+    arguments: pairs(["lookup", "create", "mkdir", "symlink", "mknod", "link", "write", "setattr", "setxattr", "open", "fsetattr", "truncate", "ftruncate"])
+      + [Injected(call: "write", error: "GF_ERROR_SHORT_WRITE")])
   func restoreNowAndThen(_ pair: Injected) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try makeTree(local)

@@ -347,7 +347,7 @@ package final class RestoreRun {
     let failedBefore = counts.failed
     do { try tree?.finish() } catch { fail([UInt8(ascii: "/")], error) }
     // The process may end right after: nothing shall have to be healed then. If this fails the bricks do heal it.
-    _ = try? calls.run { try $0.volume?.settle() }
+    if !isGone { _ = try? calls.run { try $0.volume?.settle() } }
     // The daemons have judged the job by the errors that they know of by now: what comes after that must end it.
     if counts.failed > failedBefore {
       daemon.tell(.fatal, "not restored as they were: \(counts.failed) entries, see the errors above")
