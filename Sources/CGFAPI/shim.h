@@ -1,5 +1,7 @@
 #ifndef CGFAPI_SHIM_H
 #define CGFAPI_SHIM_H
+// malloc_trim, which the module Glibc leaves out.
+#include <malloc.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <fcntl.h>
