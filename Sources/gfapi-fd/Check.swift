@@ -1,52 +1,155 @@
 import ArgumentParser
-import Glibc
 import GfapiFD
+import Glibc
 import Gluster
+import MiniDaemon
 
 struct Check: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Checks a plugin line: parses it, connects, and says what the volume is.")
+    abstract: "Checks a set-up: module, plugin line, servers, volume and what can be had of it, each with what to do.",
+    discussion: """
+      Exit status: 0 if all is well, 1 if there are problems or warnings and a backup could begin, 2 if none could.
+      """)
 
   @Argument(help: "The plugin line, as in a FileSet.")
   var definition: String
 
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  @Option(help: ArgumentHelp("The plugin's module.", valueName: "path"))
+  var module: String = DaemonArguments.defaultModule
+
   func run() throws {
+    var findings = Findings()
+    let mayBegin = check(&findings)
+    print(json ? findings.json : findings.text, terminator: "")
+    if !mayBegin { throw GfapiFDTool.Status.nothingDone }
+    if findings.count(.problem) + findings.count(.warning) > 0 { throw GfapiFDTool.Status.someFailed }
+  }
+
+  /// Returns whether a backup could begin.
+  private func check(_ findings: inout Findings) -> Bool {
+    let isLoadable = checkModule(&findings)
     let parsed: PluginDefinition
     do {
       parsed = try PluginDefinition(definition)
     } catch {
-      print("\(error)")
-      print("cure: correct the line; in the director's configuration each backslash is written twice")
-      throw GfapiFDTool.Status.nothingDone
+      findings.add(
+        .problem, "definition", "\(error)", cure: "correct the line; in the director's configuration each backslash is written twice")
+      return false
     }
-    print("definition:  valid")
-    print("volume:      \(parsed.volume)")
+    findings.add("definition", "valid")
+    findings.add("volume", "\(parsed.volume)")
+    checkServers(parsed.volume, &findings)
+    let isReached = checkVolume(parsed, &findings)
+    let hasList = checkList(parsed, &findings)
+    return isLoadable && isReached && hasList
+  }
+
+  /// Loads it as each daemon does.
+  private func checkModule(_ findings: inout Findings) -> Bool {
+    var answered: [String] = []
+    for abi in ABI.allCases {
+      do {
+        let loaded = try PluginModule(module, abi)
+        answered.append(abi.releases)
+        loaded.unload()
+      } catch {
+        findings.add(
+          .problem, "module", "as \(abi.releases) loads it: \(error)",
+          cure: "install the package gfapi-fd, and libgfapi (libgfapi0), or name the module with --module")
+        return false
+      }
+    }
+    var status = stat()
+    if lstat(module, &status) == 0, status.st_mode & S_IFMT == S_IFLNK {
+      findings.add(
+        .warning, "module", "\(module) is a symbolic link: the daemons leave it out", cure: "put the file itself there, or a hard link")
+    } else {
+      findings.add("module", "\(module), for \(answered.joined(separator: ", "))")
+    }
+    return true
+  }
+
+  private func checkServers(_ uri: VolumeURI, _ findings: inout Findings) {
+    guard uri.transport != .rdma else { return }
+    for server in uri.servers {
+      let name = ServerProbe.name(server, uri.transport)
+      switch ServerProbe.connect(to: server, uri.transport, within: 5) {
+      case .success(let time): findings.add("server", "\(name) answers in \(milliseconds(time))")
+      case .failure(let reason):
+        findings.add(
+          uri.servers.count > 1 ? .warning : .problem, "server", "\(name): \(reason.text)",
+          cure: "see that glusterd runs there, that this host knows the name, and that no firewall is between them")
+      }
+    }
+  }
+
+  private func checkVolume(_ parsed: PluginDefinition, _ findings: inout Findings) -> Bool {
     let volume = JobVolume(parsed)
     defer { volume.close() }
     let report: VolumeReport
+    let began = ContinuousClock.now
     do {
       report = try volume.connectAndReport()
     } catch {
-      print("\(error)")
-      print("cure: see that the volume is started (gluster volume status \(parsed.volume.volume)), that this host reaches")
-      print("      glusterd's port 24007 and the bricks' ports, that auth.allow admits it, and that the directory exists;")
-      print("      with TLS, that glusterfs.pem, .key and .ca are here, and /var/lib/glusterd/secure-access as on the servers")
-      throw GfapiFDTool.Status.nothingDone
+      findings.add(
+        .problem, "connected", "\(error)",
+        cure: "see that the volume is started (gluster volume status \(parsed.volume.volume)), that this host reaches the bricks' ports "
+          + "(49152 and up), that auth.allow admits it, and that the directory exists; with TLS, that glusterfs.pem, .key and .ca are "
+          + "here, and /var/lib/glusterd/secure-access as on the servers")
+      return false
     }
-    print("connected:   yes")
-    print("type:        \(report.type)")
-    print("libgfapi:    \(report.clientVersion)")
-    print("space:       \(report.free >> 20) MiB free of \(report.size >> 20) MiB")
-    print("ACLs:        \(report.acls ?? "supported")")
-    print("xattrs:      \(report.extendedAttributes ?? "supported")")
-    if report.acls != nil || report.extendedAttributes != nil {
-      print("cure: the bricks' file system must be mounted with ACLs and extended attributes (XFS has both)")
-      throw GfapiFDTool.Status.someFailed
+    findings.add("connected", "yes, in \(milliseconds(ContinuousClock.now - began))")
+    findings.add("type", report.type)
+    findings.add("libgfapi", report.clientVersion)
+    findings.add("space", "\(report.free >> 20) MiB free of \(report.size >> 20) MiB")
+    func check(_ subject: String, _ problem: String?, _ text: String, cure: String) {
+      if let problem { findings.add(.problem, subject, problem, cure: cure) } else { findings.add(subject, text) }
     }
-    if let list = parsed.fileList.map({ String(decoding: $0, as: UTF8.self) }), access(list, R_OK) != 0 {
-      print("gffilelist:  \(list): \(String(cString: strerror(errno)))")
-      print("cure: the list is written by bareos-glusterfind-wrapper before the job")
-      throw GfapiFDTool.Status.someFailed
+    check("directory", report.access, "may be read", cure: "run the file daemon as root, or let its user read the directory")
+    let fileSystem = "the bricks' file system must be mounted with ACLs and extended attributes (XFS has both)"
+    check("ACLs", report.acls, "supported", cure: fileSystem)
+    check("xattrs", report.extendedAttributes, "supported", cure: fileSystem)
+    findings.add(
+      "latency",
+      "\(milliseconds(report.lookUpTime)) for looking a name up"
+        + (report.readTime.map { ", \(milliseconds($0)) for reading a small file" } ?? ""))
+    return report.access == nil
+  }
+
+  private func checkList(_ parsed: PluginDefinition, _ findings: inout Findings) -> Bool {
+    guard let list = parsed.fileList.map({ String(decoding: $0, as: UTF8.self) }) else { return true }
+    GlusterfindNeeds.look(parsed.volume.volume, into: &findings)
+    guard access(list, R_OK) == 0 else {
+      findings.add(
+        .warning, "gffilelist", "\(list): \(String(cString: strerror(errno)))",
+        cure: "bareos-glusterfind-wrapper writes it before each job: see that the Job has its RunScripts")
+      return true
+    }
+    findings.add("gffilelist", "\(list) may be read")
+    return true
+  }
+}
+
+/// A time, such as `0.31 ms`.
+private func milliseconds(_ time: Duration) -> String {
+  let hundredths = Int((time / .milliseconds(1) * 100).rounded())
+  return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100) ms"
+}
+
+extension ABI {
+  /// The releases that load the module so.
+  var releases: String {
+    switch self {
+    case .bareos21: "Bareos 18.2 to 21"
+    case .bareos25: "Bareos 22 to 25"
+    case .bareos26: "Bareos 26"
+    case .bacula9: "Bacula 9.6"
+    case .bacula11: "Bacula 11"
+    case .bacula13: "Bacula 13"
+    case .bacula15: "Bacula 15"
     }
   }
 }

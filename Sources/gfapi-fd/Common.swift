@@ -18,7 +18,7 @@ struct DaemonArguments: ParsableArguments {
   var pluginOptions: String?
 
   /// `gfapi-fd.so` beside the tool, or where it is installed.
-  private static var defaultModule: String {
+  static var defaultModule: String {
     var buffer = [CChar](repeating: 0, count: 4096)
     let length = readlink("/proc/self/exe", &buffer, buffer.count - 1)
     let tool = String(decoding: buffer[..<max(length, 0)].map(UInt8.init(bitPattern:)), as: UTF8.self)

@@ -26,6 +26,54 @@ struct ToolTests {
     }
   }
 
+  @Test("checks a set-up for programs to read: one JSON object, with the cure of each finding")
+  func checkJSON() throws {
+    struct Report: Decodable {
+      struct Finding: Decodable {
+        let subject: String
+        let verdict: String
+        let text: String
+        let cure: String?
+      }
+      let problems: Int
+      let warnings: Int
+      let findings: [Finding]
+    }
+    func check(_ line: String, _ options: String...) throws -> (status: Int32, report: Report) {
+      let result = try run(Scratch.tool, ["check", line, "--json"] + options)
+      return (result.status, try JSONDecoder().decode(Report.self, from: Data(result.output.utf8)))
+    }
+    let (local, path) = try Scratch.folder()
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    let (status, well) = try check(Scratch.line("plain", path))
+    #expect(status == 0 && well.problems == 0 && well.warnings == 0)
+    #expect(well.findings.allSatisfy { $0.verdict == "well" && $0.cure == nil })
+    for (subject, text) in [
+      ("module", "Bareos 26, Bacula 9.6, Bacula 11"), ("server", "scratch:24007 answers in "), ("directory", "may be read"),
+      ("latency", "for reading a small file"), ("type", "plain, 1 brick"),
+    ] {
+      #expect(well.findings.contains { $0.subject == subject && $0.text.contains(text) }, "\(subject): \(well)")
+    }
+
+    // One server of two is dead: a backup could begin.
+    let (half, second) = try check("gfapi:volume=gluster\\://127.0.0.1\\:9,scratch/plain\(path)")
+    #expect(half == 1 && second.warnings == 1)
+    #expect(second.findings.contains { $0.verdict == "warning" && $0.text.contains("127.0.0.1:9: Connection refused") && $0.cure != nil })
+
+    // What a listed job needs: this volume does not log its changes.
+    let (unlogged, third) = try check(Scratch.line("plain-unlogged", "", ":gffilelist=/nonexistent"))
+    #expect(unlogged == 1)
+    #expect(third.findings.contains { $0.text.contains("changelog.changelog is off") && $0.cure == "gluster volume set plain-unlogged changelog.changelog on" }, "\(third)")
+    #expect(third.findings.contains { $0.subject == "gffilelist" && $0.text.contains("/nonexistent: No such file") })
+    let list = try Scratch.temporaryFile()
+    _ = FileManager.default.createFile(atPath: list, contents: nil)
+    let (logged, fourth) = try check(Scratch.line("plain-logged", "", ":gffilelist=\(list)"))
+    #expect(logged == 0 && fourth.findings.contains { $0.subject == "glusterfind" && $0.text == "all that it needs is here" }, "\(fourth)")
+
+    let (missing, fifth) = try check(Scratch.line(), "--module", "/nonexistent.so")
+    #expect(missing == 2 && fifth.findings.contains { $0.subject == "module" && $0.text.contains("/nonexistent.so") && $0.cure != nil })
+  }
+
   @Test("tells each problem of a definition with its cure", arguments: [
     (#"gfapi:volume=gluster+udp\://scratch/plain"#, "unknown transport"),
     (#"gfapi:volume=gluster\://scratch/nosuch:timeout=20"#, "cannot connect to tcp scratch (default port), volume nosuch"),

@@ -14,6 +14,12 @@ package struct VolumeReport: Sendable {
   /// Why ACLs cannot be had; nil: they can.
   package var acls: String?
   package var extendedAttributes: String?
+  /// Why the base directory cannot be read; nil: it can.
+  package var access: String?
+  /// How long it takes to look a name up, and to read the beginning of a small file: medians of five.
+  package var lookUpTime: Duration
+  /// Nil: no file is among the first names of the base directory.
+  package var readTime: Duration?
 
   /// Asks a volume. The base directory must be there.
   package init(_ volume: Volume, _ traits: VolumeTraits) throws {
@@ -25,6 +31,36 @@ package struct VolumeReport: Sendable {
     clientVersion = Self.clientVersion
     acls = Self.problem { _ = try base.extendedAttributeIfSupported(ACLStream.accessName) }
     extendedAttributes = Self.problem { _ = try base.extendedAttributeNames() }
+    access = Self.problem { try base.checkAccess(R_OK | X_OK) }
+    lookUpTime = Self.median(
+      // Nobody has this name: what is there may be in the client's memory.
+      (1...5).map { number in Self.time { _ = try? base.lookUp(".gfapi-fd-check-\(number)".utf8) } })!
+    readTime = Self.median(try Self.someFiles(in: base).map { file in
+      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
+      defer { buffer.deallocate() }
+      return Self.time { _ = try? file.read(into: buffer, at: 0) }
+    })
+  }
+
+  /// Up to five files with data, of the first names of a directory.
+  private static func someFiles(in directory: Object) throws -> [Object] {
+    guard let listing = try? directory.openDirectory() else { return [] }
+    var files: [Object] = []
+    for _ in 0..<1000 {
+      guard files.count < 5, let entry = try listing.next() else { break }
+      if let found = entry.found, found.status.isRegular, found.status.st_size > 0 { files.append(found.object) }
+    }
+    return files
+  }
+
+  private static func time(_ body: () -> Void) -> Duration {
+    let began = ContinuousClock.now
+    body()
+    return ContinuousClock.now - began
+  }
+
+  private static func median(_ times: [Duration]) -> Duration? {
+    times.isEmpty ? nil : times.sorted()[times.count / 2]
   }
 
   /// Type and number of bricks.

@@ -1,0 +1,64 @@
+/// What a check has found, each thing with what to do about it.
+struct Findings {
+  enum Verdict: String {
+    case well, warning, problem
+  }
+
+  struct Finding {
+    /// What was looked at, such as `server`.
+    let subject: String
+    let verdict: Verdict
+    let text: String
+    /// What to do; nil where all is well.
+    let cure: String?
+  }
+
+  private(set) var all: [Finding] = []
+
+  mutating func add(_ subject: String, _ text: String) {
+    all.append(Finding(subject: subject, verdict: .well, text: text, cure: nil))
+  }
+
+  mutating func add(_ verdict: Verdict, _ subject: String, _ text: String, cure: String) {
+    all.append(Finding(subject: subject, verdict: verdict, text: text, cure: cure))
+  }
+
+  func count(_ verdict: Verdict) -> Int { all.count { $0.verdict == verdict } }
+
+  /// A line for each, its cure below it, and a last one that sums up.
+  var text: String {
+    let width = 13
+    func padded(_ name: String) -> String { name + String(repeating: " ", count: max(width - name.utf8.count, 1)) }
+    let lines = all.flatMap { finding in
+      let verdict = finding.verdict == .well ? "" : "\(finding.verdict.rawValue): "
+      return ["\(padded(finding.subject + ":"))\(verdict)\(finding.text)"]
+        + (finding.cure.map { [padded("") + "cure: " + $0] } ?? [])
+    }
+    let (problems, warnings) = (count(.problem), count(.warning))
+    let sum = problems + warnings == 0 ? "all is well" : "problems: \(problems), warnings: \(warnings)"
+    return (lines + [sum]).map { $0 + "\n" }.joined()
+  }
+
+  /// One object: `{"problems": 0, "warnings": 0, "findings": [{"subject": …, "verdict": …, "text": …, "cure": …}]}`.
+  var json: String {
+    let findings = all.map { finding in
+      "{\"subject\": \(jsonString(finding.subject)), \"verdict\": \"\(finding.verdict.rawValue)\", \"text\": \(jsonString(finding.text)), "
+        + "\"cure\": \(finding.cure.map(jsonString) ?? "null")}"
+    }
+    return "{\"problems\": \(count(.problem)), \"warnings\": \(count(.warning)), \"findings\": [\(findings.joined(separator: ", "))]}\n"
+  }
+}
+
+/// A text as JSON writes it, in quotes.
+private func jsonString(_ text: String) -> String {
+  let escaped = text.unicodeScalars.map { scalar in
+    switch scalar {
+    case "\"": "\\\""
+    case "\\": "\\\\"
+    case ..." ":
+      scalar == " " ? " " : "\\u" + String(repeating: "0", count: scalar.value < 16 ? 3 : 2) + String(scalar.value, radix: 16)
+    default: String(scalar)
+    }
+  }
+  return "\"\(escaped.joined())\""
+}

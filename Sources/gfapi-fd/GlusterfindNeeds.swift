@@ -1,0 +1,52 @@
+import Glibc
+
+/// What glusterfind needs on this host, which is a node of the volume then, and of the volume.
+enum GlusterfindNeeds {
+  /// - Parameter volume: its name: letters, digits, `-` and `_`, as libgfapi has connected to it.
+  static func look(_ volume: String, into findings: inout Findings) {
+    let subject = "glusterfind"
+    for (program, package) in [("glusterfind", "glusterfs-server"), ("ssh-keygen", "openssh-client")] where !isInPath(program) {
+      findings.add(.problem, subject, "\(program) is not there", cure: "install \(package) on each node of the volume")
+    }
+    // glusterfind itself names this interpreter.
+    if output("/usr/bin/python3 -c 'import xattr'") == nil {
+      findings.add(
+        .problem, subject, "Python's module xattr is not there", cure: "install python3-pyxattr on each node of the volume")
+    }
+    let keys = "/var/lib/glusterd/glusterfind/.keys"
+    if access(keys, F_OK) != 0 {
+      findings.add(.problem, subject, "\(keys): \(String(cString: strerror(errno)))", cure: "mkdir -p \(keys) on each node of the volume")
+    }
+    for option in ["changelog.changelog", "changelog.capture-del-path", "storage.build-pgfid"] {
+      guard let answer = output("gluster --mode=script volume get \(volume) \(option)") else {
+        findings.add(
+          .problem, subject, "gluster tells nothing of the volume", cure: "run the wrapper, and this, as root on a node of the volume")
+        break
+      }
+      let value = answer.split(separator: "\n").last?.split(separator: " ").dropFirst().first ?? ""
+      if !["on", "enable", "true", "yes", "1"].contains(value.lowercased()) {
+        findings.add(
+          .warning, subject, "\(option) is \(value): changes are not logged", cure: "gluster volume set \(volume) \(option) on")
+      }
+    }
+    if !findings.all.contains(where: { $0.subject == subject }) { findings.add(subject, "all that it needs is here") }
+  }
+
+  private static func isInPath(_ program: String) -> Bool {
+    let folders = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
+    return folders.split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
+  }
+
+  /// What a command prints; nil if it fails.
+  private static func output(_ command: String) -> String? {
+    guard let pipe = popen(command + " 2>/dev/null </dev/null", "r") else { return nil }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    while true {
+      let count = fread(&buffer, 1, buffer.count, pipe)
+      if count == 0 { break }
+      bytes += buffer[..<count]
+    }
+    return pclose(pipe) == 0 ? String(decoding: bytes, as: UTF8.self) : nil
+  }
+}
