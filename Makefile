@@ -22,6 +22,8 @@ SANITIZE =
 SANITIZE_address = --sanitize=address -Xlinker --no-as-needed -Xlinker -l:libtirpc.so.3
 SANITIZE_thread = --sanitize=thread -Xswiftc -DGFAPI_FD_THREAD_SANITIZER -Xlinker --export-dynamic
 SANITIZE_undefined = -Xcc -fsanitize=undefined -Xcc -fsanitize-trap=undefined
+# There a daemon starts the wrapper, which has a runtime of its own.
+SKIP_address = --skip BaculaTests/listed
 # libgfchangelog does not survive its runtime.
 SKIP_thread = --skip "GlusterfindTests|/listed"
 ifneq ($(SANITIZE),)

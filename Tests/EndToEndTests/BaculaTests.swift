@@ -203,6 +203,26 @@ struct BaculaTests {
     try bacula.end()
   }
 
+  @Test("shows each call of the plugin from debug level 200 on, and none below")
+  func debugged() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("sh", "-c", "echo data > '\(local)/file'").status == 0)
+    let bacula = try Bacula(Bacula.line("plain", path))
+    func trace(_ level: Int) throws -> String {
+      _ = try bacula.console("setdebug level=\(level) trace=1 client=client")
+      #expect(try bacula.job("run job=backup level=Full yes").termination == "Backup OK")
+      #expect(try bacula.restore(path + "/restored").termination == "Restore OK")
+      let file = try Scratch.temporaryFolder() + "/bacula/work/client.trace"
+      return String(decoding: FileManager.default.contents(atPath: file) ?? Data(), as: UTF8.self)
+    }
+    #expect(try !trace(100).contains("gfapi-fd"))
+    let shown = try trace(200)
+    for call in ["handlePluginEvent(", "startBackupFile: 0: \(path)/file\n", "pluginIO: 0: \(path)/file\n", "endBackupFile: ", "createFile: 0: ", "setFileAttributes: 0: "] {
+      #expect(shown.contains(call), "\(call): \(shown.suffix(4000))")
+    }
+    try bacula.end()
+  }
+
   @Test("verifies the volume against the catalog; the disk Bacula does not ask a plugin for, and says so")
   func verify() throws {
     let (local, path) = try Scratch.folder()

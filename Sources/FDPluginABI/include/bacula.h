@@ -400,6 +400,11 @@ static inline int bacula_job_message(const struct bacula_core_functions *core, s
   return core->job_message(context, "gfapi-fd", 0, type, 0, "%s", text);
 }
 
+static inline int bacula_debug_message(const struct bacula_core_functions *core, struct bacula_context *context,
+                                       int level, const char *text) {
+  return core->debug_message(context, "gfapi-fd", 0, level, "%s", text);
+}
+
 static inline int bacula_register_event(const struct bacula_core_functions *core, struct bacula_context *context,
                                         int event) {
   return core->register_events(context, event, 0);

@@ -111,26 +111,55 @@ func remove<Context: PluginContext>(_ context: UnsafeMutablePointer<Context>?) -
 func handleEvent<Context: PluginContext>(
   _ context: UnsafeMutablePointer<Context>?, _ event: UnsafeMutablePointer<fd_event>?, _ value: UnsafeMutableRawPointer?
 ) -> Int32 {
-  instance(context, event) { daemon, event in
-    // The only call that may come from another thread: it touches nothing but the cancellation.
-    if Int(event.pointee.type) == Context.Daemon.cancelEvent {
+  guard let event else { return Int32(FD_ERROR) }
+  let type = event.pointee.type
+  // The only call that may come from another thread: it touches nothing but the cancellation.
+  if Int(type) == Context.Daemon.cancelEvent {
+    return instance(nil, context) { daemon in
       daemon.job.cancellation.cancel()
       return Int32(FD_OK)
     }
-    return daemon.handle(event.pointee.type, value)
   }
+  return instance("handlePluginEvent(\(type))", context) { $0.handle(type, value) }
 }
 
+/// Makes a call of an instance, and shows it if the daemon is to show calls.
+///
+/// - Parameter call: its name among the daemon's; nil: it is never shown.
 func instance<Context: PluginContext>(
-  _ context: UnsafeMutablePointer<Context>?, _ body: (Context.Daemon) -> Int32
+  _ call: @autoclosure () -> String?, _ context: UnsafeMutablePointer<Context>?, _ body: (Context.Daemon) -> Int32
 ) -> Int32 {
   guard let held = context?.pointee.plugin_private else { return Int32(FD_ERROR) }
-  return body(Unmanaged<Context.Daemon>.fromOpaque(held).takeUnretainedValue())
+  let daemon = Unmanaged<Context.Daemon>.fromOpaque(held).takeUnretainedValue()
+  let answer = body(daemon)
+  if DebugLevel.showsCalls, let call = call() {
+    let entry = daemon.entryInHand.map { ": \(printable($0))" }
+    daemon.debug(DebugLevel.calls, "\(call): \(answer)\(entry ?? "")")
+  }
+  return answer
 }
 
 func instance<Context: PluginContext, Packet>(
-  _ context: UnsafeMutablePointer<Context>?, _ packet: Packet?, _ body: (Context.Daemon, Packet) -> Int32
+  _ call: @autoclosure () -> String?, _ context: UnsafeMutablePointer<Context>?, _ packet: Packet?,
+  _ body: (Context.Daemon, Packet) -> Int32
 ) -> Int32 {
   guard let packet else { return Int32(FD_ERROR) }
-  return instance(context) { body($0, packet) }
+  return instance(call(), context) { (daemon: Context.Daemon) in body(daemon, packet) }
+}
+
+/// The daemon's debug level, as `setdebug` sets it.
+enum DebugLevel {
+  /// From which on calls are shown.
+  static let calls: Int32 = 200
+
+  static var showsCalls: Bool { (level.pointer?.pointee ?? 0) >= calls }
+
+  private struct Level: @unchecked Sendable {
+    // Written by the daemon's console thread; a call more or less is shown.
+    let pointer: UnsafePointer<Int32>?
+  }
+
+  /// A global variable of the daemon's library, `int` in Bareos and `int64_t` in Bacula, of which this is the lower half. No callback
+  /// tells it, and to have each call put into words for nobody would cost more than the call.
+  private static let level = Level(pointer: dlsym(nil, "debug_level").map { UnsafePointer($0.assumingMemoryBound(to: Int32.self)) })
 }

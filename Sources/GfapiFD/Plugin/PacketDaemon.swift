@@ -11,6 +11,8 @@ protocol PacketDaemon: Daemon {
   static var releases: String { get }
   /// Number of the event that cancels a job.
   static var cancelEvent: Int { get }
+  /// Has the daemon show something if its debug level is as high.
+  func debug(_ level: Int32, _ text: String)
   /// Takes any other event. The value's meaning is the event's.
   func handle(_ event: UInt32, _ value: UnsafeMutableRawPointer?) -> Int32
 }
@@ -143,6 +145,12 @@ extension PacketDaemon {
   func endRestoreFile() -> Int32 {
     job.restore?.finishEntry()
     return Int32(FD_OK)
+  }
+
+  /// The path of the entry that the daemon is at; nil: at none.
+  var entryInHand: [UInt8]? {
+    if let restore = job.restore { return restore.path }
+    return job.backup == nil ? nil : bytes(state.strings.name.pointer)
   }
 
   // MARK: Packets

@@ -44,6 +44,8 @@ package final class RestoreRun {
   /// The volume is gone; a message has said so.
   private var isGone = false
   private var current: Current?
+  /// Of the entry in hand, in raw bytes.
+  package var path: [UInt8]? { current?.entry.path }
   private var pace = JobPace()
 
   /// The entry in hand.

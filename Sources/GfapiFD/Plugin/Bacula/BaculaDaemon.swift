@@ -61,6 +61,8 @@ final class BaculaDaemon: PacketDaemon {
     }
   }
 
+  func debug(_ level: Int32, _ text: String) { _ = bacula_debug_message(core, context, level, "gfapi: \(text)\n") }
+
   func accepts(_ path: [UInt8], _ status: stat) -> Bool {
     ask(core.pointee.accept_file, RecordStrings(name: path), status) == Int32(FD_OK)
   }

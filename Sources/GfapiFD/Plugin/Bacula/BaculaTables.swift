@@ -42,7 +42,7 @@ struct BaculaTables: @unchecked Sendable {
     fill(&table.pointee)
     table.pointee.size = UInt32(release.functionsSize)
     table.pointee.version = release.version
-    table.pointee.query_parameter = { instance($0, $1) { $0.query($1) } }
+    table.pointee.query_parameter = { instance("queryParameter", $0, $1) { $0.query($1) } }
     return UnsafeRawPointer(table)
   }
 
@@ -63,16 +63,16 @@ struct BaculaTables: @unchecked Sendable {
     // There is nothing to set.
     table.set_plugin_value = { _, _, _ in Int32(FD_OK) }
     table.handle_event = { handleEvent($0, $1, $2) }
-    table.start_backup_file = { instance($0, $1) { $0.startBackupFile($1) } }
-    table.end_backup_file = { context in instance(context) { $0.endBackupFile() } }
+    table.start_backup_file = { instance("startBackupFile", $0, $1) { $0.startBackupFile($1) } }
+    table.end_backup_file = { context in instance("endBackupFile", context) { $0.endBackupFile() } }
     table.start_restore_file = { _, _ in Int32(FD_OK) }
-    table.end_restore_file = { context in instance(context) { $0.endRestoreFile() } }
-    table.plugin_io = { instance($0, $1) { $0.checkedIO($1) } }
-    table.create_file = { instance($0, $1) { $0.createFile($1) } }
-    table.set_file_attributes = { instance($0, $1) { $0.setFileAttributes($1) } }
-    table.check_file = { instance($0, $1) { $0.checkFile($1) } }
-    table.handle_xacl = { instance($0, $1) { $0.handleXACL($1) } }
-    table.check_stream = { instance($0, $1) { $0.checkStream($1) } }
+    table.end_restore_file = { context in instance("endRestoreFile", context) { $0.endRestoreFile() } }
+    table.plugin_io = { instance("pluginIO", $0, $1) { $0.checkedIO($1) } }
+    table.create_file = { instance("createFile", $0, $1) { $0.createFile($1) } }
+    table.set_file_attributes = { instance("setFileAttributes", $0, $1) { $0.setFileAttributes($1) } }
+    table.check_file = { instance("checkFile", $0, $1) { $0.checkFile($1) } }
+    table.handle_xacl = { instance("handleXACLdata", $0, $1) { $0.handleXACL($1) } }
+    table.check_stream = { instance("checkStream", $0, $1) { $0.checkStream($1) } }
   }
 }
 

@@ -34,6 +34,8 @@ final class BareosDaemon: PacketDaemon {
     _ = bareos_job_message(core, context, severity.messageType, "gfapi: \(text)\n")
   }
 
+  func debug(_ level: Int32, _ text: String) { _ = bareos_debug_message(core, context, level, "gfapi: \(text)\n") }
+
   func accepts(_ path: [UInt8], _ status: stat) -> Bool {
     let name = CBytes(path)
     var packet = bareos_save_packet.empty()

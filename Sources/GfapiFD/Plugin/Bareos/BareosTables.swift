@@ -46,18 +46,18 @@ struct BareosTables: @unchecked Sendable {
     // There is nothing to set.
     table.set_plugin_value = { _, _, _ in Int32(FD_OK) }
     table.handle_event = { handleEvent($0, $1, $2) }
-    table.start_backup_file = { instance($0, $1) { $0.startBackupFile($1) } }
-    table.end_backup_file = { context in instance(context) { $0.endRecord() } }
+    table.start_backup_file = { instance("startBackupFile", $0, $1) { $0.startBackupFile($1) } }
+    table.end_backup_file = { context in instance("endBackupFile", context) { $0.endRecord() } }
     table.start_restore_file = { _, _ in Int32(FD_OK) }
-    table.end_restore_file = { context in instance(context) { $0.endRestoreFile() } }
-    table.plugin_io = { instance($0, $1) { $0.io($1) } }
-    table.create_file = { instance($0, $1) { $0.createFile($1) } }
-    table.set_file_attributes = { instance($0, $1) { $0.setFileAttributes($1) } }
-    table.check_file = { instance($0, $1) { $0.checkFile($1) } }
-    table.get_acl = { instance($0, $1) { $0.getACL($1) } }
-    table.set_acl = { instance($0, $1) { $0.setACL($1) } }
-    table.get_xattr = { instance($0, $1) { $0.getXattr($1) } }
-    table.set_xattr = { instance($0, $1) { $0.setXattr($1) } }
+    table.end_restore_file = { context in instance("endRestoreFile", context) { $0.endRestoreFile() } }
+    table.plugin_io = { instance("pluginIO", $0, $1) { $0.io($1) } }
+    table.create_file = { instance("createFile", $0, $1) { $0.createFile($1) } }
+    table.set_file_attributes = { instance("setFileAttributes", $0, $1) { $0.setFileAttributes($1) } }
+    table.check_file = { instance("checkFile", $0, $1) { $0.checkFile($1) } }
+    table.get_acl = { instance("getAcl", $0, $1) { $0.getACL($1) } }
+    table.set_acl = { instance("setAcl", $0, $1) { $0.setACL($1) } }
+    table.get_xattr = { instance("getXattr", $0, $1) { $0.getXattr($1) } }
+    table.set_xattr = { instance("setXattr", $0, $1) { $0.setXattr($1) } }
     functions.initialize(to: table)
   }
 }
