@@ -80,7 +80,7 @@ struct BareosTests {
     }
     func expectSame(_ place: String) throws {
       let log = try bareos.console(
-        "restore client=client restorejob=restore fileset=Listed where=\(path)-\(place) select current all done yes", "wait", "messages")
+        "restore client=client restorejob=restore fileset=GlusterChanges where=\(path)-\(place) select current all done yes", "wait", "messages")
       #expect(log.contains("Termination:            Restore OK\n"), "\(log)")
       let comparison = try run(Scratch.script("compare-trees"), "--seconds", local, "\(local)-\(place)\(path)")
       #expect(comparison.status == 0, "\(comparison.output.suffix(3000))")

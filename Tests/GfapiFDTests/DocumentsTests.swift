@@ -1,0 +1,64 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("The documents")
+struct DocumentsTests {
+  static func text(_ path: String) throws -> String {
+    try String(contentsOf: Fixtures.package.appendingPathComponent(path), encoding: .utf8)
+  }
+
+  static func files(below folder: String, _ suffix: String) throws -> [String] {
+    try FileManager.default.subpathsOfDirectory(atPath: Fixtures.package.appendingPathComponent(folder).path)
+      .filter { $0.hasSuffix(suffix) }.map { folder + "/" + $0 }
+  }
+
+  static func documents() throws -> [String] { try ["README.md"] + files(below: "docs", ".md") }
+
+  /// What stands in a resource, without its remarks.
+  func resource(_ text: String) -> String {
+    text.split(separator: "\n", omittingEmptySubsequences: false)
+      .filter { !$0.hasPrefix("#") && !$0.hasPrefix("  #") }
+      .map { $0.replacing(/[ ]+# .*$/, with: "") }.filter { !$0.isEmpty }.joined(separator: "\n")
+  }
+
+  @Test("show the examples as they are")
+  func examples() throws {
+    let shown = try Self.documents().map { resource(try Self.text($0)) }
+    let files = try Self.files(below: "examples", ".conf")
+    #expect(files.count >= 9)
+    for file in files {
+      let example = resource(try Self.text(file))
+      #expect(shown.contains { $0.contains(example) }, "\(file): \(example)")
+    }
+  }
+
+  @Test("name tests that there are")
+  func tests() throws {
+    let files = try Self.files(below: "Tests", ".swift")
+    let sources = try files.map { try Self.text($0) }.joined()
+    for document in try Self.documents() {
+      for match in try Self.text(document).matches(of: /`([A-Z]\w+Tests)(?:\.(\w+))?`/) {
+        #expect(sources.contains("struct \(match.1) ") || files.contains { $0.contains("/\(match.1)/") }, "\(document): \(match.0)")
+        if let function = match.2 { #expect(sources.contains("func \(function)("), "\(document): \(match.0)") }
+      }
+    }
+  }
+
+  @Test("link to what is there")
+  func links() throws {
+    for document in try Self.documents() {
+      let folder = (document as NSString).deletingLastPathComponent
+      for match in try Self.text(document).matches(of: /\]\(([^)#:]*)(?:#([^)]*))?\)/) {
+        let target = match.1.isEmpty ? document : ((folder as NSString).appendingPathComponent(String(match.1)) as NSString).standardizingPath
+        let path = Fixtures.package.appendingPathComponent(target).path
+        #expect(FileManager.default.fileExists(atPath: path), "\(document): \(match.0)")
+        guard let anchor = match.2 else { continue }
+        let headings = try Self.text(target).split(separator: "\n").filter { $0.hasPrefix("#") }.map {
+          $0.drop { $0 == "#" || $0 == " " }.lowercased().replacing(/[^\w\- ]/, with: "").replacing(" ", with: "-")
+        }
+        #expect(headings.contains(String(anchor)), "\(document): \(match.0)")
+      }
+    }
+  }
+}
