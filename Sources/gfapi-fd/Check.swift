@@ -23,9 +23,14 @@ struct Check: ParsableCommand {
   func run() throws {
     var findings = Findings()
     let mayBegin = check(&findings)
-    print(json ? findings.json : findings.text, terminator: "")
+    print(json ? findings.json : findings.text(isColoured: Self.isColoured), terminator: "")
     if !mayBegin { throw GfapiFDTool.Status.nothingDone }
     if findings.count(.problem) + findings.count(.warning) > 0 { throw GfapiFDTool.Status.someFailed }
+  }
+
+  /// On a terminal, unless NO_COLOR is set (no-color.org).
+  private static var isColoured: Bool {
+    isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR").map { $0.pointee == 0 } ?? true
   }
 
   /// Returns whether a backup could begin.

@@ -26,12 +26,17 @@ struct Findings {
   func count(_ verdict: Verdict) -> Int { all.count { $0.verdict == verdict } }
 
   /// A line for each, its cure below it, and a last one that sums up.
-  var text: String {
+  ///
+  /// - Parameter isColoured: for a terminal: problems in red, warnings in yellow.
+  func text(isColoured: Bool) -> String {
     let width = 13
+    func shown(_ verdict: Verdict) -> String {
+      guard verdict != .well else { return "" }
+      return isColoured ? "\u{1b}[\(verdict == .problem ? 31 : 33)m\(verdict.rawValue)\u{1b}[0m: " : "\(verdict.rawValue): "
+    }
     func padded(_ name: String) -> String { name + String(repeating: " ", count: max(width - name.utf8.count, 1)) }
     let lines = all.flatMap { finding in
-      let verdict = finding.verdict == .well ? "" : "\(finding.verdict.rawValue): "
-      return ["\(padded(finding.subject + ":"))\(verdict)\(finding.text)"]
+      ["\(padded(finding.subject + ":"))\(shown(finding.verdict))\(finding.text)"]
         + (finding.cure.map { [padded("") + "cure: " + $0] } ?? [])
     }
     let (problems, warnings) = (count(.problem), count(.warning))

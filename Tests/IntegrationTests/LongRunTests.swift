@@ -27,25 +27,28 @@ struct LongRunTests {
     /// When no connection is being ended any more: that takes 10 s each. Threads of libgfapi's for later work may stay for minutes.
     static func settled() throws -> Usage {
       _ = try eventually(within: 60) {
-        try !threadNames().contains { $0.hasPrefix("glfs_") && !$0.hasPrefix("glfs_sproc") }
+        try !LongRunTests.threads().values.contains { $0.hasPrefix("glfs_") && !$0.hasPrefix("glfs_sproc") }
       }
       return try Usage()
     }
   }
 
-  static func threadNames() throws -> [String] {
-    try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").map {
-      (try? String(contentsOfFile: "/proc/self/task/\($0)/comm", encoding: .utf8)) ?? ""
-    }
+  /// Names of this process's threads, by number.
+  static func threads() throws -> [String: String] {
+    let numbers = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")
+    return Dictionary(uniqueKeysWithValues: numbers.map {
+      ($0, (try? String(contentsOfFile: "/proc/self/task/\($0)/comm", encoding: .utf8)) ?? "")
+    })
   }
 
   /// A second one outlives the connection's memory by a moment, and on a busy machine ends the process.
   @Test("have one thread of the client's for what the bricks answer, on each kind of volume")
   func oneEventThread() throws {
-    _ = try Usage.settled()
+    let before = try Set(Self.threads().keys)
     let volumes = try Scratch.kinds.map { try Volume(VolumeURI("gluster://scratch/\($0)".utf8)) }
     for volume in volumes { _ = try volume.root() }
-    #expect(try Self.threadNames().count { $0.hasPrefix("glfs_epoll") } == volumes.count)
+    let made = try Self.threads().filter { !before.contains($0.key) }
+    #expect(made.values.count { $0.hasPrefix("glfs_epoll") } == volumes.count, "\(made)")
   }
 
   func makeTree(_ kind: String) throws -> String {

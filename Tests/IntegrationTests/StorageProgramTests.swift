@@ -90,7 +90,7 @@ struct StorageProgramTests {
     expectWell(try storage.run("stat", "large", "0000"), "314572800\n")
     let download = try TestSupport.run(
       "sh", "-c", "'\(StorageProgram.path)' download large 0000 > '\(copy)' && cmp '\(source)' '\(copy)'", environment: storage.environment)
-    #expect(download.status == 0 && download.output.isEmpty, "\(download.output)")
+    #expect(download.status == 0 && StorageProgram.Running.withoutSanitizer(download.output).isEmpty, "\(download.output)")
     expectWell(try storage.run("remove", "large", "0000"))
     for file in [source, copy, local] { try FileManager.default.removeItem(atPath: file) }
   }

@@ -61,9 +61,9 @@ struct ToolTests {
     #expect(second.findings.contains { $0.verdict == "warning" && $0.text.contains("127.0.0.1:9: Connection refused") && $0.cure != nil })
 
     // What a listed job needs: this volume does not log its changes.
-    let (unlogged, third) = try check(Scratch.line("plain-unlogged", "", ":gffilelist=/nonexistent"))
+    let (unlogged, third) = try check(Scratch.line("plain", "", ":gffilelist=/nonexistent"))
     #expect(unlogged == 1)
-    #expect(third.findings.contains { $0.text.contains("changelog.changelog is off") && $0.cure == "gluster volume set plain-unlogged changelog.changelog on" }, "\(third)")
+    #expect(third.findings.contains { $0.text.contains("changelog.changelog is off") && $0.cure == "gluster volume set plain changelog.changelog on" }, "\(third)")
     #expect(third.findings.contains { $0.subject == "gffilelist" && $0.text.contains("/nonexistent: No such file") })
     let list = try Scratch.temporaryFile()
     _ = FileManager.default.createFile(atPath: list, contents: nil)
@@ -72,6 +72,17 @@ struct ToolTests {
 
     let (missing, fifth) = try check(Scratch.line(), "--module", "/nonexistent.so")
     #expect(missing == 2 && fifth.findings.contains { $0.subject == "module" && $0.text.contains("/nonexistent.so") && $0.cure != nil })
+  }
+
+  @Test("shows colours on a terminal alone, and none where NO_COLOR is set")
+  func colours() throws {
+    func check(_ setting: String) throws -> String {
+      try run("sh", "-c", "\(setting) script -qec \"'\(Scratch.tool)' check gfapi:nonsense\" /dev/null").output
+    }
+    #expect(try check("").contains("\u{1b}[31mproblem\u{1b}[0m: "))
+    #expect(try check("NO_COLOR=").contains("\u{1b}["))
+    #expect(try !check("NO_COLOR=1").contains("\u{1b}"))
+    #expect(try !run(Scratch.tool, "check", "gfapi:nonsense").output.contains("\u{1b}"))
   }
 
   @Test("tells each problem of a definition with its cure", arguments: [

@@ -53,7 +53,7 @@ public struct StorageProgram {
     }
 
     /// The address sanitizer tells every process in which libgfapi switches stacks that it may do so.
-    private static func withoutSanitizer(_ errors: String) -> String {
+    public static func withoutSanitizer(_ errors: String) -> String {
       guard Soak.isSanitized else { return errors }
       return errors.replacing(/==\d+==WARNING: ASan doesn't fully support [^\n]*\n/, with: "")
     }
