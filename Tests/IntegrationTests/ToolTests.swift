@@ -77,7 +77,7 @@ struct ToolTests {
   @Test("shows colours on a terminal alone, and none where NO_COLOR is set")
   func colours() throws {
     func check(_ setting: String) throws -> String {
-      try run("sh", "-c", "\(setting) script -qec \"'\(Scratch.tool)' check gfapi:nonsense\" /dev/null").output
+      try run("sh", "-c", "env -u NO_COLOR \(setting) script -qec \"'\(Scratch.tool)' check gfapi:nonsense\" /dev/null").output
     }
     #expect(try check("").contains("\u{1b}[31mproblem\u{1b}[0m: "))
     #expect(try check("NO_COLOR=").contains("\u{1b}["))
