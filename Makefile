@@ -54,7 +54,7 @@ endif
 VOLUMES = plain distributed replicated dispersed sharded small \
   plain-logged distributed-logged sharded-logged plain-logged-hostile plain-unlogged
 
-.PHONY: all setup demo test soak bench fuzz manual install install-built deb clean
+.PHONY: all setup demo test soak bench fuzz manual install install-built deb rpm clean
 
 all: setup
 	$(RELEASE) --product gfapi-fd-module
@@ -141,6 +141,11 @@ install-built:
 deb: manual
 	scripts/setup deb
 	scripts/package $(BUILD)
+
+# RPM packages of what is committed, into build/rpm. On Debian only to see that the spec builds.
+rpm: manual
+	scripts/setup rpm
+	scripts/rpm $(BUILD)
 
 clean:
 	rm -rf $(BUILD) .build
