@@ -17,8 +17,7 @@ struct Check: ParsableCommand {
   @Flag(help: "Print one JSON object.")
   var json = false
 
-  @Option(help: ArgumentHelp("The plugin's module.", valueName: "path"))
-  var module: String = DaemonArguments.defaultModule
+  @OptionGroup var module: ModuleArgument
 
   func run() throws {
     var findings = Findings()
@@ -54,6 +53,7 @@ struct Check: ParsableCommand {
 
   /// Loads it as each daemon does.
   private func checkModule(_ findings: inout Findings) -> Bool {
+    let module = module.path
     var answered: [String] = []
     for abi in ABI.allCases {
       do {

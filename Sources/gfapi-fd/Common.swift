@@ -4,28 +4,38 @@ import Glibc
 import Gluster
 import MiniDaemon
 
+/// Which module is used.
+struct ModuleArgument: ParsableArguments {
+  @Option(
+    name: .customLong("module"),
+    help: ArgumentHelp("The plugin's module; without it gfapi-fd.so beside the tool, or in a daemon's plugin folder.", valueName: "path"))
+  var given: String?
+
+  var path: String { given ?? Self.defaultModule }
+
+  /// `gfapi-fd.so` beside the tool, or where it is installed.
+  private static var defaultModule: String {
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let length = readlink("/proc/self/exe", &buffer, buffer.count - 1)
+    let tool = String(decoding: buffer[..<max(length, 0)].map(UInt8.init(bitPattern:)), as: UTF8.self)
+    let folder = tool.split(separator: "/").dropLast().map { "/" + $0 }.joined()
+    let places = [folder] + ["lib", "lib64"].flatMap { ["/usr/\($0)/bareos/plugins", "/usr/\($0)/bacula"] }
+    let modules = places.map { $0 + "/gfapi-fd.so" }
+    return modules.first { access($0, R_OK) == 0 } ?? modules[0]
+  }
+}
+
 /// Options that backup and restore share.
 struct DaemonArguments: ParsableArguments {
   @Option(help: "The daemon whose tables and packets the module is called with.")
   var abi: ABI = .bareos26
 
-  @Option(help: ArgumentHelp("The plugin's module.", valueName: "path"))
-  var module: String = Self.defaultModule
+  @OptionGroup var module: ModuleArgument
 
   @Option(
     name: .customLong("options"),
     help: ArgumentHelp("Plugin options, as a job gives them: they override the definition.", valueName: "line"))
   var pluginOptions: String?
-
-  /// `gfapi-fd.so` beside the tool, or where it is installed.
-  static var defaultModule: String {
-    var buffer = [CChar](repeating: 0, count: 4096)
-    let length = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-    let tool = String(decoding: buffer[..<max(length, 0)].map(UInt8.init(bitPattern:)), as: UTF8.self)
-    let folder = tool.split(separator: "/").dropLast().map { "/" + $0 }.joined()
-    let places = [folder + "/gfapi-fd.so", "/usr/lib/bareos/plugins/gfapi-fd.so", "/usr/lib/bacula/gfapi-fd.so"]
-    return places.first { access($0, R_OK) == 0 } ?? places[0]
-  }
 
   /// Runs a job: its messages go to stderr, an interrupt cancels it.
   func run(_ options: MiniJob.Options, _ body: (MiniJob) throws -> JobCounts?) throws {
@@ -34,7 +44,7 @@ struct DaemonArguments: ParsableArguments {
     var counts: JobCounts?
     var failed = 0
     do {
-      let job = try MiniJob(try PluginModule(module, abi), options)
+      let job = try MiniJob(try PluginModule(module.path, abi), options)
       job.onMessage = { message in Progress.line("\(Self.label(message.severity))\(message.text)") }
       Self.cancelOnSignal(job)
       counts = try body(job)
