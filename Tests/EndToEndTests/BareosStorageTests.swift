@@ -55,7 +55,7 @@ struct BareosStorageTests {
     #expect(try run("sh", "-c", "echo new > '\(local)/tree/new'; head -c 100000000 /dev/urandom > '\(local)/tree/more'").status == 0)
     #expect(try backUp(bareos, "Incremental").contains("Volume name(s):         First\n"))
     let incremental = try parts(storePath, "First")
-    #expect(incremental.count == 19 && incremental.bytes > full.bytes + 100_000_000)
+    #expect(incremental.count == 18 && incremental.bytes > full.bytes + 100_000_000, "\(full) \(incremental)")
     try restore(bareos, local, path)
 
     // All daemons die while parts are on their way.
