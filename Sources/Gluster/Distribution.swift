@@ -43,14 +43,10 @@ public final class Distribution: Sendable {
     self.file = Mutex(file)
   }
 
-  /// Finds the translator, and waits until all subvolumes can be reached.
+  /// Waits until all subvolumes can be reached.
   ///
-  /// - Throws: ``GlusterError``, if the volume's patience is at its end.
-  public static func whole(_ volume: Volume) throws -> Distribution? {
-    let distribution = Distribution(volume)
-    try volume.patience.run { _ in _ = try distribution?.check() }
-    return distribution
-  }
+  /// - Throws: ``GlusterError`` with the subvolume, if the volume's patience is at its end.
+  public func waitUntilWhole() throws -> State { try volume.patience.run { _ in try check() } }
 
   private static func find(_ volume: Volume) -> Object? {
     let translators = try? volume.translatorDirectories()

@@ -1,4 +1,5 @@
 import Glibc
+import GlusterfindList
 
 /// What `gluster` tells of a volume.
 struct GlusterVolume {
@@ -16,9 +17,6 @@ struct GlusterVolume {
     let isHere: Bool
   }
 
-  /// The options that glusterfind needs, and turns on by itself when it is asked.
-  static let options = ["changelog.changelog", "changelog.capture-del-path", "storage.build-pgfid"]
-
   init(_ name: String) async throws {
     self.name = name
     let info = try await runProgram("gluster", ["volume", "info", name, "--xml"])
@@ -35,12 +33,10 @@ struct GlusterVolume {
         isHere: here != nil && brick.elements("hostUuid").first == here)
     }
     var missing: [String] = []
-    for option in Self.options where try await !Self.isOn(Self.value(of: option, name)) { missing.append(option) }
+    for option in ChangelogOptions.names where try await !ChangelogOptions.isOn(Self.value(of: option, name)) { missing.append(option) }
     missingOptions = missing
     rollover = try await Int(Self.value(of: "changelog.rollover-time", name)) ?? 15
   }
-
-  private static func isOn(_ value: String) -> Bool { ["on", "enable", "true", "yes", "1"].contains(value.lowercased()) }
 
   /// The value of an option, without the remark that it is the default.
   private static func value(of option: String, _ name: String) async throws -> String {

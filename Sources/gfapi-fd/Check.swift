@@ -47,8 +47,8 @@ struct Check: ParsableCommand {
     findings.add("volume", "\(parsed.volume)")
     checkServers(parsed.volume, &findings)
     let isReached = checkVolume(parsed, &findings)
-    let hasList = checkList(parsed, &findings)
-    return isLoadable && isReached && hasList
+    checkList(parsed, &findings)
+    return isLoadable && isReached
   }
 
   /// Loads it as each daemon does.
@@ -95,9 +95,13 @@ struct Check: ParsableCommand {
     let volume = JobVolume(parsed)
     defer { volume.close() }
     let report: VolumeReport
-    let began = ContinuousClock.now
+    let latency: VolumeLatency
+    let took: Duration
     do {
+      let began = ContinuousClock.now
       report = try volume.connectAndReport()
+      took = ContinuousClock.now - began
+      latency = try volume.measureLatency()
     } catch {
       findings.add(
         .problem, "connected", "\(error)",
@@ -106,7 +110,7 @@ struct Check: ParsableCommand {
           + "here, and /var/lib/glusterd/secure-access as on the servers")
       return false
     }
-    findings.add("connected", "yes, in \(milliseconds(ContinuousClock.now - began))")
+    findings.add("connected", "yes, in \(milliseconds(took))")
     findings.add("type", report.type)
     findings.add("libgfapi", report.clientVersion)
     findings.add("space", "\(report.free >> 20) MiB free of \(report.size >> 20) MiB")
@@ -119,22 +123,21 @@ struct Check: ParsableCommand {
     check("xattrs", report.extendedAttributes, "supported", cure: fileSystem)
     findings.add(
       "latency",
-      "\(milliseconds(report.lookUpTime)) for looking a name up"
-        + (report.readTime.map { ", \(milliseconds($0)) for reading a small file" } ?? ""))
+      "\(milliseconds(latency.lookUp)) for looking a name up"
+        + (latency.read.map { ", \(milliseconds($0)) for reading a small file" } ?? ""))
     return report.access == nil
   }
 
-  private func checkList(_ parsed: PluginDefinition, _ findings: inout Findings) -> Bool {
-    guard let list = parsed.fileList.map({ String(decoding: $0, as: UTF8.self) }) else { return true }
+  private func checkList(_ parsed: PluginDefinition, _ findings: inout Findings) {
+    guard let list = parsed.fileList.map({ String(decoding: $0, as: UTF8.self) }) else { return }
     GlusterfindNeeds.look(parsed.volume.volume, into: &findings)
     guard access(list, R_OK) == 0 else {
       findings.add(
         .warning, "gffilelist", "\(list): \(String(cString: strerror(errno)))",
         cure: "bareos-glusterfind-wrapper writes it before each job: see that the Job has its RunScripts")
-      return true
+      return
     }
     findings.add("gffilelist", "\(list) may be read")
-    return true
   }
 }
 

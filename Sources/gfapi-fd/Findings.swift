@@ -60,8 +60,7 @@ private func jsonString(_ text: String) -> String {
     switch scalar {
     case "\"": "\\\""
     case "\\": "\\\\"
-    case ..." ":
-      scalar == " " ? " " : "\\u" + String(repeating: "0", count: scalar.value < 16 ? 3 : 2) + String(scalar.value, radix: 16)
+    case ..<" ": "\\u" + String(repeating: "0", count: scalar.value < 16 ? 3 : 2) + String(scalar.value, radix: 16)
     default: String(scalar)
     }
   }

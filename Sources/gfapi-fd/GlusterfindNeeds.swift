@@ -1,4 +1,5 @@
 import Glibc
+import GlusterfindList
 
 /// What glusterfind needs on this host, which is a node of the volume then, and of the volume.
 enum GlusterfindNeeds {
@@ -17,14 +18,14 @@ enum GlusterfindNeeds {
     if access(keys, F_OK) != 0 {
       findings.add(.problem, subject, "\(keys): \(String(cString: strerror(errno)))", cure: "mkdir -p \(keys) on each node of the volume")
     }
-    for option in ["changelog.changelog", "changelog.capture-del-path", "storage.build-pgfid"] {
+    for option in ChangelogOptions.names {
       guard let answer = output("gluster --mode=script volume get \(volume) \(option)") else {
         findings.add(
           .problem, subject, "gluster tells nothing of the volume", cure: "run the wrapper, and this, as root on a node of the volume")
         break
       }
       let value = answer.split(separator: "\n").last?.split(separator: " ").dropFirst().first ?? ""
-      if !["on", "enable", "true", "yes", "1"].contains(value.lowercased()) {
+      if !ChangelogOptions.isOn(String(value)) {
         findings.add(
           .warning, subject, "\(option) is \(value): changes are not logged", cure: "gluster volume set \(volume) \(option) on")
       }

@@ -23,7 +23,8 @@ package final class BackupSession {
     guard base.status.isDirectory else {
       throw GlusterError(errno: .notDirectory, call: "base directory", path: directory)
     }
-    let distribution = try Distribution.whole(volume)
+    let distribution = Distribution(volume)
+    _ = try distribution?.waitUntilWhole()
     self.volume = volume
     fetcher = EntryFetcher(traits)
     rules = DirectoryReader.Rules(trustsListings: traits.listingsTellSizes, distribution: distribution)

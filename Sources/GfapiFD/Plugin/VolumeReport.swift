@@ -16,10 +16,6 @@ package struct VolumeReport: Sendable {
   package var extendedAttributes: String?
   /// Why the base directory cannot be read; nil: it can.
   package var access: String?
-  /// How long it takes to look a name up, and to read the beginning of a small file: medians of five.
-  package var lookUpTime: Duration
-  /// Nil: no file is among the first names of the base directory.
-  package var readTime: Duration?
 
   /// Asks a volume. The base directory must be there.
   package init(_ volume: Volume, _ traits: VolumeTraits) throws {
@@ -32,35 +28,6 @@ package struct VolumeReport: Sendable {
     acls = Self.problem { _ = try base.extendedAttributeIfSupported(ACLStream.accessName) }
     extendedAttributes = Self.problem { _ = try base.extendedAttributeNames() }
     access = Self.problem { try base.checkAccess(R_OK | X_OK) }
-    lookUpTime = Self.median(
-      // Nobody has this name: what is there may be in the client's memory.
-      (1...5).map { number in Self.time { _ = try? base.lookUp(".gfapi-fd-check-\(number)".utf8) } })!
-    readTime = Self.median(try Self.someFiles(in: base).map { file in
-      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
-      defer { buffer.deallocate() }
-      return Self.time { _ = try? file.read(into: buffer, at: 0) }
-    })
-  }
-
-  /// Up to five files with data, of the first names of a directory.
-  private static func someFiles(in directory: Object) throws -> [Object] {
-    guard let listing = try? directory.openDirectory() else { return [] }
-    var files: [Object] = []
-    for _ in 0..<1000 {
-      guard files.count < 5, let entry = try listing.next() else { break }
-      if let found = entry.found, found.status.isRegular, found.status.st_size > 0 { files.append(found.object) }
-    }
-    return files
-  }
-
-  private static func time(_ body: () -> Void) -> Duration {
-    let began = ContinuousClock.now
-    body()
-    return ContinuousClock.now - began
-  }
-
-  private static func median(_ times: [Duration]) -> Duration? {
-    times.isEmpty ? nil : times.sorted()[times.count / 2]
   }
 
   /// Type and number of bricks.
@@ -93,12 +60,58 @@ package struct VolumeReport: Sendable {
   }
 }
 
+/// How long calls on a volume take: medians of five.
+package struct VolumeLatency: Sendable {
+  /// For looking a name up.
+  package let lookUp: Duration
+  /// For reading the beginning of a small file. Nil: there is none among the first names of the base directory.
+  package let read: Duration?
+
+  /// Asks a volume. The base directory must be there.
+  init(_ volume: Volume) throws {
+    let base = try volume.lookUp(volume.uri.directory).object
+    // Nobody has this name: what is there may be in the client's memory.
+    lookUp = Self.median((1...5).map { number in Self.time { _ = try? base.lookUp(".gfapi-fd-check-\(number)".utf8) } })!
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
+    defer { buffer.deallocate() }
+    read = Self.median(try Self.someFiles(in: base).map { file in Self.time { _ = try? file.read(into: buffer, at: 0) } })
+  }
+
+  /// Up to five files with data, of the first names of a directory.
+  private static func someFiles(in directory: Object) throws -> [Object] {
+    guard let listing = try? directory.openDirectory() else { return [] }
+    var files: [Object] = []
+    for _ in 0..<1000 {
+      guard files.count < 5, let entry = try listing.next() else { break }
+      if let found = entry.found, found.status.isRegular, found.status.st_size > 0 { files.append(found.object) }
+    }
+    return files
+  }
+
+  private static func time(_ body: () -> Void) -> Duration {
+    let began = ContinuousClock.now
+    body()
+    return ContinuousClock.now - began
+  }
+
+  private static func median(_ times: [Duration]) -> Duration? {
+    times.isEmpty ? nil : times.sorted()[times.count / 2]
+  }
+}
+
 extension JobVolume {
   /// Connects and asks what the volume is.
   package func connectAndReport() throws -> VolumeReport {
     try connect(for: .backup, isCancelled: { false }) { _, _ in }
+    return try ask { try VolumeReport($0.volume!, $0.traits!) }
+  }
+
+  /// Measures calls on the volume that is connected.
+  package func measureLatency() throws -> VolumeLatency { try ask { try VolumeLatency($0.volume!) } }
+
+  private func ask<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
     do {
-      return try run(isCancelled: { false }) { try VolumeReport($0.volume!, $0.traits!) }
+      return try run(isCancelled: { false }, body)
     } catch let error as GlusterError {
       throw ConnectionFailure(description: "\(definition.volume): \(error)")
     }

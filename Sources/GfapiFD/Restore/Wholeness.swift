@@ -7,7 +7,6 @@ import Locks
 /// directory, is an I/O error or an invalid argument, and what stands there is not seen. It goes on doing so in a directory that
 /// was looked up meanwhile, until that is looked up again.
 final class Wholeness: Sendable {
-  private let volume: Volume
   private let distribution: Distribution
   private let whole: Mutex<Distribution.State>
 
@@ -16,8 +15,8 @@ final class Wholeness: Sendable {
   /// - Throws: ``GlusterError``, if the volume's patience is at its end.
   init?(_ volume: Volume) throws {
     guard let distribution = Distribution(volume) else { return nil }
-    (self.volume, self.distribution) = (volume, distribution)
-    whole = Mutex(try volume.patience.run { _ in try distribution.check() })
+    self.distribution = distribution
+    whole = Mutex(try distribution.waitUntilWhole())
   }
 
   /// When all subvolumes were there, the last time that it was asked for.
@@ -30,7 +29,7 @@ final class Wholeness: Sendable {
   ///
   /// - Throws: ``GlusterError`` with the subvolume, if one does not come back.
   func wait() throws {
-    let state = try volume.patience.run { _ in try distribution.check() }
+    let state = try distribution.waitUntilWhole()
     whole.withLock { $0 = state }
   }
 }
