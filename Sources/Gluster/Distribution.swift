@@ -1,8 +1,11 @@
 import Locks
 import SystemPackage
 
-/// Tells whether all subvolumes of a distributed volume can be reached. Where one cannot, directory listings leave out what is
-/// on it, without an error.
+/// Tells whether all subvolumes of a distributed volume can be reached.
+///
+/// Where one cannot, Gluster (10.3) answers as if it had never been there. Directory listings leave out what is on it, and what stands
+/// there is not seen, or stale. Making what belongs onto it, or setting attributes of a directory, is an I/O error or an invalid
+/// argument, and goes on being one in a directory that was looked up meanwhile, until that is looked up again.
 public final class Distribution: Sendable {
   /// What the distributing translator knows of its subvolumes.
   public struct State: Equatable, Sendable {
@@ -35,6 +38,7 @@ public final class Distribution: Sendable {
   private let volume: Volume
   /// What the translator tells of itself, in the client's present graph.
   private let file: Mutex<Object>
+  private let whole = Mutex(State?.none)
 
   /// Finds the translator; nil where the volume has none, or does not tell.
   public init?(_ volume: Volume) {
@@ -46,7 +50,29 @@ public final class Distribution: Sendable {
   /// Waits until all subvolumes can be reached.
   ///
   /// - Throws: ``GlusterError`` with the subvolume, if the volume's patience is at its end.
-  public func waitUntilWhole() throws -> State { try volume.patience.run { _ in try check() } }
+  public func waitUntilWhole() throws -> State {
+    let state = try volume.patience.run { _ in try check() }
+    whole.withLock { $0 = state }
+    return state
+  }
+
+  /// The state in which all subvolumes were there, the last time that it was waited for.
+  public var lastWhole: State? { whole.withLock { $0 } }
+
+  /// Whether all subvolumes have been there since then.
+  public func isWhole(since state: State?) -> Bool { state != nil && (try? check()) == state }
+
+  /// Makes a call. What it does not find may be on a subvolume that is away, or was: it waits for that one, and makes the call again.
+  ///
+  /// - Throws: what `call` does; ``GlusterError`` with the subvolume, if that does not come back.
+  public func sure<T>(_ call: () throws -> T) throws -> T {
+    while true {
+      let before = lastWhole
+      do { return try call() } catch let error as GlusterError where error.meansMissing && !isWhole(since: before) {
+        _ = try waitUntilWhole()
+      }
+    }
+  }
 
   private static func find(_ volume: Volume) -> Object? {
     let translators = try? volume.translatorDirectories()

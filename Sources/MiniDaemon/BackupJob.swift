@@ -151,12 +151,15 @@ extension MiniJob {
   private func read(
     _ name: UnsafePointer<CChar>, to target: some BackupTarget, _ counts: inout JobCounts
   ) throws {
+    /// As the daemons do, which have only the number of the error; a fatal message of the plugin's has said why already.
+    func tellFailure(_ what: String, _ packet: fd_io_packet) {
+      counts.failed += 1
+      guard !hasFailed, !isCancelled else { return }
+      tell(.notSaved, "\(String(cString: name)): \(what): \(String(cString: strerror(packet.io_errno)))")
+    }
     var open = fd_io_packet(FD_IO_OPEN)
     open.fname = name
-    guard calls.io(&open) == Int32(FD_OK), open.status == 0 else {
-      counts.failed += 1
-      return
-    }
+    guard calls.io(&open) == Int32(FD_OK), open.status == 0 else { return tellFailure("cannot be opened", open) }
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
     defer { buffer.deallocate() }
     while !isCancelled {
@@ -164,7 +167,7 @@ extension MiniJob {
       packet.count = Int32(buffer.count)
       packet.buf = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)
       _ = calls.io(&packet)
-      if packet.status < 0 { counts.failed += 1 }
+      if packet.status < 0 { tellFailure("cannot be read to its end", packet) }
       guard packet.status > 0 else { break }
       counts.bytes += Int(packet.status)
       try target.data(UnsafeRawBufferPointer(rebasing: buffer[..<Int(packet.status)]))

@@ -118,7 +118,12 @@ public final class MiniJob: @unchecked Sendable {
     var text = String(cString: text)
     if text.hasSuffix("\n") { text.removeLast() }
     // A number that the release does not have is taken for what ends the job, as no daemon would.
-    let message = Message(severity: Message.Severity(rawValue: type - module.abi.messageShift) ?? .fatal, text: text)
+    tell(Message.Severity(rawValue: type - module.abi.messageShift) ?? .fatal, text)
+  }
+
+  /// Takes a message into the job's log.
+  func tell(_ severity: Message.Severity, _ text: String) {
+    let message = Message(severity: severity, text: text)
     log.withLock { $0.append(message) }
     onMessage?(message)
   }

@@ -43,7 +43,9 @@ final class Bacula {
   static func line(_ kind: String, _ path: String = "") -> String { #"gfapi:volume=gluster\\://scratch/"# + kind + path }
 
   /// Runs commands of bconsole and returns what it printed.
-  func console(_ commands: String...) throws -> String {
+  func console(_ commands: String...) throws -> String { try console(commands) }
+
+  func console(_ commands: [String]) throws -> String {
     let input = commands.map { $0 + "\\n" }.joined() + "quit\\n"
     return try run("/bin/sh", "-c", "printf '\(input)' | timeout 120 '\(Scratch.script("bacula"))' console").output
   }
@@ -75,6 +77,9 @@ final class Bacula {
   /// What `status client` says of a running job.
   func progress() throws -> String { try console("status client=client") }
 
+  /// The file daemon.
+  var fileDaemon: pid_t { processes[0] }
+
   /// Whether file daemon, storage daemon and director live.
   var isAlive: Bool { processes.allSatisfy { kill($0, 0) == 0 } }
 
@@ -89,10 +94,46 @@ final class Bacula {
   private static func mounts() throws -> Set<Substring> {
     try Set(run("cat", "/proc/mounts").output.split(separator: "\n"))
   }
+
+  /// After something went wrong: the next job is as it should be, and so is what it restores; then the daemons are stopped.
+  ///
+  /// - Parameters:
+  ///   - local: the folder that the plugin line names, where it is mounted.
+  ///   - path: the same on the volume.
+  func backUpAndRestore(_ local: String, _ path: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    let backup = try start("run job=backup yes")
+    try finish(backup).expect("Backup OK", JobLog.wellCarried, sourceLocation: sourceLocation)
+    let place = "/restored-" + UUID().uuidString.prefix(8)
+    try job("restore jobid=\(backup) client=client restorejob=restore where=\(place) all done yes")
+      .expect("Restore OK", JobLog.wellRestored, sourceLocation: sourceLocation)
+    let copy = local.dropLast(path.count) + place
+    try expectIdentical(local, copy + path, sourceLocation: sourceLocation)
+    #expect(try run("rm", "-r", String(copy)).status == 0)
+    try end(sourceLocation: sourceLocation)
+  }
+
+  /// Cancels a job. Expects that it ends soon, as a cancelled one, and that the daemons live.
+  func cancel(_ job: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    let began = ContinuousClock.now
+    _ = try console("cancel jobid=\(job) yes")
+    try finish(job).expectCancelled(sourceLocation: sourceLocation)
+    #expect(ContinuousClock.now - began < .seconds(20), sourceLocation: sourceLocation)
+    #expect(isAlive, sourceLocation: sourceLocation)
+  }
+}
+
+/// Expects that two trees are the same in all that a Bacula or Bareos saves: times in whole seconds.
+func expectIdentical(_ original: String, _ copy: String, _ options: String..., sourceLocation: SourceLocation = #_sourceLocation) throws {
+  let comparison = try run(Scratch.script("compare-trees"), ["--seconds"] + options + [original, copy])
+  #expect(comparison.status == 0, "\(comparison.output.suffix(3000))", sourceLocation: sourceLocation)
 }
 
 /// What the director wrote about one job.
 struct JobLog {
+  /// Of the plugin's summary line.
+  static var wellCarried: Regex<Substring> { /^gfapi: \d+ entries and \d+ bytes read, 0 unchanged, 0 excluded, 0 failed$/ }
+  static var wellRestored: Regex<Substring> { /^gfapi: \d+ entries restored, \d+ bytes written, 0 skipped, 0 failed$/ }
+
   struct Message {
     /// `client`, `test-sd`, `test-dir`.
     let daemon: String
@@ -101,9 +142,14 @@ struct JobLog {
 
   let messages: [Message]
 
+  /// What the director wrote about all jobs.
+  static func all() throws -> String {
+    let path = try Scratch.temporaryFolder() + "/bacula/log/jobs.log"
+    return String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
+  }
+
   init(_ job: Int) throws {
-    let path = (ProcessInfo.processInfo.environment["GFAPI_FD_SCRATCH_TMP"] ?? "") + "/bacula/log/jobs.log"
-    let text = String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
+    let text = try Self.all()
     var messages: [Message] = []
     var belongs = false
     for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
@@ -164,6 +210,10 @@ struct JobLog {
   /// Expects an end; that each pattern was said, once; that the file daemon said nothing else, and no other daemon
   /// complained of anything else.
   func expect(_ termination: String, _ said: Regex<Substring>..., sourceLocation: SourceLocation = #_sourceLocation) {
+    expect(termination, said, sourceLocation: sourceLocation)
+  }
+
+  func expect(_ termination: String, _ said: [Regex<Substring>], sourceLocation: SourceLocation = #_sourceLocation) {
     #expect(self.termination == termination, "\(text)", sourceLocation: sourceLocation)
     for pattern in said {
       #expect((client + complaints.filter { !client.contains($0) }).count { $0.contains(pattern) } == 1, "\(text)", sourceLocation: sourceLocation)

@@ -22,8 +22,7 @@ struct BareosTests {
     #expect(restore.contains("Termination:            Restore OK\n"), "\(restore)")
     #expect(restore.contains("0 failed") && !restore.contains("Warning: ") && !restore.contains("Error: "), "\(restore)")
     let copy = local + "/restored" + path + "/tree"
-    let comparison = try run(Scratch.script("compare-trees"), "--seconds", local + "/tree", copy)
-    #expect(comparison.status == 0, "\(comparison.output.suffix(3000))")
+    try expectIdentical(local + "/tree", copy)
     #expect(try bareos.fileDaemonIsAlive())
 
     // In place, over damage.
@@ -33,8 +32,7 @@ struct BareosTests {
       "restore client=client restorejob=restore where=/ select all done yes", "wait", "messages")
     #expect(inPlace.contains("Termination:            Restore OK\n"), "\(inPlace)")
     try Scratch.remount("plain")
-    let again = try run(Scratch.script("compare-trees"), "--seconds", copy, local + "/tree")
-    #expect(again.status == 0, "\(again.output.suffix(3000))")
+    try expectIdentical(copy, local + "/tree")
     #expect(try bareos.fileDaemonIsAlive())
   }
 
@@ -82,8 +80,7 @@ struct BareosTests {
       let log = try bareos.console(
         "restore client=client restorejob=restore fileset=GlusterChanges where=\(path)-\(place) select current all done yes", "wait", "messages")
       #expect(log.contains("Termination:            Restore OK\n"), "\(log)")
-      let comparison = try run(Scratch.script("compare-trees"), "--seconds", local, "\(local)-\(place)\(path)")
-      #expect(comparison.status == 0, "\(comparison.output.suffix(3000))")
+      try expectIdentical(local, "\(local)-\(place)\(path)")
     }
     try change("""
       mkdir -p d/deep e 'c,d'; echo 1 > d/f; echo 2 > d/deep/g; echo 3 > e/h; echo 4 > 'c,d/i'; echo 5 > a; echo 6 > b; ln a a2
@@ -125,8 +122,7 @@ struct BareosTests {
     let restore = try bareos.console(
       #"restore client=client restorejob=restore where=/ pluginoptions="\#(options)" select all done yes"#, "wait", "messages")
     #expect(restore.contains("Restore OK\n"), "\(restore)")
-    let comparison = try run(Scratch.script("compare-trees"), "--seconds", local + "/tree", other + "/new/tree")
-    #expect(comparison.status == 0, "\(comparison.output.suffix(3000))")
+    try expectIdentical(local + "/tree", other + "/new/tree")
   }
 
   @Test("cancels a job that waits for a brick that hangs, and lives on", arguments: Bareos.trees)
@@ -146,6 +142,26 @@ struct BareosTests {
     #expect(try bareos.fileDaemonIsAlive())
     kill(brick, SIGCONT)
     #expect(try bareos.console("run job=backup level=Full yes", "wait", "messages").contains("Backup OK\n"))
+  }
+
+  @Test("shows each call of the plugin from debug level 200 on, and none below", arguments: Bareos.trees)
+  func debugged(_ tree: String) throws {
+    let (local, path) = try Scratch.folder()
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + path)
+    func trace(_ level: Int) throws -> String {
+      _ = try bareos.console("setdebug level=\(level) trace=1 client=client")
+      #expect(try bareos.console("run job=backup level=Full yes", "wait", "messages").contains("Backup OK\n"))
+      let restore = "restore client=client restorejob=restore where=\(path)/restored select all done yes"
+      #expect(try bareos.console(restore, "wait", "messages").contains("Restore OK\n"))
+      let file = try Scratch.temporaryFolder() + "/bareos/work/client.trace"
+      return String(decoding: FileManager.default.contents(atPath: file) ?? Data(), as: UTF8.self)
+    }
+    #expect(try !trace(100).contains("gfapi-fd"))
+    let shown = try trace(200)
+    for call in ["handlePluginEvent(", "startBackupFile: 0: \(path)/file\n", "createFile: 0: "] {
+      #expect(shown.contains(call), "\(call): \(shown.suffix(4000))")
+    }
   }
 
   @Test("ends a job with a wrong definition with our message, and lives on", arguments: Bareos.trees)

@@ -203,32 +203,21 @@ struct BackupTests {
       #expect(FileManager.default.createFile(atPath: "\(local)/still/\(number)", contents: Data(content)))
       still["\(path)/still/\(number)"] = content
     }
-    // A process of its own, which ends when its standard input does.
-    let chaos = Process()
-    chaos.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    chaos.arguments = ["python3", Scratch.testScript("change-all-the-time.py"), local + "/busy"]
-    let input = Pipe()
-    chaos.standardInput = input
-    try chaos.run()
-    defer {
-      try? input.fileHandleForWriting.close()
-      chaos.waitUntilExit()
-      #expect(chaos.terminationStatus == 0)
-    }
-    #expect(eventually { (try? FileManager.default.contentsOfDirectory(atPath: local + "/busy").count) ?? 0 > 20 })
-    for _ in 0..<Soak.rounds(5, 200) {
-      let backup = MemoryBackup()
-      try withJob { job throws in
-        _ = try #require(try job.backup(Scratch.line(kind, path), to: backup))
-        #expect(!job.messages.contains { $0.severity == .fatal || $0.text.contains("/still/") }, "\(job.messages)")
-        for (name, content) in still { #expect(backup.item(name)?.data == content, "\(name)") }
-        // The further names of a file have no data of their own.
-        let files = backup.items.filter { $0.entry.status.st_mode & S_IFMT == S_IFREG && $0.entry.type != FD_FT_LNKSAVED }
-        for item in files where item.data.count != item.entry.status.st_size {
-          let name = String(decoding: item.entry.path, as: UTF8.self)
-          #expect(job.messages.contains { $0.text.contains(name + ":") }, "\(name): \(item.data.count) \(item.entry.status.st_size)")
+    try Scratch.whileChanging(local + "/busy") {
+      for _ in 0..<Soak.rounds(5, 200) {
+        let backup = MemoryBackup()
+        try withJob { job throws in
+          _ = try #require(try job.backup(Scratch.line(kind, path), to: backup))
+          #expect(!job.messages.contains { $0.severity == .fatal || $0.text.contains("/still/") }, "\(job.messages)")
+          for (name, content) in still { #expect(backup.item(name)?.data == content, "\(name)") }
+          // The further names of a file have no data of their own.
+          let files = backup.items.filter { $0.entry.status.st_mode & S_IFMT == S_IFREG && $0.entry.type != FD_FT_LNKSAVED }
+          for item in files where item.data.count != item.entry.status.st_size {
+            let name = String(decoding: item.entry.path, as: UTF8.self)
+            #expect(job.messages.contains { $0.text.contains(name + ":") }, "\(name): \(item.data.count) \(item.entry.status.st_size)")
+          }
+          #expect(backup.paths.last == path)
         }
-        #expect(backup.paths.last == path)
       }
     }
   }

@@ -186,6 +186,8 @@ struct HostileCallTests {
       try run("sh", "-c", "cd '\(local)/outside' && ls -laR --time-style=full-iso | grep -v '^total' | grep -v ' \\.\\.$' && cat file").output
     }
     let before = try outside()
+    // By their connections.
+    var stories = Dictionary(uniqueKeysWithValues: try ProcessUsage.clients(getpid()).map { ($0, "before") })
     let names = [
       "/file", "/file", "/dir", "/dir/file", "/link", "/link/through", "/../outside/file", "/dir/../../outside/new", "/./x",
       "//", "/", "", "relative", "/a\u{1}b", "/" + String(repeating: "n", count: 300),
@@ -195,11 +197,18 @@ struct HostileCallTests {
       try withJob(abi: abi) { job throws in
         let caller = Caller(job, line: Scratch.line("plain", path + "/source"), place: path + "/place", names: names, seed: seed)
         for _ in 0..<60 { caller.callSomething() }
+        for client in try ProcessUsage.clients(getpid()) where stories[client] == nil { stories[client] = "seed \(seed): \(caller.story)" }
         #expect(try outside() == before, "seed \(seed): \(caller.story)")
       }
     }
     let saved = MemoryBackup()
     let counts = try withJob(abi: abi) { try $0.backup(Scratch.line("plain", path + "/source"), to: saved) }
     #expect(counts?.entries == 12 && counts?.failed == 0, "\(String(describing: counts))")
+    // The end of a connection takes ten seconds.
+    var left: [String] = []
+    #expect(try eventually(within: 60) {
+      left = try ProcessUsage.clients(getpid()).compactMap { stories[$0] }.filter { $0 != "before" }
+      return left.isEmpty
+    }, "connections are left: \(left)")
   }
 }

@@ -8,46 +8,13 @@ import Testing
 /// What a daemon does for weeks.
 @Suite("Many jobs in one process", .serialized)
 struct LongRunTests {
-  /// What this process has: threads, open files, and memory in KiB.
-  struct Usage: CustomStringConvertible {
-    let threads: Int
-    let descriptors: Int
-    let memory: Int
-
-    init() throws {
-      threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count
-      descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
-      let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
-      let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
-      memory = try #require(line.split(separator: " ").compactMap { Int($0) }.first)
-    }
-
-    var description: String { "\(threads) threads, \(descriptors) descriptors, \(memory / 1024) MiB" }
-
-    /// When no connection is being ended any more: that takes 10 s each. Threads of libgfapi's for later work may stay for minutes.
-    static func settled() throws -> Usage {
-      _ = try eventually(within: 60) {
-        try !LongRunTests.threads().values.contains { $0.hasPrefix("glfs_") && !$0.hasPrefix("glfs_sproc") }
-      }
-      return try Usage()
-    }
-  }
-
-  /// Names of this process's threads, by number.
-  static func threads() throws -> [String: String] {
-    let numbers = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")
-    return Dictionary(uniqueKeysWithValues: numbers.map {
-      ($0, (try? String(contentsOfFile: "/proc/self/task/\($0)/comm", encoding: .utf8)) ?? "")
-    })
-  }
-
   /// A second one outlives the connection's memory by a moment, and on a busy machine ends the process.
   @Test("have one thread of the client's for what the bricks answer, on each kind of volume")
   func oneEventThread() throws {
-    let before = try Set(Self.threads().keys)
+    let before = try Set(ProcessUsage.threads(getpid()).keys)
     let volumes = try Scratch.kinds.map { try Volume(VolumeURI("gluster://scratch/\($0)".utf8)) }
     for volume in volumes { _ = try volume.root() }
-    let made = try Self.threads().filter { !before.contains($0.key) }
+    let made = try ProcessUsage.threads(getpid()).filter { !before.contains($0.key) }
     #expect(made.values.count { $0.hasPrefix("glfs_epoll") } == volumes.count, "\(made)")
   }
 
@@ -72,16 +39,16 @@ struct LongRunTests {
   func nothingLeft() throws {
     let path = try makeTree("plain")
     for number in 0..<10 { try job("plain", path, number) }
-    let first = try Usage.settled()
+    let first = try ProcessUsage.settled(getpid())
     let rounds = Soak.rounds(40, 500)
     for number in 10..<rounds { try job("plain", path, number) }
-    let inARow = try Usage.settled()
+    let inARow = try ProcessUsage.settled(getpid())
     let group = DispatchGroup()
     for number in 1000..<1020 {
       DispatchQueue(label: "job").async(group: group) { #expect(throws: Never.self) { try job("plain", path, number) } }
     }
     #expect(group.wait(timeout: .now() + 120) == .success)
-    let last = try Usage.settled()
+    let last = try ProcessUsage.settled(getpid())
     print("after 10 jobs: \(first); after all in a row: \(inARow); after 20 at once: \(last)")
     for usage in [inARow, last] {
       #expect(usage.descriptors <= first.descriptors + 2, "\(first); \(inARow); \(last)")
@@ -92,10 +59,12 @@ struct LongRunTests {
     }
   }
 
-  @Test("are cancelled at any moment within two seconds", arguments: ["plain", "replicated"])
+  @Test("are cancelled at any moment within two seconds, and leave no connection", arguments: ["plain", "replicated"])
   func cancelled(_ kind: String) throws {
     let path = try makeTree(kind)
     let saved = MemoryBackup()
+    // By their connections.
+    var stories = Dictionary(uniqueKeysWithValues: try ProcessUsage.clients(getpid()).map { ($0, "before") })
     _ = try withJob { try $0.backup(Scratch.line(kind, path), to: saved) }
     var random = Random(seed: 7)
     for number in 0..<Soak.rounds(10, 50) {
@@ -121,9 +90,16 @@ struct LongRunTests {
         // The job may have ended before.
         #expect(ended - cancelled.withLock { $0 } < .seconds(2), "\(number) \(delay)")
         #expect(!job.hasFailed || job.isCancelled, "\(job.messages)")
+        for client in try ProcessUsage.clients(getpid()) where stories[client] == nil { stories[client] = "\(number) \(delay): \(job.messages)" }
       }
     }
     #expect(try withJob { try $0.backup(Scratch.line(kind, path), to: MemoryBackup()) }?.failed == 0)
+    // The end of a connection takes ten seconds.
+    var left: [String] = []
+    #expect(try eventually(within: 60) {
+      left = try ProcessUsage.clients(getpid()).map { stories[$0] ?? "another" }.filter { $0 != "before" }
+      return left.isEmpty
+    }, "connections are left: \(left)")
   }
 }
 

@@ -76,6 +76,47 @@ public enum Scratch {
     return found
   }
 
+  /// Kills the first brick of a volume, and starts it again after so many seconds, if any.
+  public static func killBrick(_ kind: String, for seconds: UInt32? = nil) throws {
+    kill(try firstBrick(kind), SIGKILL)
+    guard let seconds else { return }
+    Thread.detachNewThread {
+      sleep(seconds)
+      try? startBricks(kind)
+    }
+  }
+
+  /// Starts what bricks of a volume are away.
+  public static func startBricks(_ kind: String) throws { try gluster("volume", "start", kind, "force") }
+
+  /// Replaces the first brick of a volume by an empty one.
+  public static func replaceBrick(_ volume: String) throws {
+    guard let first = try bricks(of: volume).first else { throw DaemonError("\(volume) has no brick") }
+    try gluster("volume", "replace-brick", volume, "scratch:\(first)", "scratch:\(first)0", "commit", "force")
+  }
+
+  /// Adds a brick to a distributed volume of two.
+  public static func addBrick(_ volume: String) throws {
+    try gluster("volume", "add-brick", volume, "scratch:\(variable("GFAPI_FD_SCRATCH_BRICKS"))/\(volume)3", "force")
+  }
+
+  /// Begins to move what belongs on another brick.
+  public static func rebalance(_ volume: String) throws { try gluster("volume", "rebalance", volume, "start", "force") }
+
+  /// Waits until nothing is left to be healed below a path of a replicated or dispersed volume, and mounts it anew. Returns what is
+  /// left after two minutes.
+  public static func heal(_ volume: String, below path: String) throws -> [String] {
+    var left: [String] = []
+    _ = try eventually(within: 120) {
+      // Refused as long as the healing daemon has not come to the brick.
+      _ = try run("gluster", "volume", "heal", volume)
+      left = try unhealed(volume, below: path)
+      return left.isEmpty
+    }
+    try remount(volume)
+    return left
+  }
+
   /// What a replicated or dispersed volume has to heal below a path.
   public static func unhealed(_ volume: String, below path: String) throws -> [String] {
     let info = try run("gluster", "volume", "heal", volume, "info")
@@ -127,6 +168,27 @@ public enum Scratch {
       try? remount("small")
     }
     return try body()
+  }
+
+  /// Runs `body` while another process makes, deletes, renames, truncates and grows all the time what is in a folder.
+  public static func whileChanging(_ folder: String, _ body: () throws -> Void) throws {
+    let chaos = Process()
+    chaos.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    chaos.arguments = ["python3", testScript("change-all-the-time.py"), folder]
+    // It ends when its standard input does.
+    let input = Pipe()
+    chaos.standardInput = input
+    try chaos.run()
+    let result = Result {
+      guard eventually({ (try? FileManager.default.contentsOfDirectory(atPath: folder).count) ?? 0 > 20 }) else {
+        throw DaemonError("nothing changes in \(folder)")
+      }
+      try body()
+    }
+    try? input.fileHandleForWriting.close()
+    chaos.waitUntilExit()
+    try result.get()
+    guard chaos.terminationStatus == 0 else { throw DaemonError("what changes \(folder) failed") }
   }
 
   /// Runs `body` while Gluster's quota limits what may be below a path of the small volume, such as `3MB`.

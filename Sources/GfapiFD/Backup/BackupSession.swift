@@ -26,7 +26,7 @@ package final class BackupSession {
     let distribution = Distribution(volume)
     _ = try distribution?.waitUntilWhole()
     self.volume = volume
-    fetcher = EntryFetcher(traits)
+    fetcher = EntryFetcher(traits, distribution)
     rules = DirectoryReader.Rules(trustsListings: traits.listingsTellSizes, distribution: distribution)
     self.base = SourceEntry(
       path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object)

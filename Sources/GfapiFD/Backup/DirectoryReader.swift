@@ -101,7 +101,18 @@ final class DirectoryReader: @unchecked Sendable {
 
   private func opened() throws -> Open {
     let state = try rules.distribution?.check()
-    return Open(try entry.object.openDirectory(), state)
+    return try found(in: state) {
+      try entry.makeReady()
+      return Open(try entry.object.openDirectory(), state)
+    }
+  }
+
+  /// Makes a call. What it does not find may be on a subvolume that has gone since then.
+  private func found<T>(in state: Distribution.State?, _ call: () throws -> T) throws -> T {
+    do { return try call() } catch let error as GlusterError where error.meansMissing {
+      if let state { try rules.distribution?.check(since: state) }
+      throw error
+    }
   }
 
   private func listed(_ name: Directory.Entry, _ state: Distribution.State?) -> Listed {
@@ -123,7 +134,7 @@ final class DirectoryReader: @unchecked Sendable {
     do {
       return .entry(try entry.object.volume.patience.run { again in
         let state = again ? try rules.distribution?.check() : listed
-        var found = try entry.object.lookUp(name)
+        var found = try found(in: state) { try entry.object.lookUp(name) }
         // A directory is on all subvolumes: where one cannot be reached, the others tell of it what they know.
         if found.status.isDirectory, let state { try rules.distribution?.check(since: state) }
         if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }

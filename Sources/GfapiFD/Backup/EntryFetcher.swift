@@ -66,9 +66,11 @@ package struct EntryFetcher: Sendable {
   let readsWithoutOpening: Bool
   /// See ``FileReader``.
   let seeksAlone: Bool
+  private let distribution: Distribution?
   private let pool = PiecePool()
 
-  init(_ traits: VolumeTraits) {
+  init(_ traits: VolumeTraits, _ distribution: Distribution?) {
+    self.distribution = distribution
     timesAreExact = traits.bricksAgreeOnTimes
     readsWithoutOpening = traits.bricksAgreeOnTimes
     seeksAlone = !traits.listingsTellSizes
@@ -80,15 +82,19 @@ package struct EntryFetcher: Sendable {
   /// - Throws: ``GlusterError``, if the entry cannot be carried at all.
   func fetch(_ entry: SourceEntry, _ wanted: Wanted, readsData: Bool) throws -> Details {
     var details = Details()
-    entry.makeReady()
-    if entry.status.isSymbolicLink { details.linkTarget = try entry.object.linkTarget() }
+    try entry.makeReady()
+    if entry.status.isSymbolicLink { details.linkTarget = try sure { try entry.object.linkTarget() } }
     if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: entry, wanted) }
     try attributes(of: entry, wanted, into: &details)
     return details
   }
 
+  private func sure<T>(_ call: () throws -> T) throws -> T { try distribution.map { try $0.sure(call) } ?? call() }
+
   /// A regular file's data, or the file opened for them.
-  func content(of entry: SourceEntry, _ wanted: Wanted) throws -> Content {
+  func content(of entry: SourceEntry, _ wanted: Wanted) throws -> Content { try sure { try read(entry, wanted) } }
+
+  private func read(_ entry: SourceEntry, _ wanted: Wanted) throws -> Content {
     let size = Int(entry.status.st_size)
     if size <= Self.wholeSize, readsWithoutOpening {
       // One byte more than there should be tells that there is none.
@@ -113,7 +119,7 @@ package struct EntryFetcher: Sendable {
     guard wantsACLs || wanted.extendedAttributes else { return }
     let names: [[UInt8]]
     do {
-      names = try entry.object.extendedAttributeNames()
+      names = try sure { try entry.object.extendedAttributeNames() }
     } catch {
       let error = asGlusterError(error)
       if error.meansVolumeIsGone { throw error }
@@ -132,7 +138,7 @@ package struct EntryFetcher: Sendable {
     do {
       var items: [ACLStream.Item] = []
       for name in [ACLStream.accessName, ACLStream.defaultName] where names.contains(name) {
-        if let value = try entry.object.extendedAttribute(name) { items.append(.init(name: name, value: value)) }
+        if let value = try sure({ try entry.object.extendedAttribute(name) }) { items.append(.init(name: name, value: value)) }
       }
       details.acls = ACLStream.encode(items)
     } catch {
@@ -148,7 +154,7 @@ package struct EntryFetcher: Sendable {
     var size = 0
     for name in names where AttributeRules.carries(name, aclsTravelAlone: wanted.acls) {
       do {
-        guard let value = try entry.object.extendedAttribute(name) else { continue }
+        guard let value = try sure({ try entry.object.extendedAttribute(name) }) else { continue }
         // As Bareos counts: magic, two lengths, name with NUL, value.
         size += 13 + name.count + value.count
         if let limit = wanted.extendedAttributeLimit, size >= limit {

@@ -34,11 +34,16 @@ package struct SourceEntry: Sendable {
   /// Makes the handle ready for calls side by side. libgfapi looks up what a listing gave before its first use; if that use is
   /// a call by handle it lets no other call of the process begin meanwhile (10.3). Looked up by its name it does. The client
   /// answers that itself: the listing has told it all.
-  func makeReady() {
+  ///
+  /// - Throws: ``GlusterError``, if the volume is gone: to a call by handle the entry would be missing then.
+  func makeReady() throws {
     guard let listedIn else { return }
     let slash = UInt8(ascii: "/")
-    // If something else has this name now, or nothing, the calls by handle will tell.
-    _ = try? listedIn.lookUp(path[path.index(after: path.lastIndex(of: slash)!)...])
+    do {
+      _ = try listedIn.lookUp(path[path.index(after: path.lastIndex(of: slash)!)...])
+    } catch let error as GlusterError where !error.meansVolumeIsGone {
+      // If something else has this name now, or nothing, the calls by handle will tell.
+    }
   }
 }
 

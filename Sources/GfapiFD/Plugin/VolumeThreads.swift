@@ -103,6 +103,8 @@ package final class VolumeThreads: @unchecked Sendable {
       }
     }
     locked {
+      // Nobody would take it, and what it holds may hold these threads.
+      if ending { return }
       if isUrgent { tasks.prepend(task) } else { tasks.append(task) }
       pthread_cond_signal(taskArrived)
     }

@@ -55,6 +55,15 @@ final class RestoreTree {
     way = [Place(root, in: nil, onFailure: onFailure)]
   }
 
+  deinit {
+    // A restore that could not go on leaves directories that hold each other, and with them the connection.
+    var places = way
+    while let place = places.popLast() {
+      places += place.places.values
+      place.places = [:]
+    }
+  }
+
   /// Goes to the directory at `path`.
   ///
   /// - Parameters:

@@ -28,8 +28,8 @@ final class TargetDirectory: Sendable {
   final class KnownDirectories: Sendable {
     let state = Mutex(Known())
     /// Nil: the volume is not distributed.
-    let wholeness: Wholeness?
-    init(_ wholeness: Wholeness?) { self.wholeness = wholeness }
+    let distribution: Distribution?
+    init(_ distribution: Distribution?) { self.distribution = distribution }
   }
 
   private struct State {
@@ -45,7 +45,9 @@ final class TargetDirectory: Sendable {
 
   /// The volume's root. Waits for a subvolume that is away.
   init(rootOf volume: Volume) throws {
-    (path, parent, self.volume, known) = ([], nil, volume, KnownDirectories(try Wholeness(volume)))
+    let distribution = Distribution(volume)
+    _ = try distribution?.waitUntilWhole()
+    (path, parent, self.volume, known) = ([], nil, volume, KnownDirectories(distribution))
   }
 
   private init(_ name: [UInt8], in parent: TargetDirectory) {
@@ -69,7 +71,7 @@ final class TargetDirectory: Sendable {
   func open(mode: mode_t = 0o755, isEntry: Bool = false) throws -> Object {
     try state.withLock { state in
       if let object = state.object { return object }
-      state.lookedUp = known.wholeness?.lastKnown
+      state.lookedUp = known.distribution?.lastWhole
       let found = try findOrMake(mode, isEntry, &state)
       (state.object, state.number) = (found.object, found.status.st_ino)
       known.state.withLock { known in
@@ -87,9 +89,9 @@ final class TargetDirectory: Sendable {
   ///   - isOnAll: it is done on all subvolumes: one that was away has nothing of it, whatever the answer.
   ///   - body: may be done several times, on another handle.
   func onWhole<T>(isOnAll: Bool = false, _ body: (Object) throws -> T) throws -> T {
-    guard let wholeness = known.wholeness else { return try body(open()) }
+    guard let distribution = known.distribution else { return try body(open()) }
     for attempt in 1... {
-      var since = wholeness.lastKnown
+      var since = distribution.lastWhole
       let result = Result {
         _ = try open()
         let (object, lookedUp) = state.withLock { ($0.object!, $0.lookedUp) }
@@ -97,8 +99,8 @@ final class TargetDirectory: Sendable {
         return try body(object)
       }
       if case .success(let value) = result, !isOnAll { return value }
-      if attempt == Self.attempts || wholeness.holds(since: since) { return try result.get() }
-      try wholeness.wait()
+      if attempt == Self.attempts || distribution.isWhole(since: since) { return try result.get() }
+      _ = try distribution.waitUntilWhole()
       if attempt > 1 { usleep(Self.pause) }
       try lookUpAgain()
     }
@@ -113,7 +115,7 @@ final class TargetDirectory: Sendable {
   private func lookUpAgain() throws {
     try state.withLock { state in
       guard state.object != nil else { return }
-      state.lookedUp = known.wholeness?.lastKnown
+      state.lookedUp = known.distribution?.lastWhole
       state.object = try path.last.map { try parent!.open().lookUp($0).object } ?? volume.root().object
     }
   }

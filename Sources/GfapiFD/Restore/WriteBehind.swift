@@ -54,6 +54,13 @@ final class WriteBehind {
     budget = calls.volume.definition.readsAhead ? calls.volume.definition.readAhead : 0
   }
 
+  deinit {
+    // What will not be done any more holds its entry, and that its group. There is something running in each such group.
+    for (_, _, group) in running {
+      for group in sequence(first: group, next: \.parent) { group.last = nil }
+    }
+  }
+
   /// Has `work` done. Waits for earlier work if there is no room.
   ///
   /// - Parameter most: how much may be under way in the group.
@@ -104,11 +111,12 @@ final class WriteBehind {
   }
 
   private func endFirst() throws {
-    guard let first = running.popFirst() else { return }
+    guard let first = running.first else { return }
     let result: Result<[String], any Error>
     do { result = .success(try calls.wait(for: first.result)) } catch let ended as JobCalls.Ended { throw ended } catch {
       result = .failure(error)
     }
+    running.removeFirst()
     cost -= first.work.cost
     first.work.deliver(result)
     end(in: first.group)

@@ -1,0 +1,306 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Faults of the volume and of the daemon under the real Bacula's jobs.
+@Suite("The real Bacula", .serialized)
+struct BaculaFaultTests {
+  /// Files on a volume with which a job that is held to 1 MB/s is busy for six seconds. No symbolic link: a replicated volume never
+  /// gets healed of one (10.3, on a kernel that changes no link's mode).
+  func manyFiles(on kind: String = "small", _ name: String = #function) throws -> (local: String, path: String) {
+    let (local, path) = try Scratch.folder(on: kind, name)
+    let commands = "cd '\(local)' && for n in $(seq 600); do head -c 10000 /dev/urandom > $n; done; setfacl -m u:7:r 7; ln 1 one; mkfifo fifo"
+    #expect(try run("sh", "-c", commands).status == 0)
+    return (local, path)
+  }
+
+  /// A Bacula whose job on a directory does not read more of it ahead than it has sent.
+  func bacula(_ kind: String, _ path: String, _ options: String = "") throws -> Bacula {
+    try Bacula(Bacula.line(kind, path + ":readahead=65536" + options))
+  }
+
+  func restoreCommand(_ backup: Int, _ place: String, by job: String = "restore") -> String {
+    "restore jobid=\(backup) client=client restorejob=\(job) where=\(place) all done yes"
+  }
+
+  /// Runs a job and calls `strike` in the middle of it.
+  func job(_ command: String, _ bacula: Bacula, _ strike: () throws -> Void) throws -> JobLog {
+    let job = try bacula.start(command)
+    #expect(try eventually { try bacula.progress().contains(/(Files|Restored)=[1-9]\d/) })
+    try strike()
+    return try bacula.finish(job)
+  }
+
+  /// What comes and goes on a volume, or is changed there.
+  enum Fault: String, CaseIterable {
+    /// The only brick; one of two; one of three; a brick of five with two for parity.
+    case brickBack, oneOfTwoBack, oneOfReplicated, oneOfDispersed
+    case glusterdKilled
+    /// By an administrator.
+    case optionSet, rebalance, brickReplaced
+
+    var volume: String {
+      switch self {
+      case .brickBack, .glusterdKilled: "small"
+      case .oneOfTwoBack: "distributed"
+      case .oneOfReplicated: "replicated"
+      case .oneOfDispersed: "dispersed"
+      case .optionSet, .rebalance, .brickReplaced: "changing"
+      }
+    }
+
+    func strike() throws {
+      switch self {
+      case .brickBack, .oneOfTwoBack: try Scratch.killBrick(volume, for: 3)
+      case .oneOfReplicated, .oneOfDispersed: try Scratch.killBrick(volume)
+      case .glusterdKilled: try Scratch.killGlusterd()
+      case .optionSet: try Scratch.gluster("volume", "set", volume, "performance.quick-read", "off")
+      case .rebalance:
+        try Scratch.addBrick(volume)
+        try Scratch.rebalance(volume)
+      case .brickReplaced: try Scratch.replaceBrick(volume)
+      }
+    }
+
+    /// What a job says of it.
+    var said: [Regex<Substring>] {
+      switch self {
+      case .brickBack, .oneOfTwoBack: [/cannot be reached; waiting for it up to 60 s/, /answers again after \d+ s$/]
+      default: []
+      }
+    }
+
+    /// Runs `body` while there is the volume.
+    func withVolume(_ body: () throws -> Void) throws {
+      switch self {
+      case .optionSet, .rebalance: try Scratch.withVolume(volume, body: body)
+      case .brickReplaced: try Scratch.withVolume(volume, bricks: 3, "replica", "3", body: body)
+      default: try body()
+      }
+    }
+
+    /// Ends it, as soon as the job has ended.
+    func end() throws {
+      if self == .glusterdKilled { try Scratch.startGlusterd() }
+    }
+  }
+
+  /// What is struck by what; in a long run all that can be.
+  static let struck: [(Fault, String)] =
+    Soak.isOn
+    ? Fault.allCases.map { ($0, "backup") }
+      + [.brickBack, .oneOfTwoBack, .oneOfReplicated, .oneOfDispersed, .glusterdKilled].map { ($0, "restore") }
+    : [.brickBack, .oneOfTwoBack, .oneOfReplicated, .glusterdKilled, .rebalance, .brickReplaced].map { ($0, "backup") }
+      + [.brickBack, .oneOfDispersed].map { ($0, "restore") }
+
+  @Test("carries and restores everything, whatever comes and goes under a backup or a restore", arguments: struck)
+  func amid(_ fault: Fault, _ struck: String) throws {
+    try fault.withVolume {
+      let (local, path) = try manyFiles(on: fault.volume)
+      let bacula = try bacula(fault.volume, path)
+      func run(_ command: String, _ termination: String, _ said: Regex<Substring>, isStruck: Bool) throws {
+        guard isStruck else { return try bacula.job(command).expect(termination, said) }
+        let log = try job(command, bacula, fault.strike)
+        try fault.end()
+        log.expect(termination, [said] + fault.said)
+      }
+      try run("run job=slow yes", "Backup OK", JobLog.wellCarried, isStruck: struck == "backup")
+      try run(restoreCommand(1, "/amid", by: "slow-restore"), "Restore OK", JobLog.wellRestored, isStruck: struck == "restore")
+      let place = try Scratch.mount(fault.volume) + "/amid"
+      try expectEventuallyIdentical(fault.volume, local, place + path)
+      if [.oneOfReplicated, .oneOfDispersed].contains(fault) {
+        try Scratch.startBricks(fault.volume)
+        for folder in [path, "/amid"] { #expect(try Scratch.heal(fault.volume, below: folder) == []) }
+        try expectIdentical(local, place + path, "--healed")
+      }
+      try FileManager.default.removeItem(atPath: place)
+      try FileManager.default.removeItem(atPath: local)
+      try bacula.end()
+    }
+  }
+
+  /// Expects that two trees of a volume are the same, as soon as a new mount knows all its bricks.
+  func expectEventuallyIdentical(_ kind: String, _ original: String, _ copy: String) throws {
+    var comparison = ""
+    #expect(try eventually(within: 60) {
+      try Scratch.remount(kind)
+      let result = try run(Scratch.script("compare-trees"), "--seconds", original, copy)
+      comparison = String(result.output.suffix(2000))
+      return result.status == 0
+    }, "\(comparison)")
+  }
+
+  @Test("ends a job on a stopped volume with the reason, and the next job works when it is started")
+  func stoppedVolume() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    let bacula = try Bacula(Bacula.line("small", path + ":timeout=20"))
+    #expect(try run("gluster", "--mode=script", "volume", "stop", "small", "force").status == 0)
+    let log = try bacula.job("run job=backup yes")
+    #expect(try run("gluster", "--mode=script", "volume", "start", "small").status == 0)
+    log.expect("*** Backup Error ***", /Fatal error: gfapi: cannot connect to tcp scratch \(default port\), volume small/)
+    #expect(bacula.isAlive)
+    try Scratch.remount("small")
+    try bacula.backUpAndRestore(local, path)
+  }
+
+  @Test("fails a job whose brick stays away with the reason within timeout=, lives on, and the next job works",
+    arguments: ["small", "distributed"])
+  func brickStaysAway(_ kind: String) throws {
+    let (local, path) = try manyFiles(on: kind)
+    let bacula = try bacula(kind, path, ":timeout=5")
+    var began = ContinuousClock.now
+    let log = try job("run job=slow yes", bacula) {
+      began = .now
+      try Scratch.killBrick(kind)
+    }
+    #expect(ContinuousClock.now - began < .seconds(25))
+    #expect(log.termination == "*** Backup Error ***", "\(log.text)")
+    #expect(log.client.count { $0.contains("cannot be reached any more, the backup ends here") } == 1, "\(log.text)")
+    #expect(bacula.isAlive)
+    try Scratch.startBricks(kind)
+    #expect(try eventually(within: 60) {
+      try Scratch.remount(kind)
+      return FileManager.default.fileExists(atPath: local + "/600")
+    })
+    try bacula.backUpAndRestore(local, path)
+    #expect(try run("rm", "-r", local).status == 0)
+  }
+
+  @Test("killed in the middle of a restore: the restore that is made again gives an identical tree")
+  func killedInRestore() throws {
+    let (local, path) = try manyFiles()
+    let bacula = try Bacula(Bacula.line("small", path))
+    let backup = try bacula.start("run job=backup yes")
+    try bacula.finish(backup).expect("Backup OK", JobLog.wellCarried)
+    let log = try job(restoreCommand(backup, "/killed", by: "slow-restore"), bacula) { try bacula.restartFileDaemon() }
+    #expect(log.termination?.hasPrefix("***") == true, "\(log.text)")
+    try bacula.job(restoreCommand(backup, "/killed")).expect("Restore OK", JobLog.wellRestored)
+    try Scratch.remount("small")
+    let place = try Scratch.mount("small") + "/killed"
+    try expectIdentical(local, place + path)
+    #expect(try run("rm", "-r", place, local).status == 0)
+    try bacula.end()
+  }
+
+  @Test("carries what nobody touches among files that come, go, move, shrink and grow all the time",
+    arguments: ["plain", "distributed"])
+  func amidChanges(_ kind: String) throws {
+    let (local, path) = try manyFiles(on: kind)
+    try FileManager.default.createDirectory(atPath: local + "/busy", withIntermediateDirectories: true)
+    let bacula = try Bacula(Bacula.line(kind, path))
+    for number in 1...Soak.rounds(1, 20) {
+      try Scratch.whileChanging(local + "/busy") {
+        let log = try bacula.job("run job=backup level=Full yes")
+        #expect(log.termination?.hasPrefix("Backup OK") == true, "\(log.text)")
+        // What is told is of what changes.
+        #expect(!log.client.contains { $0.contains("\(path)/") && !$0.contains("\(path)/busy") }, "\(log.text)")
+      }
+      let restore = try bacula.restore("/changes-\(number)")
+      #expect(restore.termination?.hasPrefix("Restore OK") == true, "\(restore.text)")
+      let place = try Scratch.mount(kind) + "/changes-\(number)"
+      #expect(try run("rm", "-r", place + path + "/busy", local + "/busy").status == 0)
+      try FileManager.default.createDirectory(atPath: local + "/busy", withIntermediateDirectories: true)
+      try FileManager.default.createDirectory(atPath: place + path + "/busy", withIntermediateDirectories: true)
+      // Their own times, and the base directory's, are of the last change.
+      for folder in ["", "/busy"] { #expect(try run("touch", "-d", "@0", local + folder, place + path + folder).status == 0) }
+      try expectIdentical(local, place + path)
+    }
+    try bacula.end()
+  }
+
+  @Test("tells each file that a full volume does not take, and restores the others")
+  func fullVolume() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    let commands = """
+      cd '\(local)' && mkdir tree && for n in 1 2 3; do head -c 3000000 /dev/urandom > tree/large-$n; done &&
+      for n in 1 2 3; do echo $n > tree/small-$n; done
+      """
+    #expect(try run("sh", "-c", commands).status == 0)
+    let bacula = try Bacula(Bacula.line("small", path + "/tree"))
+    try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellCarried)
+    // Room for one of the large ones.
+    let filling = try Scratch.fillSmall(leaving: 4_000_000)
+    defer { try? FileManager.default.removeItem(atPath: filling) }
+    let log = try bacula.restore(path + "/restored")
+    try FileManager.default.removeItem(atPath: filling)
+    // Files are written side by side: any of them may be the one that finds no room, also a small one.
+    let failed = log.client.filter { $0.contains(/Error: gfapi: .*\/tree\/(large|small)-\d: not restored as it was: .*No space left/) }
+    #expect(failed.contains { $0.contains("/tree/large-") }, "\(log.text)")
+    #expect(log.termination == "*** Restore Error ***", "\(log.text)")
+    #expect(log.client.contains { $0.contains(", \(failed.count) failed") }, "\(log.text)")
+    for name in ["large", "small"].flatMap({ kind in (1...3).map { "\(kind)-\($0)" } }) {
+      let whole = try run("cmp", "\(local)/tree/\(name)", "\(local)/restored\(path)/tree/\(name)").status == 0
+      #expect(whole != failed.contains { $0.contains("/tree/\(name):") }, "\(name): \(log.text)")
+    }
+    try bacula.end()
+    #expect(try run("sh", "-c", "rm -r '\(local)'").status == 0)
+  }
+
+  // MARK: Calls that fail now and then
+
+  /// Runs `body` while one call in five of one kind fails on the brick of the small volume.
+  func failingNowAndThen<R>(_ call: String, _ error: String, _ body: () throws -> R) throws -> R {
+    try Scratch.withSmall(
+      ["debug.error-gen": "posix", "debug.error-fops": call, "debug.error-failure": "20%", "debug.error-number": error], body)
+  }
+
+  /// Expects that whatever differs between two trees is told of, by its path or that of a directory that it is in.
+  ///
+  /// - Parameter place: the path of the copy, or of the original, as messages have it.
+  func expectTold(_ log: JobLog, _ original: String, _ copy: String, _ place: String) throws {
+    let comparison = try run(Scratch.script("compare-trees"), "--seconds", original, copy)
+    for line in comparison.output.split(separator: "\n") where line.hasPrefix("b'") {
+      var name = place + "/" + line.dropFirst(2).prefix { $0 != "'" }
+      var isTold = false
+      while !isTold, name.hasPrefix(place), !name.isEmpty {
+        // Ours end a path with a colon, Bacula's own put it between quotes or before a blank.
+        isTold = [":", "\"", " "].contains { end in log.client.contains { $0.contains(name + end) } }
+        name = String(name[..<(name.lastIndex(of: "/") ?? name.startIndex)])
+      }
+      #expect(isTold, "\(line) \(log.text)")
+    }
+  }
+
+  @Test("tells each entry that a backup does not carry where calls fail now and then, and restores the others exactly",
+    arguments: [("read", "EIO"), ("getxattr", "EIO"), ("readdirp", "ENOENT")])
+  func backupNowAndThen(_ call: String, _ error: String) throws {
+    let (local, path) = try manyFiles()
+    let bacula = try Bacula(Bacula.line("small", path))
+    let log = try failingNowAndThen(call, error) { try bacula.job("run job=backup yes") }
+    let counts = try #require(log.text.firstMatch(of: /(\d+) entries and \d+ bytes read, 0 unchanged, 0 excluded, (\d+) failed/), "\(log.text)")
+    // The base directory, 600 files, a further name, a FIFO. Of those in a directory that cannot be read nobody knows.
+    let (carried, failed) = (try #require(Int(counts.1)), try #require(Int(counts.2)))
+    switch call {
+    case "read": #expect(carried + failed == 603 && failed > 0, "\(log.text)")
+    case "getxattr": #expect(carried == 603 && failed > 0, "\(log.text)")
+    default: #expect(carried == 603 || failed > 0, "\(log.text)")
+    }
+    #expect(log.termination == (failed > 0 ? "Backup OK -- with warnings" : "Backup OK"), "\(log.text)")
+    let restore = try bacula.restore("/now")
+    #expect(restore.termination == "Restore OK" && restore.complaints.isEmpty, "\(restore.text)")
+    let place = try Scratch.mount("small") + "/now"
+    try expectTold(log, local, place + path, path)
+    try FileManager.default.removeItem(atPath: place)
+    try bacula.backUpAndRestore(local, path)
+    try FileManager.default.removeItem(atPath: local)
+  }
+
+  @Test("tells each entry that a restore does not make as it was where calls fail now and then, and the others are exact",
+    arguments: [("write", "EIO"), ("create", "ENOSPC"), ("setattr", "EIO")])
+  func restoreNowAndThen(_ call: String, _ error: String) throws {
+    let (local, path) = try manyFiles()
+    let bacula = try Bacula(Bacula.line("small", path))
+    try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellCarried)
+    let log = try failingNowAndThen(call, error) { try bacula.job(restoreCommand(1, "/then")) }
+    #expect(log.termination?.hasPrefix("Restore OK") == false, "\(log.text)")
+    let place = try Scratch.mount("small") + "/then"
+    try expectTold(log, local, place + path, "/then" + path)
+    try bacula.job(restoreCommand(1, "/then")).expect("Restore OK", JobLog.wellRestored)
+    try Scratch.remount("small")
+    try expectIdentical(local, place + path)
+    try FileManager.default.removeItem(atPath: place)
+    try FileManager.default.removeItem(atPath: local)
+    try bacula.end()
+  }
+}

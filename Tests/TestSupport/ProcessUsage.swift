@@ -1,0 +1,45 @@
+import Foundation
+import MiniDaemon
+
+/// What a process has: threads, open files, and memory in KiB.
+public struct ProcessUsage: CustomStringConvertible {
+  public let threads: Int
+  public let descriptors: Int
+  public let memory: Int
+
+  public init(_ process: pid_t) throws {
+    let folder = "/proc/\(process)"
+    threads = try FileManager.default.contentsOfDirectory(atPath: folder + "/task").count
+    descriptors = try FileManager.default.contentsOfDirectory(atPath: folder + "/fd").count
+    let status = try String(contentsOfFile: folder + "/status", encoding: .utf8)
+    guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmRSS:") }),
+      let memory = line.split(separator: " ").compactMap({ Int($0) }).first
+    else { throw DaemonError("\(folder)/status: no VmRSS") }
+    self.memory = memory
+  }
+
+  /// What it has when no connection is being ended any more: that takes 10 s each. Threads of libgfapi's for later work may stay for
+  /// minutes.
+  public static func settled(_ process: pid_t) throws -> ProcessUsage {
+    _ = try eventually(within: 60) {
+      try !threads(process).values.contains { $0.hasPrefix("glfs_") && !$0.hasPrefix("glfs_sproc") }
+    }
+    return try ProcessUsage(process)
+  }
+
+  /// Names of a process's threads, by number.
+  public static func threads(_ process: pid_t) throws -> [String: String] {
+    let folder = "/proc/\(process)/task"
+    let numbers = try FileManager.default.contentsOfDirectory(atPath: folder)
+    return Dictionary(uniqueKeysWithValues: numbers.map {
+      ($0, (try? String(contentsOfFile: "\(folder)/\($0)/comm", encoding: .utf8)) ?? "")
+    })
+  }
+
+  /// The connections to volumes that a process has: the number of the one thread of each that hears its bricks.
+  public static func clients(_ process: pid_t) throws -> Set<String> {
+    Set(try threads(process).filter { $0.value.hasPrefix("glfs_epoll") }.keys)
+  }
+
+  public var description: String { "\(threads) threads, \(descriptors) descriptors, \(memory / 1024) MiB" }
+}
