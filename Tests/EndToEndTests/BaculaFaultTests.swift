@@ -19,8 +19,21 @@ struct BaculaFaultTests {
     try Bacula(Bacula.line(kind, path + ":readahead=65536" + options))
   }
 
-  func restoreCommand(_ backup: Int, _ place: String, by job: String = "restore") -> String {
-    "restore jobid=\(backup) client=client restorejob=\(job) where=\(place) all done yes"
+  func restoreCommand(_ backup: Int, _ place: String) -> String {
+    "restore jobid=\(backup) client=client restorejob=restore where=\(place) all done yes"
+  }
+
+  /// Runs a restore on a volume that takes a fifth of a second for each write, and calls `strike` in the middle of it.
+  ///
+  /// - Parameter end: called after it.
+  func restore(
+    _ backup: Int, _ place: String, _ bacula: Bacula, on kind: String, end: () throws -> Void = {}, _ strike: () throws -> Void
+  ) throws -> JobLog {
+    try Scratch.withDelay(of: 200_000, for: "write", on: kind) {
+      let log = try job(restoreCommand(backup, place), bacula, strike)
+      try end()
+      return log
+    }
   }
 
   /// Runs a job and calls `strike` in the middle of it.
@@ -98,14 +111,16 @@ struct BaculaFaultTests {
     try fault.withVolume {
       let (local, path) = try manyFiles(on: fault.volume)
       let bacula = try bacula(fault.volume, path)
-      func run(_ command: String, _ termination: String, _ said: Regex<Substring>, isStruck: Bool) throws {
-        guard isStruck else { return try bacula.job(command).expect(termination, said) }
-        let log = try job(command, bacula, fault.strike)
+      if struck == "backup" {
+        let log = try job("run job=slow yes", bacula, fault.strike)
         try fault.end()
-        log.expect(termination, [said] + fault.said)
+        log.expect("Backup OK", [JobLog.wellCarried] + fault.said)
+        try bacula.job(restoreCommand(1, "/amid")).expect("Restore OK", JobLog.wellRestored)
+      } else {
+        try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellCarried)
+        let log = try restore(1, "/amid", bacula, on: fault.volume, end: fault.end, fault.strike)
+        log.expect("Restore OK", [JobLog.wellRestored] + fault.said)
       }
-      try run("run job=slow yes", "Backup OK", JobLog.wellCarried, isStruck: struck == "backup")
-      try run(restoreCommand(1, "/amid", by: "slow-restore"), "Restore OK", JobLog.wellRestored, isStruck: struck == "restore")
       let place = try Scratch.mount(fault.volume) + "/amid"
       try expectEventuallyIdentical(fault.volume, local, place + path)
       if [.oneOfReplicated, .oneOfDispersed].contains(fault) {
@@ -173,7 +188,7 @@ struct BaculaFaultTests {
     let bacula = try Bacula(Bacula.line("small", path))
     let backup = try bacula.start("run job=backup yes")
     try bacula.finish(backup).expect("Backup OK", JobLog.wellCarried)
-    let log = try job(restoreCommand(backup, "/killed", by: "slow-restore"), bacula) { try bacula.restartFileDaemon() }
+    let log = try restore(backup, "/killed", bacula, on: "small") { try bacula.restartFileDaemon() }
     #expect(log.termination?.hasPrefix("***") == true, "\(log.text)")
     try bacula.job(restoreCommand(backup, "/killed")).expect("Restore OK", JobLog.wellRestored)
     try Scratch.remount("small")
@@ -220,10 +235,7 @@ struct BaculaFaultTests {
     let bacula = try Bacula(Bacula.line("small", path + "/tree"))
     try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellCarried)
     // Room for one of the large ones.
-    let filling = try Scratch.fillSmall(leaving: 4_000_000)
-    defer { try? FileManager.default.removeItem(atPath: filling) }
-    let log = try bacula.restore(path + "/restored")
-    try FileManager.default.removeItem(atPath: filling)
+    let log = try Scratch.withFullSmall(leaving: 4_000_000) { try bacula.restore(path + "/restored") }
     // Files are written side by side: any of them may be the one that finds no room, also a small one.
     let failed = log.client.filter { $0.contains(/Error: gfapi: .*\/tree\/(large|small)-\d: not restored as it was: .*No space left/) }
     #expect(failed.contains { $0.contains("/tree/large-") }, "\(log.text)")

@@ -222,11 +222,7 @@ struct BaculaTests {
     #expect(try run("sh", "-c", "cd '\(local)' && for n in $(seq 1500); do head -c 10000 /dev/zero > $n; done").status == 0)
     let bacula = try Bacula(Bacula.line("small", path))
     // A second for each read: the job is at it for longer than the console takes, however fast the machine is.
-    let options: KeyValuePairs = [
-      "debug.delay-gen": "posix", "delay-gen.enable": "read", "delay-gen.delay-percentage": "100",
-      "delay-gen.delay-duration": "1000000",
-    ]
-    try Scratch.withSmall(options) {
+    try Scratch.withDelay(of: 1_000_000, for: "read", on: "small") {
       let job = try bacula.start("run job=backup yes")
       let brick = try Scratch.firstBrick("small")
       #expect(try eventually { try bacula.progress().contains(/Files=[1-9]\d/) })

@@ -240,19 +240,18 @@ struct StorageProgramTests {
     let (_, path) = try Scratch.folder(on: "small")
     let storage = StorageProgram("small", path)
     expectWell(try storage.run("upload", "v", "0000", input: random(2_000_000)))
-    let filling = try Scratch.fillSmall(leaving: 4_000_000)
-    defer { try? FileManager.default.removeItem(atPath: filling) }
-    for part in ["0000", "0001"] {
-      expectFailure(try storage.run("upload", "v", part, input: random(9_000_000)), 4, "upload v \(part): cannot write", "No space left on device")
-      #expect(try onBricks("small", path + "/v") == ["0000"])
+    try Scratch.withFullSmall(leaving: 4_000_000) {
+      for part in ["0000", "0001"] {
+        expectFailure(try storage.run("upload", "v", part, input: random(9_000_000)), 4, "upload v \(part): cannot write", "No space left on device")
+        #expect(try onBricks("small", path + "/v") == ["0000"])
+      }
+      #expect(try storage.run("download", "v", "0000").output == random(2_000_000))
+      expectWell(try storage.run("upload", "v", "0001", input: random(1_000_000)))
+      // Also one whose last piece finds no room.
+      let rest = try run("stat", "-f", "-c", "%a %S", try Scratch.bricks(of: "small")[0]).output.split(whereSeparator: \.isWhitespace)
+        .compactMap { Int($0) }
+      expectFailure(try storage.run("upload", "v", "0002", input: random(rest[0] * rest[1] + 1)), 4, "No space left on device")
     }
-    #expect(try storage.run("download", "v", "0000").output == random(2_000_000))
-    expectWell(try storage.run("upload", "v", "0001", input: random(1_000_000)))
-    // Also one whose last piece finds no room.
-    let rest = try run("stat", "-f", "-c", "%a %S", try Scratch.bricks(of: "small")[0]).output.split(whereSeparator: \.isWhitespace)
-      .compactMap { Int($0) }
-    expectFailure(try storage.run("upload", "v", "0002", input: random(rest[0] * rest[1] + 1)), 4, "No space left on device")
-    try FileManager.default.removeItem(atPath: filling)
     expectWell(try storage.run("upload", "v", "0002", input: random(9_000_000)))
     for part in ["0000", "0001", "0002"] { expectWell(try storage.run("remove", "v", part)) }
   }

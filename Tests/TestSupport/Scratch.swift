@@ -142,30 +142,52 @@ public enum Scratch {
     try body()
   }
 
-  /// Fills the brick of the small volume, but for so many bytes, beside what it serves: a FUSE mount that runs into a full
-  /// brick may die of it. Returns the file, to be removed.
-  public static func fillSmall(leaving bytes: Int) throws -> String {
+  /// Runs `body` while the brick of the small volume is full, but for so many bytes. It is filled beside what it serves: a FUSE mount
+  /// that runs into a full brick may die of it.
+  public static func withFullSmall<R>(leaving bytes: Int, _ body: () throws -> R) throws -> R {
     let brick = try variable("GFAPI_FD_SCRATCH_BRICKS") + "/small1"
     let file = brick + "/.glusterfs/filling"
     let free = try run("stat", "-f", "-c", "%a %S", brick).output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
     guard free.count == 2, try run("fallocate", "-l", "\(free[0] * free[1] - bytes)", file).status == 0 else {
       throw DaemonError("cannot fill \(brick)")
     }
-    return file
+    let result = Result { try body() }
+    try FileManager.default.removeItem(atPath: file)
+    // A brick looks every few seconds how much room it has.
+    let mount = try mount("small")
+    guard eventually({ mkdir(mount + "/room", 0o700) == 0 && rmdir(mount + "/room") == 0 }) else {
+      throw DaemonError("the small volume stays full")
+    }
+    return try result.get()
   }
 
   /// Runs `body` while Gluster's own translator makes calls on the brick of the small volume fail, or take longer.
   ///
   /// - Parameter options: of the volume, such as `debug.error-gen posix`.
   public static func withSmall<R>(_ options: KeyValuePairs<String, String>, _ body: () throws -> R) throws -> R {
-    for (name, value) in options { try gluster("volume", "set", "small", name, value) }
-    try gluster("volume", "stop", "small", "force")
-    try gluster("volume", "start", "small")
+    try withOptions(options, on: "small", body)
+  }
+
+  /// Runs `body` while each call of a kind takes so many microseconds longer on the bricks of a volume.
+  public static func withDelay<R>(of microseconds: Int, for call: String, on volume: String, _ body: () throws -> R) throws -> R {
+    try withOptions([
+      "debug.delay-gen": "posix", "delay-gen.enable": call, "delay-gen.delay-percentage": "100",
+      "delay-gen.delay-duration": "\(microseconds)",
+    ], on: volume, body)
+  }
+
+  /// Runs `body` while a volume has options that its bricks take when they start.
+  private static func withOptions<R>(
+    _ options: KeyValuePairs<String, String>, on volume: String, _ body: () throws -> R
+  ) throws -> R {
+    for (name, value) in options { try gluster("volume", "set", volume, name, value) }
+    try gluster("volume", "stop", volume, "force")
+    try gluster("volume", "start", volume)
     defer {
-      for (name, _) in options { try? gluster("volume", "reset", "small", name) }
-      try? gluster("volume", "stop", "small", "force")
-      try? gluster("volume", "start", "small")
-      try? remount("small")
+      for (name, _) in options { try? gluster("volume", "reset", volume, name) }
+      try? gluster("volume", "stop", volume, "force")
+      try? gluster("volume", "start", volume)
+      try? remount(volume)
     }
     return try body()
   }

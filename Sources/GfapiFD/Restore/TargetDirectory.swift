@@ -165,6 +165,14 @@ final class TargetDirectory: Sendable {
     where error.errno == .noSuchFileOrDirectory { return nil }
   }
 
+  /// The entry at another path of the volume.
+  ///
+  /// - Parameter path: components.
+  func lookUpOnVolume(_ path: [[UInt8]]) throws -> (object: Object, status: stat) {
+    func lookUp() throws -> (object: Object, status: stat) { try volume.lookUp(absolute(path)) }
+    return try known.distribution?.sure(lookUp) ?? lookUp()
+  }
+
   /// Whether what is created in it inherits an ACL.
   func passesACLOn() throws -> Bool {
     let object = try open()

@@ -113,7 +113,7 @@ final class TargetEntry: Sendable {
   func link(to path: [[UInt8]], in firstDirectory: TargetDirectory?) throws {
     let first: (object: Object, status: stat)
     do {
-      first = try firstDirectory?.open().lookUp(path.last!) ?? directory.volume.lookUp(absolute(path))
+      first = try firstDirectory?.onWhole { try $0.lookUp(path.last!) } ?? directory.lookUpOnVolume(path)
     } catch {
       throw RestoreProblem("its first name \(printable(entry.link)) is not there: \(error)")
     }
