@@ -52,7 +52,8 @@ let package = Package(
     .executableTarget(
       name: "gfapi-fd",
       dependencies: [
-        "MiniDaemon", "GfapiFD", "Gluster", "GlusterfindList", "Version", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "MiniDaemon", "GfapiFD", "Gluster", "GlusterfindList", "Version",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
       name: "gfapi-fd-bench",

@@ -44,9 +44,10 @@ public struct Change: Equatable, Sendable {
     guard splits.count == 1 || format.encoding == .none else { throw Unreadable("a RENAME with more than two names") }
     var changes: [Change] = []
     for split in splits where split > rest.startIndex && split + format.separator.count < rest.endIndex {
-      changes.append(Change(
-        .rename, try path(rest[..<split], format), to: try path(rest[(split + format.separator.count)...], format),
-        isGuess: splits.count > 1))
+      changes.append(
+        Change(
+          .rename, try path(rest[..<split], format), to: try path(rest[(split + format.separator.count)...], format),
+          isGuess: splits.count > 1))
     }
     guard !changes.isEmpty else { throw Unreadable("a RENAME with an empty name") }
     return changes

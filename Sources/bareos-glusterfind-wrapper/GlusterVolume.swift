@@ -21,7 +21,8 @@ struct GlusterVolume {
     self.name = name
     let info = try await runProgram("gluster", ["volume", "info", name, "--xml"])
     guard info.isWell else {
-      throw Failure("gluster volume info \(name): \(info.lines.joined(separator: " ")): is this a node of the volume, and glusterd running?")
+      throw Failure(
+        "gluster volume info \(name): \(info.lines.joined(separator: " ")): is this a node of the volume, and glusterd running?")
     }
     guard let status = info.output.elements("statusStr").first else { throw Failure("there is no volume \(name)") }
     guard status == "Started" else { throw Failure("the volume \(name) is not started (gluster volume start \(name))") }
@@ -63,7 +64,10 @@ struct GlusterVolume {
     let quoted = command.map { "'" + $0.replacing("'", with: "'\\''") + "'" }
     return try await runProgram(
       "ssh",
-      ["-oNumberOfPasswordPrompts=0", "-oStrictHostKeyChecking=no", "-oConnectTimeout=30", "-oLogLevel=ERROR", "-i", key, "root@\(brick.host)"] + quoted,
+      [
+        "-oNumberOfPasswordPrompts=0", "-oStrictHostKeyChecking=no", "-oConnectTimeout=30", "-oLogLevel=ERROR", "-i", key,
+        "root@\(brick.host)",
+      ] + quoted,
       into: file)
   }
 
@@ -78,7 +82,9 @@ struct GlusterVolume {
       let result = try await run("ls", ["-1", folder], onNodeOf: brick, within: 60)
       guard result.isWell, let began = Changelogs.start(result.lines) else {
         throw Glusterfind.Untrusted(
-          reason: "since when the brick \(brick.host):\(brick.path) logs its changes cannot be told: \(result.lines.suffix(2).joined(separator: " | "))")
+          reason:
+            "since when the brick \(brick.host):\(brick.path) logs its changes cannot be told: \(result.lines.suffix(2).joined(separator: " | "))"
+        )
       }
       start = max(start, began)
     }

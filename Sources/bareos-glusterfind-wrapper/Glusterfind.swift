@@ -57,7 +57,10 @@ struct Glusterfind {
     let known: [(sign: String, cure: String)] = [
       ("No module named 'xattr'", "a node lacks Python's xattr module: install python3-pyxattr there"),
       ("ssh-keygen", "ssh-keygen is missing: install openssh-client"),
-      ("Failed to copy public key", "the folder of glusterfind's keys is missing: mkdir -p /var/lib/glusterd/glusterfind/.keys on every node"),
+      (
+        "Failed to copy public key",
+        "the folder of glusterfind's keys is missing: mkdir -p /var/lib/glusterd/glusterfind/.keys on every node"
+      ),
       ("UnicodeEncodeError", "a name on the volume is not UTF-8, and glusterfind cannot list it"),
       ("UnicodeDecodeError", "a name on the volume is not UTF-8, and glusterfind cannot list it"),
       ("Permission denied (publickey", "glusterfind cannot log in to a node by ssh as root"),

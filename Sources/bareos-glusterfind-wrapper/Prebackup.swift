@@ -102,7 +102,8 @@ struct Prebackup {
   private func changes(_ volume: GlusterVolume, since: Int, _ session: String?, in folder: String) async throws -> [String] {
     guard volume.missingOptions.isEmpty else {
       throw Glusterfind.Untrusted(
-        reason: "\(volume.missingOptions.joined(separator: ", ")) of the volume \(volume.name) was off, so what changed is not known (glusterfind turns it on now)",
+        reason:
+          "\(volume.missingOptions.joined(separator: ", ")) of the volume \(volume.name) was off, so what changed is not known (glusterfind turns it on now)",
         isTooYoung: true)
     }
     let glusterfind = Glusterfind(volume: volume.name, timeout: timeout)
@@ -113,7 +114,8 @@ struct Prebackup {
     let start = try await volume.changelogStart()
     guard since >= start else {
       throw Glusterfind.Untrusted(
-        reason: "the volume logs its changes only since \(start) (seconds since 1970), and they are wanted since \(since)", isTooYoung: true)
+        reason: "the volume logs its changes only since \(start) (seconds since 1970), and they are wanted since \(since)", isTooYoung: true
+      )
     }
     let early = max(since - volume.rollover - Self.margin, start)
     var files: [String] = []
@@ -139,7 +141,8 @@ struct Prebackup {
         files.append(file)
         continue
       }
-      let reason = "the changelogs of \(brick.host):\(brick.path) cannot be read (\(program) is needed on each node of the volume): "
+      let reason =
+        "the changelogs of \(brick.host):\(brick.path) cannot be read (\(program) is needed on each node of the volume): "
         + (result.isTimedOut ? "no answer within \(timeout) s, three times" : result.lines.suffix(2).joined(separator: " | "))
       guard trustsGlusterfind, !brick.isHere else { throw Glusterfind.Untrusted(reason: reason) }
       complain("WARNING: \(reason): glusterfind alone is trusted, and some changes on that brick are missed")

@@ -50,12 +50,16 @@ struct Wrapper: AsyncParsableCommand {
 
   @Option(
     name: .shortAndLong,
-    help: "The time since when changes are wanted: seconds since 1970 (Bareos: %m), or YYYY-MM-DD HH:MM:SS. Bacula tells it to no client: there use --session.")
+    help:
+      "The time since when changes are wanted: seconds since 1970 (Bareos: %m), or YYYY-MM-DD HH:MM:SS. Bacula tells it to no client: there use --session."
+  )
   var since = ""
 
   @Option(
     name: [.customShort("t"), .customLong("type")],
-    help: "The type of the job: nothing is done for Restore, Verify, Admin, Copy, Migrate, Archive and Consolidate. (Bareos's %t is of no use on a client: it says \"System or Console\" for any job.)")
+    help:
+      "The type of the job: nothing is done for Restore, Verify, Admin, Copy, Migrate, Archive and Consolidate. (Bareos's %t is of no use on a client: it says \"System or Console\" for any job.)"
+  )
   var type = "Backup"
 
   @Option(name: .shortAndLong, help: "postbackup with --session: how the job ended (%e), OK or not.")

@@ -36,6 +36,7 @@ struct FileSetArguments: ParsableArguments {
   func validate(for abi: ABI) throws {
     guard abi.isBacula, noRecursion || noAcls || noXattrs else { return }
     throw ValidationError(
-      "Bacula does not tell its plugins the options of a FileSet: leave --no-recursion, --no-acls and --no-xattrs out with --abi \(abi.rawValue)")
+      "Bacula does not tell its plugins the options of a FileSet: leave --no-recursion, --no-acls and --no-xattrs out with --abi \(abi.rawValue)"
+    )
   }
 }

@@ -62,7 +62,10 @@ final class Bacula {
   func finish(_ job: Int) throws -> JobLog {
     _ = try console("wait jobid=\(job) timeout=100")
     var log: JobLog?
-    #expect(try eventually { log = try JobLog(job); return log?.termination != nil })
+    #expect(
+      try eventually {
+        log = try JobLog(job); return log?.termination != nil
+      })
     return try #require(log)
   }
 
@@ -216,7 +219,9 @@ struct JobLog {
   func expect(_ termination: String, _ said: [Regex<Substring>], sourceLocation: SourceLocation = #_sourceLocation) {
     #expect(self.termination == termination, "\(text)", sourceLocation: sourceLocation)
     for pattern in said {
-      #expect((client + complaints.filter { !client.contains($0) }).count { $0.contains(pattern) } == 1, "\(text)", sourceLocation: sourceLocation)
+      #expect(
+        (client + complaints.filter { !client.contains($0) }).count { $0.contains(pattern) } == 1, "\(text)", sourceLocation: sourceLocation
+      )
     }
     if ["Backup OK", "Restore OK"].contains(termination) {
       for pattern in Self.accounts {

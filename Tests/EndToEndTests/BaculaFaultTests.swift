@@ -9,7 +9,8 @@ struct BaculaFaultTests {
   /// gets healed of one (10.3, on a kernel that changes no link's mode).
   func manyFiles(on kind: String = "small", _ name: String = #function) throws -> (local: String, path: String) {
     let (local, path) = try Scratch.folder(on: kind, name)
-    let commands = "cd '\(local)' && for n in $(seq 600); do head -c 10000 /dev/urandom > $n; done; setfacl -m u:7:r 7; ln 1 one; mkfifo fifo"
+    let commands =
+      "cd '\(local)' && for n in $(seq 600); do head -c 10000 /dev/urandom > $n; done; setfacl -m u:7:r 7; ln 1 one; mkfifo fifo"
     #expect(try run("sh", "-c", commands).status == 0)
     return (local, path)
   }
@@ -137,12 +138,13 @@ struct BaculaFaultTests {
   /// Expects that two trees of a volume are the same, as soon as a new mount knows all its bricks.
   func expectEventuallyIdentical(_ kind: String, _ original: String, _ copy: String) throws {
     var comparison = ""
-    #expect(try eventually(within: 60) {
-      try Scratch.remount(kind)
-      let result = try run(Scratch.script("compare-trees"), "--seconds", original, copy)
-      comparison = String(result.output.suffix(2000))
-      return result.status == 0
-    }, "\(comparison)")
+    #expect(
+      try eventually(within: 60) {
+        try Scratch.remount(kind)
+        let result = try run(Scratch.script("compare-trees"), "--seconds", original, copy)
+        comparison = String(result.output.suffix(2000))
+        return result.status == 0
+      }, "\(comparison)")
   }
 
   @Test("ends a job on a stopped volume with the reason, and the next job works when it is started")
@@ -159,7 +161,8 @@ struct BaculaFaultTests {
     try bacula.backUpAndRestore(local, path)
   }
 
-  @Test("fails a job whose brick stays away with the reason within timeout=, lives on, and the next job works",
+  @Test(
+    "fails a job whose brick stays away with the reason within timeout=, lives on, and the next job works",
     arguments: ["small", "distributed"])
   func brickStaysAway(_ kind: String) throws {
     let (local, path) = try manyFiles(on: kind)
@@ -174,10 +177,11 @@ struct BaculaFaultTests {
     #expect(log.client.count { $0.contains("cannot be reached any more, the backup ends here") } == 1, "\(log.text)")
     #expect(bacula.isAlive)
     try Scratch.startBricks(kind)
-    #expect(try eventually(within: 60) {
-      try Scratch.remount(kind)
-      return FileManager.default.fileExists(atPath: local + "/600")
-    })
+    #expect(
+      try eventually(within: 60) {
+        try Scratch.remount(kind)
+        return FileManager.default.fileExists(atPath: local + "/600")
+      })
     try bacula.backUpAndRestore(local, path)
     #expect(try run("rm", "-r", local).status == 0)
   }
@@ -198,7 +202,8 @@ struct BaculaFaultTests {
     try bacula.end()
   }
 
-  @Test("carries what nobody touches among files that come, go, move, shrink and grow all the time",
+  @Test(
+    "carries what nobody touches among files that come, go, move, shrink and grow all the time",
     arguments: ["plain", "distributed"])
   func amidChanges(_ kind: String) throws {
     let (local, path) = try manyFiles(on: kind)
@@ -274,13 +279,15 @@ struct BaculaFaultTests {
     }
   }
 
-  @Test("tells each entry that a backup does not carry where calls fail now and then, and restores the others exactly",
+  @Test(
+    "tells each entry that a backup does not carry where calls fail now and then, and restores the others exactly",
     arguments: [("read", "EIO"), ("getxattr", "EIO"), ("readdirp", "ENOENT")])
   func backupNowAndThen(_ call: String, _ error: String) throws {
     let (local, path) = try manyFiles()
     let bacula = try Bacula(Bacula.line("small", path))
     let log = try failingNowAndThen(call, error) { try bacula.job("run job=backup yes") }
-    let counts = try #require(log.text.firstMatch(of: /(\d+) entries and \d+ bytes read, 0 unchanged, 0 excluded, (\d+) failed/), "\(log.text)")
+    let counts = try #require(
+      log.text.firstMatch(of: /(\d+) entries and \d+ bytes read, 0 unchanged, 0 excluded, (\d+) failed/), "\(log.text)")
     // The base directory, 600 files, a further name, a FIFO. Of those in a directory that cannot be read nobody knows.
     let (carried, failed) = (try #require(Int(counts.1)), try #require(Int(counts.2)))
     switch call {
@@ -298,7 +305,8 @@ struct BaculaFaultTests {
     try FileManager.default.removeItem(atPath: local)
   }
 
-  @Test("tells each entry that a restore does not make as it was where calls fail now and then, and the others are exact",
+  @Test(
+    "tells each entry that a restore does not make as it was where calls fail now and then, and the others are exact",
     arguments: [("write", "EIO"), ("create", "ENOSPC"), ("setattr", "EIO")])
   func restoreNowAndThen(_ call: String, _ error: String) throws {
     let (local, path) = try manyFiles()

@@ -182,7 +182,10 @@ struct BaculaTests {
     }
     #expect(try !trace(100).contains("gfapi-fd"))
     let shown = try trace(200)
-    for call in ["handlePluginEvent(", "startBackupFile: 0: \(path)/file\n", "pluginIO: 0: \(path)/file\n", "endBackupFile: ", "createFile: 0: ", "setFileAttributes: 0: "] {
+    for call in [
+      "handlePluginEvent(", "startBackupFile: 0: \(path)/file\n", "pluginIO: 0: \(path)/file\n", "endBackupFile: ", "createFile: 0: ",
+      "setFileAttributes: 0: ",
+    ] {
       #expect(shown.contains(call), "\(call): \(shown.suffix(4000))")
     }
     try bacula.end()
@@ -259,10 +262,11 @@ struct BaculaTests {
     defer { kill(brick, SIGCONT) }
     let second = try restore(1)
     // Bacula 9.6 cannot run both: the second says that it waits. Later releases can: it restores.
-    #expect(try eventually {
-      try bacula.console("messages").contains("gfapi: waits for another restore to end")
-        || bacula.progress().contains(/(?s)Restored=[1-9].*Restored=[1-9]/)
-    })
+    #expect(
+      try eventually {
+        try bacula.console("messages").contains("gfapi: waits for another restore to end")
+          || bacula.progress().contains(/(?s)Restored=[1-9].*Restored=[1-9]/)
+      })
     kill(brick, SIGCONT)
     try bacula.finish(first).expect("Restore OK", JobLog.wellRestored)
     let log = try bacula.finish(second)
@@ -283,7 +287,9 @@ struct BaculaTests {
       jobs += count
       let output = try bacula.console(commands + ["wait"])
       let log = try JobLog.all()
-      let (ended, well) = (log.matches(of: /Termination: +(Backup|Restore) OK\n/).count, log.matches(of: /gfapi: 6\d entries .* 0 failed/).count)
+      let (ended, well) = (
+        log.matches(of: /Termination: +(Backup|Restore) OK\n/).count, log.matches(of: /gfapi: 6\d entries .* 0 failed/).count
+      )
       try #require(ended == jobs && well == jobs, "\(output.suffix(3000)) \(log.suffix(3000))")
       return try ProcessUsage.settled(bacula.fileDaemon)
     }

@@ -78,17 +78,20 @@ struct BareosTests {
     }
     func expectSame(_ place: String) throws {
       let log = try bareos.console(
-        "restore client=client restorejob=restore fileset=GlusterChanges where=\(path)-\(place) select current all done yes", "wait", "messages")
+        "restore client=client restorejob=restore fileset=GlusterChanges where=\(path)-\(place) select current all done yes", "wait",
+        "messages")
       #expect(log.contains("Termination:            Restore OK\n"), "\(log)")
       try expectIdentical(local, "\(local)-\(place)\(path)")
     }
-    try change("""
+    try change(
+      """
       mkdir -p d/deep e 'c,d'; echo 1 > d/f; echo 2 > d/deep/g; echo 3 > e/h; echo 4 > 'c,d/i'; echo 5 > a; echo 6 > b; ln a a2
       echo 7 > becomes-directory; mkdir becomes-file; echo 8 > becomes-file/x; mkfifo fifo
       """)
     #expect(try backUp("listed", "Full").contains("names listed in"))
     try expectSame("full")
-    try change("""
+    try change(
+      """
       mv d moved; rm moved/f; echo more >> a; rm b; mv e/h h; rmdir e; echo more >> 'c,d/i'; chmod 700 'c,d'; echo 9 > new+name
       rm becomes-directory; mkdir becomes-directory; echo 10 > becomes-directory/y; rm -r becomes-file; echo 11 > becomes-file
       setfattr -n user.x -v 1 moved/deep; setfacl -m u:7:r moved/deep/g

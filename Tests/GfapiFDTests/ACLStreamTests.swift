@@ -62,17 +62,21 @@ struct ACLStreamTests {
 
 @Suite("Extended attributes")
 struct AttributeRulesTests {
-  @Test("of Gluster's own bookkeeping are not carried", arguments: [
-    "trusted.glusterfs.dht", "trusted.glusterfs.mdata", "trusted.afr.vol-client-0", "trusted.gfid", "trusted.gfid2path.1",
-    "trusted.pgfid.x", "trusted.ec.size", "trusted.bit-rot.version", "glusterfs.gfid.string",
-  ])
+  @Test(
+    "of Gluster's own bookkeeping are not carried",
+    arguments: [
+      "trusted.glusterfs.dht", "trusted.glusterfs.mdata", "trusted.afr.vol-client-0", "trusted.gfid", "trusted.gfid2path.1",
+      "trusted.pgfid.x", "trusted.ec.size", "trusted.bit-rot.version", "glusterfs.gfid.string",
+    ])
   func bookkeeping(_ name: String) {
     #expect(!AttributeRules.carries(Array(name.utf8), aclsTravelAlone: false))
   }
 
-  @Test("of users are carried", arguments: [
-    "user.anything", "trusted.ours", "security.selinux", "security.capability", "trusted.gf", "user.trusted.gfid",
-  ])
+  @Test(
+    "of users are carried",
+    arguments: [
+      "user.anything", "trusted.ours", "security.selinux", "security.capability", "trusted.gf", "user.trusted.gfid",
+    ])
   func carried(_ name: String) {
     #expect(AttributeRules.carries(Array(name.utf8), aclsTravelAlone: true))
   }

@@ -16,7 +16,8 @@ struct DocumentedMessagesTests {
     let text = source as NSString
     return expression.matches(in: source, range: NSRange(location: 0, length: text.length)).map { match in
       let message = text.substring(with: match.range(at: 1))
-      let marked = gap.stringByReplacingMatches(in: message, range: NSRange(location: 0, length: (message as NSString).length), withTemplate: "\u{0}")
+      let marked = gap.stringByReplacingMatches(
+        in: message, range: NSRange(location: 0, length: (message as NSString).length), withTemplate: "\u{0}")
       return marked.replacingOccurrences(of: "\\\"", with: "\"").split(separator: "\u{0}").map {
         $0.trimmingCharacters(in: CharacterSet(charactersIn: " :,;()"))
       }

@@ -50,7 +50,8 @@ struct DocumentsTests {
     for document in try Self.documents() {
       let folder = (document as NSString).deletingLastPathComponent
       for match in try Self.text(document).matches(of: /\]\(([^)#:]*)(?:#([^)]*))?\)/) {
-        let target = match.1.isEmpty ? document : ((folder as NSString).appendingPathComponent(String(match.1)) as NSString).standardizingPath
+        let target =
+          match.1.isEmpty ? document : ((folder as NSString).appendingPathComponent(String(match.1)) as NSString).standardizingPath
         let path = Fixtures.package.appendingPathComponent(target).path
         #expect(FileManager.default.fileExists(atPath: path), "\(document): \(match.0)")
         guard let anchor = match.2 else { continue }

@@ -54,7 +54,9 @@ struct VolumeThreadsTests {
     let release = DispatchSemaphore(value: 0)
     var asked = 0
     #expect(throws: VolumeThreads.Stopped.cancelled) {
-      try threads.run(isCancelled: { asked += 1; return asked == 2 }) { _ in release.wait() }
+      try threads.run(isCancelled: {
+        asked += 1; return asked == 2
+      }) { _ in release.wait() }
     }
     release.signal()
     threads.end()

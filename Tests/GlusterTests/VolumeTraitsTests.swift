@@ -5,14 +5,16 @@ import Testing
 struct VolumeTraitsTests {
   let always = ["performance/md-cache", "cluster/distribute", "debug/io-stats", "features/utime"]
 
-  @Test("is told by its translators", arguments: [
-    (["protocol/client"], "plain", 1),
-    (["protocol/client", "protocol/client"], "distributed", 2),
-    (["cluster/replicate"] + Array(repeating: "protocol/client", count: 3), "replicated", 3),
-    (["cluster/disperse"] + Array(repeating: "protocol/client", count: 3), "dispersed", 3),
-    (["cluster/replicate", "cluster/replicate"] + Array(repeating: "protocol/client", count: 6), "distributed, replicated", 6),
-    (["features/shard", "protocol/client"], "sharded", 1),
-  ] as [([String], String, Int)])
+  @Test(
+    "is told by its translators",
+    arguments: [
+      (["protocol/client"], "plain", 1),
+      (["protocol/client", "protocol/client"], "distributed", 2),
+      (["cluster/replicate"] + Array(repeating: "protocol/client", count: 3), "replicated", 3),
+      (["cluster/disperse"] + Array(repeating: "protocol/client", count: 3), "dispersed", 3),
+      (["cluster/replicate", "cluster/replicate"] + Array(repeating: "protocol/client", count: 6), "distributed, replicated", 6),
+      (["features/shard", "protocol/client"], "sharded", 1),
+    ] as [([String], String, Int)])
   func types(_ translators: [String], _ type: String, _ bricks: Int) {
     let traits = VolumeTraits(translators: always + translators)
     #expect(traits.type == type)

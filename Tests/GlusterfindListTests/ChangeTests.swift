@@ -135,7 +135,9 @@ struct HostFileTests {
     return status.st_mode & 0o7777
   }
 
-  @Test("where everybody may write is nobody else's, and no link; it is made for its owner alone", arguments: [0o1777, 0o777, 0o775] as [mode_t])
+  @Test(
+    "where everybody may write is nobody else's, and no link; it is made for its owner alone",
+    arguments: [0o1777, 0o777, 0o775] as [mode_t])
   func shared(_ mode: mode_t) throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)

@@ -22,8 +22,11 @@ struct BackupTests {
       #expect(try job.backup(Scratch.line("plain", path), to: backup)?.entries == 6)
       let told = job.messages.map(\.text)
       #expect(told.count == 3 && told[0].hasPrefix("gfapi: gfapi-fd 1.") && told[0].contains(", libgfapi 1"), "\(told)")
-      #expect(told[0].hasSuffix(": backup of tcp scratch (default port), volume plain, directory \(path) (plain, 1 brick): full, by crawl"), "\(told)")
-      #expect(told[1].hasPrefix("gfapi: 2 files, 4 directories, 0 symbolic links, 0 special files; 0 B of holes not fetched; in "), "\(told)")
+      #expect(
+        told[0].hasSuffix(": backup of tcp scratch (default port), volume plain, directory \(path) (plain, 1 brick): full, by crawl"),
+        "\(told)")
+      #expect(
+        told[1].hasPrefix("gfapi: 2 files, 4 directories, 0 symbolic links, 0 special files; 0 B of holes not fetched; in "), "\(told)")
       #expect(told[1].contains(" entries/s, ") && told[1].contains(" % of the time waiting for the "), "\(told)")
       #expect(told[2] == "gfapi: 6 entries and 8 bytes read, 0 unchanged, 0 excluded, 0 failed")
     }
@@ -107,14 +110,18 @@ struct BackupTests {
     #expect(backup.paths == [path + "/set-back"])
   }
 
-  @Test("that is incremental and accurate makes, with the full one, what is on the volume", arguments: [ABI.bareos21, .bareos26, .bacula9, .bacula15])
+  @Test(
+    "that is incremental and accurate makes, with the full one, what is on the volume",
+    arguments: [ABI.bareos21, .bareos26, .bacula9, .bacula15])
   func crawledChain(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
     func change(_ script: String) throws {
       let result = try run("sh", "-ec", "cd '\(local)'; \(script)")
       try #require(result.status == 0, "\(result.output)")
     }
-    try change("mkdir -p a/b gone; echo 1 > a/one; echo 2 > a/b/two; echo 3 > gone/three; echo 4 > same; mkfifo fifo; touch -d @1000000000 a/b/two a/one")
+    try change(
+      "mkdir -p a/b gone; echo 1 > a/one; echo 2 > a/b/two; echo 3 > gone/three; echo 4 > same; mkfifo fifo; touch -d @1000000000 a/b/two a/one"
+    )
     var chain = Chain(Scratch.line("plain", path), abi: abi)
     try chain.backUp()
     usleep(1_100_000)
@@ -190,7 +197,8 @@ struct BackupTests {
     }
   }
 
-  @Test("among files that come, go, move, shrink and grow all the time carries what nobody touches, and tells what it does not carry whole",
+  @Test(
+    "among files that come, go, move, shrink and grow all the time carries what nobody touches, and tells what it does not carry whole",
     arguments: ["plain", "distributed", "replicated"])
   func amidChanges(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
@@ -462,7 +470,8 @@ struct BackupTests {
   @Test("tells of a directory of a distributed volume the latest of the times that its bricks have")
   func timesOfDistributedDirectories() throws {
     let (local, path) = try Scratch.folder(on: "distributed")
-    #expect(try run("sh", "-c", "cd '\(local)' && for d in $(seq 20); do mkdir $d; for n in $(seq 10); do : > $d/$n; done; done").status == 0)
+    #expect(
+      try run("sh", "-c", "cd '\(local)' && for d in $(seq 20); do mkdir $d; for n in $(seq 10); do : > $d/$n; done; done").status == 0)
     let saved = MemoryBackup()
     let counts = try withJob { try $0.backup(Scratch.line("distributed", path), to: saved) }
     #expect(counts?.failed == 0)

@@ -189,7 +189,8 @@ struct BaculaInterfaceTests {
     }
   }
 
-  @Test("a restore with a wrong line is refused entry by entry: an error would let the daemon restore onto its own disk", arguments: releases)
+  @Test(
+    "a restore with a wrong line is refused entry by entry: an error would let the daemon restore onto its own disk", arguments: releases)
   func refusedRestore(_ abi: ABI) throws {
     try withJob(abi: abi) { job throws in
       let calls = try calls(job)
@@ -236,7 +237,9 @@ struct BaculaInterfaceTests {
       #expect(job.estimate(Scratch.line("plain", path))?.entries == 4)
     }
     try withJob(abi: abi) { job throws in
-      try calls(job).setOptions("# Plugin configuration file\n# Version 1\n# Restore\nvolume=\"gluster://scratch/replicated\(otherPath)/new\"\n\n", for: Scratch.line("plain", path))
+      try calls(job).setOptions(
+        "# Plugin configuration file\n# Version 1\n# Restore\nvolume=\"gluster://scratch/replicated\(otherPath)/new\"\n\n",
+        for: Scratch.line("plain", path))
       // Another line of the FileSet has its own, another plugin too.
       try calls(job).setOptions("volume=\"gluster://scratch/plain/wrong\"", for: Scratch.line("plain", "/elsewhere"))
       try calls(job).setOptions("something=else", for: "bpipe:/x:cat:cat")
@@ -273,9 +276,11 @@ struct BaculaInterfaceTests {
       let lines = try #require(calls.query("volume", line))
       #expect(lines.contains("type=replicated, 3 bricks\n") && lines.contains("acls=supported\n"), "\(lines)")
       // The console takes backslashes away.
-      #expect(calls.query("volume", Array("gfapi:volume=gluster://scratch:24007/replicated:".utf8)) == lines.map {
-        $0.replacingOccurrences(of: "default port", with: "24007").replacingOccurrences(of: " (24007)", with: ":24007")
-      })
+      #expect(
+        calls.query("volume", Array("gfapi:volume=gluster://scratch:24007/replicated:".utf8))
+          == lines.map {
+            $0.replacingOccurrences(of: "default port", with: "24007").replacingOccurrences(of: " (24007)", with: ":24007")
+          })
       #expect(calls.query("databases", line)?.first?.hasPrefix("error=unknown parameter \"databases\"; known: volume") == true)
       #expect(calls.query("volume", Array("gfapi:nonsense".utf8))?.first?.hasPrefix("error=") == true)
       let missing = calls.query("volume", Array(Scratch.line("plain", path + "/missing").utf8))

@@ -88,10 +88,11 @@ struct ConnectionTests {
     func killBrick() throws { kill(try Scratch.firstBrick("small"), SIGKILL) }
     func restartBrick() throws {
       #expect(try run("gluster", "--mode=script", "volume", "start", "small", "force").status == 0)
-      #expect(eventually {
-        try? Scratch.remount("small")
-        return FileManager.default.fileExists(atPath: local)
-      })
+      #expect(
+        eventually {
+          try? Scratch.remount("small")
+          return FileManager.default.fileExists(atPath: local)
+        })
     }
     try withJob { job throws in
       let backup = MemoryBackup()
@@ -106,9 +107,13 @@ struct ConnectionTests {
       var restore = Restore(job, Scratch.line("small", "", ":readahead=16384:timeout=3"), RestoreOptions())
       for (number, item) in saved.items.enumerated() {
         if number == 20 { try killBrick() }
-        guard try restore.restore(item.entry, length: item.data.count, { write in
-          _ = item.data.withUnsafeBytes { write(0, $0) }
-        }) else { break }
+        guard
+          try restore.restore(
+            item.entry, length: item.data.count,
+            { write in
+              _ = item.data.withUnsafeBytes { write(0, $0) }
+            })
+        else { break }
       }
       #expect(restore.end().entries < 301)
       #expect(job.messages.count { $0.severity == .fatal } == 1, "\(job.messages.suffix(3))")
@@ -125,13 +130,14 @@ struct ConnectionTests {
     }
     func restartBrick() throws {
       #expect(try run("gluster", "--mode=script", "volume", "start", "distributed", "force").status == 0)
-      #expect(try eventually {
-        try withJob { job throws in
-          let backup = MemoryBackup()
-          _ = try job.backup(Scratch.line("distributed", path, ":readahead=16384:timeout=3"), to: backup)
-          return backup.items.count == 221
-        }
-      })
+      #expect(
+        try eventually {
+          try withJob { job throws in
+            let backup = MemoryBackup()
+            _ = try job.backup(Scratch.line("distributed", path, ":readahead=16384:timeout=3"), to: backup)
+            return backup.items.count == 221
+          }
+        })
       // The mount's own client takes its time to come back.
       try Scratch.remount("distributed")
     }

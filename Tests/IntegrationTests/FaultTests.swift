@@ -38,18 +38,23 @@ struct FaultTests {
   /// Compares what a round trip has restored, as soon as a new mount knows all bricks.
   func compareEventually(_ kind: String, _ local: String, _ path: String) {
     var comparison = ""
-    #expect(eventually(within: 60) {
-      try? Scratch.remount(kind)
-      guard let result = try? run(Scratch.script("compare-trees"), local + "/tree", local + "/restored" + path + "/tree") else { return false }
-      comparison = String(result.output.suffix(2000))
-      return result.status == 0
-    }, "\(comparison)")
+    #expect(
+      eventually(within: 60) {
+        try? Scratch.remount(kind)
+        guard let result = try? run(Scratch.script("compare-trees"), local + "/tree", local + "/restored" + path + "/tree") else {
+          return false
+        }
+        comparison = String(result.output.suffix(2000))
+        return result.status == 0
+      }, "\(comparison)")
   }
 
   /// Backs a tree up and restores it beside it; `strike` is called in the middle of one of both.
   ///
   /// - Returns: what both jobs said, and whether both ended well.
-  func roundTrip(_ moment: Moment, _ path: String, on kind: String = "small", timeout: Int = 60, _ strike: @escaping () -> Void) throws -> (messages: [MiniJob.Message], isWell: Bool) {
+  func roundTrip(_ moment: Moment, _ path: String, on kind: String = "small", timeout: Int = 60, _ strike: @escaping () -> Void) throws -> (
+    messages: [MiniJob.Message], isWell: Bool
+  ) {
     let line = Scratch.line(kind, path + "/tree", ":readahead=65536:timeout=\(timeout)")
     let saved = MemoryBackup()
     var messages: [MiniJob.Message] = []
@@ -142,10 +147,11 @@ struct FaultTests {
     #expect(ContinuousClock.now - struck < .seconds(4 + 6))
     #expect(messages.count { $0.severity == .fatal && $0.text.contains("cannot be reached any more") } == 1, "\(messages)")
     try fault.mend()
-    #expect(eventually(within: 60) {
-      try? Scratch.remount("small")
-      return FileManager.default.fileExists(atPath: local)
-    })
+    #expect(
+      eventually(within: 60) {
+        try? Scratch.remount("small")
+        return FileManager.default.fileExists(atPath: local)
+      })
     #expect(try run("rm", "-rf", local + "/restored").status == 0)
     #expect(try roundTrip(moment, path) {}.isWell)
     try compare(local + "/tree", local + "/restored" + path + "/tree")
@@ -155,7 +161,9 @@ struct FaultTests {
     #expect(try eventually(within: 120) { try ProcessUsage.clients(getpid()).subtracting(clients).isEmpty })
   }
 
-  @Test("of one brick of three changes nothing, neither while it is away nor when it is healed", arguments: Moment.allCases, ["replicated", "dispersed"])
+  @Test(
+    "of one brick of three changes nothing, neither while it is away nor when it is healed", arguments: Moment.allCases,
+    ["replicated", "dispersed"])
   func oneOfThree(_ moment: Moment, _ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
     try tree(moment, local, 120, hasLink: kind != "replicated")
@@ -201,7 +209,8 @@ struct FaultTests {
   func restoreBegins() throws {
     let (local, path) = try Scratch.folder(on: "distributed")
     // So many directories that some belong on that brick.
-    #expect(try run("sh", "-c", "cd '\(local)' && mkdir tree && cd tree && for n in $(seq 20); do mkdir $n; echo $n > $n/file; done").status == 0)
+    #expect(
+      try run("sh", "-c", "cd '\(local)' && mkdir tree && cd tree && for n in $(seq 20); do mkdir $n; echo $n > $n/file; done").status == 0)
     let saved = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("distributed", path + "/tree"), to: saved) }
     killBrick("distributed", for: 3)
@@ -218,7 +227,8 @@ struct FaultTests {
   @Test("of one brick of a distributed volume, in a restore into directories that are there: the job waits, nothing is left out")
   func oneOfTwoComesBackToWhatIsThere() throws {
     let (local, path) = try Scratch.folder(on: "distributed")
-    let commands = "cd '\(local)' && mkdir tree && cd tree && for n in $(seq 200); do mkdir $n; echo $n > $n/a; ln -s $n $n/b; mkfifo $n/c; mkdir $n/d; done"
+    let commands =
+      "cd '\(local)' && mkdir tree && cd tree && for n in $(seq 200); do mkdir $n; echo $n > $n/a; ln -s $n $n/b; mkfifo $n/c; mkdir $n/d; done"
     #expect(try run("sh", "-c", commands).status == 0)
     let saved = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("distributed", path + "/tree", ":readahead=65536"), to: saved) }
@@ -258,7 +268,9 @@ struct FaultTests {
     }
   }
 
-  @Test("that is none: a brick of a replicated volume is replaced by an empty one, and the tree is identical", arguments: [Moment.crawl, .smallFiles, .largeFile, .restore])
+  @Test(
+    "that is none: a brick of a replicated volume is replaced by an empty one, and the tree is identical",
+    arguments: [Moment.crawl, .smallFiles, .largeFile, .restore])
   func brickReplaced(_ moment: Moment) throws {
     let volume = "replacing"
     try Scratch.withVolume(volume, bricks: 3, "replica", "3") {
@@ -274,7 +286,9 @@ struct FaultTests {
     }
   }
 
-  @Test("that is none: the volume is changed under way, and the tree is identical", arguments: Change.allCases, [Moment.crawl, .smallFiles, .largeFile])
+  @Test(
+    "that is none: the volume is changed under way, and the tree is identical", arguments: Change.allCases,
+    [Moment.crawl, .smallFiles, .largeFile])
   func changed(_ change: Change, _ moment: Moment) throws {
     let volume = "changing"
     try Scratch.withVolume(volume) {

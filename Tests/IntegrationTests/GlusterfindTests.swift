@@ -106,9 +106,11 @@ struct GlusterfindTests {
     os.mkdir('new,dir'); write('new,dir/f', 'f'); os.mkdir('n'); write('n/f', '1'); os.rename('n', 'n2'); write('n2/g', '2'); settle()
     """
 
-  @Test("lists so that a full backup and the ones after it hold what is on the volume", arguments: [
-    "plain-logged", "distributed-logged", "sharded-logged",
-  ])
+  @Test(
+    "lists so that a full backup and the ones after it hold what is on the volume",
+    arguments: [
+      "plain-logged", "distributed-logged", "sharded-logged",
+    ])
   func changes(_ volume: String) throws {
     // By time on one volume, by a session on the others.
     let session = volume == "plain-logged" ? nil : "nightly-\(UUID().uuidString.prefix(8))"
@@ -215,7 +217,10 @@ struct GlusterfindTests {
     let (local, path) = try Scratch.folder(on: "plain-logged")
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
     let list = try Scratch.temporaryFile(".list")
-    for (since, reason) in [("*none*", "is not known"), ("1000000000", "logs its changes only since"), ("0", "is 0"), ("2001-09-09 01:46:40", "logs its changes only since")] {
+    for (since, reason) in [
+      ("*none*", "is not known"), ("1000000000", "logs its changes only since"), ("0", "is 0"),
+      ("2001-09-09 01:46:40", "logs its changes only since"),
+    ] {
       let result = try Glusterfind.wrap("-l", "Differential", "-s", since, "prebackup", "plain-logged", list)
       #expect(result.status == 0 && result.output.contains(reason) && result.output.contains("everything is listed"), "\(result.output)")
       let content = try String(contentsOfFile: list, encoding: .utf8)
@@ -275,7 +280,9 @@ struct GlusterfindTests {
       try script.write(toFile: folder + "/glusterfind", atomically: true, encoding: .utf8)
       chmod(folder + "/glusterfind", 0o755)
       let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
-      return try run(Glusterfind.wrapper, ["--timeout", times > 2 ? "1" : "20", "--strict", "prebackup", "plain-logged", list], environment: ["PATH": folder + ":" + path])
+      return try run(
+        Glusterfind.wrapper, ["--timeout", times > 2 ? "1" : "20", "--strict", "prebackup", "plain-logged", list],
+        environment: ["PATH": folder + ":" + path])
     }
     let once = try ask(hanging: 1)
     #expect(once.status == 0 && once.output.contains("names listed"), "\(once.output)")
@@ -298,7 +305,9 @@ struct GlusterfindTests {
     let failed = try Glusterfind.wrap("prebackup", "no-such-volume", list)
     #expect(failed.status == 1 && failed.output.contains("there is no volume no-such-volume"), "\(failed.output)")
     let folder = URL(fileURLWithPath: list).deletingLastPathComponent().path
-    let left = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasPrefix(URL(fileURLWithPath: list).lastPathComponent) }
+    let left = try FileManager.default.contentsOfDirectory(atPath: folder).filter {
+      $0.hasPrefix(URL(fileURLWithPath: list).lastPathComponent)
+    }
     #expect(left == [])
     #expect(try Glusterfind.wrap("prebackup", "plain-logged", list).status == 0)
     for _ in 0..<2 { #expect(try Glusterfind.wrap("postbackup", "plain-logged", list).status == 0) }
@@ -311,8 +320,10 @@ struct GlusterfindTests {
     let help = try Glusterfind.wrap("-h")
     #expect(help.status == 0)
     for word in ["--level", "--since", "--session", "--strict", "prebackup", "FailJobOnError"] { #expect(help.output.contains(word)) }
-    for wrong in [["-l", "Sometimes", "prebackup", "v", "/l"], ["-s", "yesterday", "prebackup", "v", "/l"], ["prebackup", "v", "list"],
-      ["during", "v", "/l"], ["--session", "a b", "prebackup", "v", "/l"], ["prebackup", "v"]] {
+    for wrong in [
+      ["-l", "Sometimes", "prebackup", "v", "/l"], ["-s", "yesterday", "prebackup", "v", "/l"], ["prebackup", "v", "list"],
+      ["during", "v", "/l"], ["--session", "a b", "prebackup", "v", "/l"], ["prebackup", "v"],
+    ] {
       let result = try Glusterfind.wrap(wrong)
       #expect(result.status == 64, "\(wrong) \(result.output)")
     }

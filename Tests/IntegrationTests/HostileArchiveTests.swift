@@ -39,19 +39,21 @@ struct HostileArchiveTests {
     return (local, path, outside)
   }
 
-  @Test("writes nothing outside the restore's place: paths that climb, links planted on the way, names of what is outside", arguments: [
-    #"add("../escaped")"#,
-    #"add("a/../../escaped")"#,
-    #"add("OUTSIDE/escaped"); add("/OUTSIDE/escaped2")"#,
-    #"add("way", tarfile.SYMTYPE, "OUTSIDE"); add("way/escaped")"#,
-    #"add("way", tarfile.SYMTYPE, "../outside"); add("way/folder/escaped"); add("way", tarfile.DIRTYPE)"#,
-    #"add("way/file"); add("way/file2"); add("way", tarfile.SYMTYPE, "OUTSIDE"); add("way/escaped")"#,
-    #"add("d", tarfile.DIRTYPE); add("d/link", tarfile.SYMTYPE, "OUTSIDE/victim"); add("d/link", data=b"changed")"#,
-    #"add("d/link", tarfile.SYMTYPE, "OUTSIDE"); add("d/link", tarfile.DIRTYPE); add("d/link/victim")"#,
-    #"add("name", tarfile.LNKTYPE, "../outside/victim"); add("name", data=b"changed")"#,
-    #"add("way", tarfile.SYMTYPE, "OUTSIDE"); add("name", tarfile.LNKTYPE, "way/victim")"#,
-    #"add("way", tarfile.SYMTYPE, "OUTSIDE/victim"); add("name", tarfile.LNKTYPE, "way"); add("name", data=b"changed")"#,
-  ])
+  @Test(
+    "writes nothing outside the restore's place: paths that climb, links planted on the way, names of what is outside",
+    arguments: [
+      #"add("../escaped")"#,
+      #"add("a/../../escaped")"#,
+      #"add("OUTSIDE/escaped"); add("/OUTSIDE/escaped2")"#,
+      #"add("way", tarfile.SYMTYPE, "OUTSIDE"); add("way/escaped")"#,
+      #"add("way", tarfile.SYMTYPE, "../outside"); add("way/folder/escaped"); add("way", tarfile.DIRTYPE)"#,
+      #"add("way/file"); add("way/file2"); add("way", tarfile.SYMTYPE, "OUTSIDE"); add("way/escaped")"#,
+      #"add("d", tarfile.DIRTYPE); add("d/link", tarfile.SYMTYPE, "OUTSIDE/victim"); add("d/link", data=b"changed")"#,
+      #"add("d/link", tarfile.SYMTYPE, "OUTSIDE"); add("d/link", tarfile.DIRTYPE); add("d/link/victim")"#,
+      #"add("name", tarfile.LNKTYPE, "../outside/victim"); add("name", data=b"changed")"#,
+      #"add("way", tarfile.SYMTYPE, "OUTSIDE"); add("name", tarfile.LNKTYPE, "way/victim")"#,
+      #"add("way", tarfile.SYMTYPE, "OUTSIDE/victim"); add("name", tarfile.LNKTYPE, "way"); add("name", data=b"changed")"#,
+    ])
   func escapes(_ entries: String) throws {
     let (local, path, outside) = try makePlace()
     let before = try outside()
@@ -104,7 +106,8 @@ struct HostileArchiveTests {
 
 @Suite("What is at its limit")
 struct LimitTests {
-  @Test("comes back: ACLs and extended attributes as large and as many as a FUSE mount takes",
+  @Test(
+    "comes back: ACLs and extended attributes as large and as many as a FUSE mount takes",
     arguments: ["plain", "distributed", "replicated", "dispersed"])
   func attributes(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
@@ -129,7 +132,8 @@ struct LimitTests {
     }
   }
 
-  @Test("comes back: an ACL of a thousand users, which no FUSE mount takes", arguments: ["plain", "distributed", "replicated", "dispersed"])
+  @Test(
+    "comes back: an ACL of a thousand users, which no FUSE mount takes", arguments: ["plain", "distributed", "replicated", "dispersed"])
   func largeACL(_ kind: String) throws {
     func number(_ number: Int, _ size: Int) -> [UInt8] { (0..<size).map { UInt8(number >> (8 * $0) & 0xff) } }
     // As the extended attribute holds it: version 2, then tag, permissions and id of each entry, little-endian.

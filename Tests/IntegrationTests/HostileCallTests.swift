@@ -29,7 +29,7 @@ struct HostileCallTests {
     }
 
     deinit {
-      strings.forEach { free($0) }
+      for string in strings { free(string) }
       buffer.deallocate()
     }
 
@@ -48,12 +48,17 @@ struct HostileCallTests {
     }
 
     private func someLine() -> String? {
-      chance(70) ? line : pick([nil, "", "gfapi", "gfapi:", "gfapi:volume=", "other:volume=x:", line + "nonsense=1:", String(repeating: "x", count: 100_000)])
+      chance(70)
+        ? line
+        : pick([
+          nil, "", "gfapi", "gfapi:", "gfapi:volume=", "other:volume=x:", line + "nonsense=1:", String(repeating: "x", count: 100_000),
+        ])
     }
 
     private func someStatus() -> stat {
       var status = stat()
-      status.st_mode = pick([S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK, 0, 0o170000]) | mode_t.random(in: 0...0o7777, using: &random)
+      status.st_mode =
+        pick([S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK, 0, 0o170000]) | mode_t.random(in: 0...0o7777, using: &random)
       status.st_uid = pick([0, 1000, .max])
       status.st_size = pick([0, 1, 65536, -1, .max, .min])
       status.st_mtim = timespec(tv_sec: pick([0, -1, .max, .min, 1_700_000_000]), tv_nsec: pick([0, -1, 999_999_999, .max]))
@@ -109,7 +114,9 @@ struct HostileCallTests {
         _ = calls.functions.set_xattr(calls.context, nil)
         _ = calls.functions.check_file(calls.context, string(chance(50) ? pick(names) : nil))
         _ = calls.functions.start_restore_file(calls.context, nil)
-        for call in [calls.functions.plugin_io, calls.functions.create_file, calls.functions.set_file_attributes] { _ = call!(calls.context, nil) }
+        for call in [calls.functions.plugin_io, calls.functions.create_file, calls.functions.set_file_attributes] {
+          _ = call!(calls.context, nil)
+        }
         _ = calls.functions.start_backup_file(calls.context, nil)
         _ = calls.functions.get_acl(calls.context, nil)
         _ = calls.functions.get_xattr(calls.context, nil)
@@ -134,19 +141,28 @@ struct HostileCallTests {
     func callSomething() {
       let calls = job.calls!
       let choices: [(String, () -> Void)] = [
-        ("command", { [self] in
-          let event = pick([DaemonEvent.backupCommand, .restoreCommand, .estimateCommand, .pluginCommand, .newPluginOptions])
-          job.send(event, UnsafeMutableRawPointer(string(someLine())))
-        }),
-        ("event", { [self] in
-          let event = pick([
-            DaemonEvent.jobStart, .jobEnd, .startBackupJob, .endBackupJob, .startRestoreJob, .endRestoreJob, .startBackupJob,
-          ])
-          job.send(event, nil)
-        }),
-        ("level", { [self] in
-          job.send(pick([.level, .since]), UnsafeMutableRawPointer(bitPattern: pick([0, 1, 73, 68, 70, 1 << 40])))
-        }),
+        (
+          "command",
+          { [self] in
+            let event = pick([DaemonEvent.backupCommand, .restoreCommand, .estimateCommand, .pluginCommand, .newPluginOptions])
+            job.send(event, UnsafeMutableRawPointer(string(someLine())))
+          }
+        ),
+        (
+          "event",
+          { [self] in
+            let event = pick([
+              DaemonEvent.jobStart, .jobEnd, .startBackupJob, .endBackupJob, .startRestoreJob, .endRestoreJob, .startBackupJob,
+            ])
+            job.send(event, nil)
+          }
+        ),
+        (
+          "level",
+          { [self] in
+            job.send(pick([.level, .since]), UnsafeMutableRawPointer(bitPattern: pick([0, 1, 73, 68, 70, 1 << 40])))
+          }
+        ),
         ("startBackupFile", { [self] in _ = calls.startBackupFile(job.options) }),
         ("endBackupFile", { _ = calls.endBackupFile() }),
         ("acls", { _ = calls.acls() }),
@@ -161,9 +177,12 @@ struct HostileCallTests {
         ("createFile", { [self] in _ = calls.createFile(somePacket(), original: Array(pick(names).utf8)) }),
         ("setFileAttributes", { [self] in calls.setFileAttributes(somePacket(), original: Array(pick(names).utf8)) }),
         ("setACLs", { [self] in calls.setACLs(someBytes(), of: Array(pick(names).utf8)) }),
-        ("setExtendedAttributes", { [self] in
-          calls.setExtendedAttributes([(someBytes(), someBytes()), (Array("user.x".utf8), someBytes())], of: Array(pick(names).utf8))
-        }),
+        (
+          "setExtendedAttributes",
+          { [self] in
+            calls.setExtendedAttributes([(someBytes(), someBytes()), (Array("user.x".utf8), someBytes())], of: Array(pick(names).utf8))
+          }
+        ),
         ("raw", { [self] in rawAttributes() }),
         ("getValue", { [self] in _ = calls.getValue(pick([1, 2, 99, -1]), nil) }),
         ("setValue", { [self] in _ = calls.setValue(pick([1, 2, 99, -1]), nil) }),
@@ -178,12 +197,17 @@ struct HostileCallTests {
   @Test("crash nothing and write nothing beside the restore's place; the next job works", arguments: ABI.allCases)
   func calls(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
-    #expect(try run("sh", "-c", """
-      cd '\(local)' && mkdir -p outside source/sub place && echo kept > outside/file && ln -s ../outside place/link &&
-      for n in 1 2 3 4 5; do echo $n > source/$n; ln -s $n source/sub/l$n; setfattr -n user.x -v $n source/$n; done
-      """).status == 0)
+    #expect(
+      try run(
+        "sh", "-c",
+        """
+        cd '\(local)' && mkdir -p outside source/sub place && echo kept > outside/file && ln -s ../outside place/link &&
+        for n in 1 2 3 4 5; do echo $n > source/$n; ln -s $n source/sub/l$n; setfattr -n user.x -v $n source/$n; done
+        """
+      ).status == 0)
     func outside() throws -> String {
-      try run("sh", "-c", "cd '\(local)/outside' && ls -laR --time-style=full-iso | grep -v '^total' | grep -v ' \\.\\.$' && cat file").output
+      try run("sh", "-c", "cd '\(local)/outside' && ls -laR --time-style=full-iso | grep -v '^total' | grep -v ' \\.\\.$' && cat file")
+        .output
     }
     let before = try outside()
     // By their connections.
@@ -206,9 +230,10 @@ struct HostileCallTests {
     #expect(counts?.entries == 12 && counts?.failed == 0, "\(String(describing: counts))")
     // The end of a connection takes ten seconds.
     var left: [String] = []
-    #expect(try eventually(within: 60) {
-      left = try ProcessUsage.clients(getpid()).compactMap { stories[$0] }.filter { $0 != "before" }
-      return left.isEmpty
-    }, "connections are left: \(left)")
+    #expect(
+      try eventually(within: 60) {
+        left = try ProcessUsage.clients(getpid()).compactMap { stories[$0] }.filter { $0 != "before" }
+        return left.isEmpty
+      }, "connections are left: \(left)")
   }
 }

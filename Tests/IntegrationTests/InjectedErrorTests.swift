@@ -11,10 +11,13 @@ struct InjectedErrorTests {
     try Scratch.withSmall(["debug.error-gen": "posix", "debug.error-fops": call, "debug.error-failure": "100%"], body)
   }
 
-  @Test("is told for each entry with path and reason, and the job goes on", arguments: [
-    ("read", "/file", "(glfs_h_anonymous_read)"), ("read", "/large", "(glfs_pread)"), ("opendir", "", "(glfs_h_opendir)"), ("readdirp", "", "(glfs_xreaddirplus_r)"),
-    ("readlink", "/link", "(glfs_h_readlink)"), ("getxattr", "/file", "was not saved"), ("open", "/large", "(glfs_"),
-  ])
+  @Test(
+    "is told for each entry with path and reason, and the job goes on",
+    arguments: [
+      ("read", "/file", "(glfs_h_anonymous_read)"), ("read", "/large", "(glfs_pread)"), ("opendir", "", "(glfs_h_opendir)"),
+      ("readdirp", "", "(glfs_xreaddirplus_r)"),
+      ("readlink", "/link", "(glfs_h_readlink)"), ("getxattr", "/file", "was not saved"), ("open", "/large", "(glfs_"),
+    ])
   func backup(_ call: String, _ name: String, _ words: String) throws {
     let (local, path) = try Scratch.folder(on: "small")
     defer { try? FileManager.default.removeItem(atPath: local) }
@@ -188,14 +191,17 @@ struct InjectedErrorTests {
     return false
   }
 
-  @Test("now and then: a backup tells each entry that it does not carry, and carries the others exactly",
+  @Test(
+    "now and then: a backup tells each entry that it does not carry, and carries the others exactly",
     arguments: pairs(["lookup", "stat", "opendir", "readdirp", "open", "read", "getxattr", "readlink", "seek", "fstat"]))
   func backupNowAndThen(_ pair: Injected) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try makeTree(local)
     var contents: [String: [UInt8]] = [:]
     let names = try FileManager.default.subpathsOfDirectory(atPath: local)
-    for name in names where name != "fifo" { contents[name] = (try? Data(contentsOf: URL(fileURLWithPath: local + "/" + name))).map(Array.init) }
+    for name in names where name != "fifo" {
+      contents[name] = (try? Data(contentsOf: URL(fileURLWithPath: local + "/" + name))).map(Array.init)
+    }
     let saved = MemoryBackup()
     let (failed, messages) = try failingNowAndThen(pair) {
       try withJob { job throws in
@@ -228,8 +234,11 @@ struct InjectedErrorTests {
     #expect((told == 0 && failed == 0) == countsNone, "\(messages)")
   }
 
-  @Test("now and then: a restore tells each entry that is not as it was, and the others are",
-    arguments: pairs(["lookup", "create", "mkdir", "symlink", "mknod", "link", "write", "setattr", "setxattr", "open", "fsetattr", "truncate", "ftruncate"])
+  @Test(
+    "now and then: a restore tells each entry that is not as it was, and the others are",
+    arguments: pairs([
+      "lookup", "create", "mkdir", "symlink", "mknod", "link", "write", "setattr", "setxattr", "open", "fsetattr", "truncate", "ftruncate",
+    ])
       + [Injected(call: "write", error: "GF_ERROR_SHORT_WRITE")])
   func restoreNowAndThen(_ pair: Injected) throws {
     let (local, path) = try Scratch.folder(on: "small")

@@ -72,7 +72,9 @@ struct ListTests {
   @Test("carries the whole subtree of a renamed directory, and forgets the old one", arguments: abis, Scratch.kinds)
   func renamedDirectory(_ abi: ABI, _ kind: String) throws {
     guard abi == .bareos26 || kind == "plain" else { return }
-    var base = try Base(on: kind, abi: abi, "mkdir -p old/deep/er stays; echo 1 > old/one; echo 2 > old/deep/two; ln -s x old/deep/er/link; mkfifo old/fifo; echo s > stays/same")
+    var base = try Base(
+      on: kind, abi: abi,
+      "mkdir -p old/deep/er stays; echo 1 > old/one; echo 2 > old/deep/two; ln -s x old/deep/er/link; mkfifo old/fifo; echo s > stays/same")
     try base.change("mv old new; rm new/one; mv new/deep/two stays/two; find . -type d -exec touch -d @1700000000 {} +")
     // As glusterfind tells it: with the names of now.
     try base.backUp(["RENAME @/old @/new", "DELETE @/new/one", "RENAME @/new/deep/two @/stays/two"])
@@ -84,31 +86,55 @@ struct ListTests {
 
   /// Name, tree, changes, list.
   static let histories: [(String, String, String, [String])] = [
-    ("nested renames", "mkdir -p a/b/c; echo 1 > a/b/c/f; echo 2 > a/g",
-      "mv a/b a/x; mv a/x/c a/x/y; mv a z", ["RENAME @/z/b @/z/x", "RENAME @/z/x/c @/z/x/y", "RENAME @/a @/z"]),
-    ("a rename over an existing name", "echo 1 > from; echo 2 > to; mkdir d e; echo 3 > d/f",
-      "mv from to; mv -T d e", ["RENAME @/from @/to", "RENAME @/d @/e"]),
-    ("a rename and a deletion", "mkdir d; echo 1 > d/f; echo 2 > g",
-      "mv d e; rm -r e; mv g h; rm h", ["RENAME @/d @/e", "DELETE @/e/f", "DELETE @/e", "RENAME @/g @/h", "DELETE @/h"]),
-    ("a deletion and a new entry under its name", "echo 1 > f; mkdir d; echo 2 > d/x; echo 3 > d/y; ln -s f l",
+    (
+      "nested renames", "mkdir -p a/b/c; echo 1 > a/b/c/f; echo 2 > a/g",
+      "mv a/b a/x; mv a/x/c a/x/y; mv a z", ["RENAME @/z/b @/z/x", "RENAME @/z/x/c @/z/x/y", "RENAME @/a @/z"]
+    ),
+    (
+      "a rename over an existing name", "echo 1 > from; echo 2 > to; mkdir d e; echo 3 > d/f",
+      "mv from to; mv -T d e", ["RENAME @/from @/to", "RENAME @/d @/e"]
+    ),
+    (
+      "a rename and a deletion", "mkdir d; echo 1 > d/f; echo 2 > g",
+      "mv d e; rm -r e; mv g h; rm h", ["RENAME @/d @/e", "DELETE @/e/f", "DELETE @/e", "RENAME @/g @/h", "DELETE @/h"]
+    ),
+    (
+      "a deletion and a new entry under its name", "echo 1 > f; mkdir d; echo 2 > d/x; echo 3 > d/y; ln -s f l",
       "rm f; echo 4 > f; rm -r d; echo 5 > d; rm l; mkfifo l",
-      ["DELETE @/f", "NEW @/f", "DELETE @/d/x", "DELETE @/d/y", "DELETE @/d", "NEW @/d", "DELETE @/l", "NEW @/l"]),
-    ("a directory deleted and made anew", "mkdir d; echo 1 > d/old; echo 2 > d/kept",
-      "mv d/kept .; rm -r d; mkdir d; echo 3 > d/new", ["DELETE @/d", "NEW @/d", "NEW @/d/new", "NEW @/kept"]),
-    ("a directory deleted with its content", "mkdir -p d/e; echo 1 > d/e/f; echo 2 > d/g; echo 3 > dd",
-      "rm -r d", ["DELETE @/d/e/f", "DELETE @/d/e", "DELETE @/d/g", "DELETE @/d"]),
-    ("two directories that swap their names", "mkdir a b; echo 1 > a/one; echo 2 > b/two",
-      "mv a t; mv b a; mv t b", ["RENAME @/a @/b", "RENAME @/b @/a"]),
-    ("a directory moved into a new one", "mkdir a; echo 1 > a/f",
-      "mkdir n; mv a n/b", ["NEW @/n", "RENAME @/a @/n/b"]),
-    ("a name taken over by another directory", "mkdir a b; echo 1 > a/f; echo 2 > b/g",
-      "mv a c; mv b a", ["RENAME @/a @/c", "RENAME @/b @/a"]),
-    ("a directory that became a link to another", "mkdir a; echo 1 > a/f; mkdir b; echo 2 > b/f",
-      "rm -r a; ln -s b a", ["DELETE @/a/f", "DELETE @/a", "NEW @/a"]),
-    ("a new name of a file", "echo 1 > f; mkdir d",
-      "ln f d/g", ["NEW @/d/g", "MODIFY @/f"]),
-    ("nothing but the order of the lines", "mkdir d; echo 1 > d/f",
-      "echo 2 > d/g; mv d e; rm e/f", ["DELETE @/e/f", "NEW @/e/g", "RENAME @/d @/e"]),
+      ["DELETE @/f", "NEW @/f", "DELETE @/d/x", "DELETE @/d/y", "DELETE @/d", "NEW @/d", "DELETE @/l", "NEW @/l"]
+    ),
+    (
+      "a directory deleted and made anew", "mkdir d; echo 1 > d/old; echo 2 > d/kept",
+      "mv d/kept .; rm -r d; mkdir d; echo 3 > d/new", ["DELETE @/d", "NEW @/d", "NEW @/d/new", "NEW @/kept"]
+    ),
+    (
+      "a directory deleted with its content", "mkdir -p d/e; echo 1 > d/e/f; echo 2 > d/g; echo 3 > dd",
+      "rm -r d", ["DELETE @/d/e/f", "DELETE @/d/e", "DELETE @/d/g", "DELETE @/d"]
+    ),
+    (
+      "two directories that swap their names", "mkdir a b; echo 1 > a/one; echo 2 > b/two",
+      "mv a t; mv b a; mv t b", ["RENAME @/a @/b", "RENAME @/b @/a"]
+    ),
+    (
+      "a directory moved into a new one", "mkdir a; echo 1 > a/f",
+      "mkdir n; mv a n/b", ["NEW @/n", "RENAME @/a @/n/b"]
+    ),
+    (
+      "a name taken over by another directory", "mkdir a b; echo 1 > a/f; echo 2 > b/g",
+      "mv a c; mv b a", ["RENAME @/a @/c", "RENAME @/b @/a"]
+    ),
+    (
+      "a directory that became a link to another", "mkdir a; echo 1 > a/f; mkdir b; echo 2 > b/f",
+      "rm -r a; ln -s b a", ["DELETE @/a/f", "DELETE @/a", "NEW @/a"]
+    ),
+    (
+      "a new name of a file", "echo 1 > f; mkdir d",
+      "ln f d/g", ["NEW @/d/g", "MODIFY @/f"]
+    ),
+    (
+      "nothing but the order of the lines", "mkdir d; echo 1 > d/f",
+      "echo 2 > d/g; mv d e; rm e/f", ["DELETE @/e/f", "NEW @/e/g", "RENAME @/d @/e"]
+    ),
   ]
 
   @Test("and the full one before it hold what is on the volume", arguments: histories.map(\.0))
@@ -127,7 +153,8 @@ struct ListTests {
     #expect(try run("sh", "-ec", "cd '\(local)'; mkdir dir dir2; echo 1 > dir/in; echo 2 > dir2/out; echo 3 > dirx").status == 0)
     let list = try Scratch.temporaryFile(".list")
     let here = path.dropFirst()
-    try "NEW \(here)/dir/in\nNEW \(here)/dir2\nNEW \(here)/dir2/out\nNEW \(here)/dirx\nRENAME \(here)/x \(here)/dir2/y\n".write(toFile: list, atomically: true, encoding: .utf8)
+    try "NEW \(here)/dir/in\nNEW \(here)/dir2\nNEW \(here)/dir2/out\nNEW \(here)/dirx\nRENAME \(here)/x \(here)/dir2/y\n".write(
+      toFile: list, atomically: true, encoding: .utf8)
     let backup = MemoryBackup()
     try withJob { job throws in
       _ = try job.backup(Scratch.line("plain", path + "/dir", ":gffilelist=\(list)"), to: backup)
@@ -323,8 +350,12 @@ struct ListTests {
   @Test("finds the names that glusterfind cuts: at commas, and blanks at the end")
   func cutNames() throws {
     var base = try Base("mkdir d; echo 1 > d/a; mkdir 'd/q,r'; echo 2 > 'd/q,r/s'")
-    try base.change("echo 3 > 'd/x,y'; printf 4 > \"$(printf 'd/tab\\tx')\"; mkdir 'd/c,d'; echo 5 > 'd/c,d/f'; echo 6 > 'd/trail\r'; echo 7 >> 'd/q,r/s'")
-    try base.backUp(["NEW @/d/x", "NEW y", "NEW @/d/c", "NEW d", "NEW @/d/c", "NEW d/f", "NEW @/d/trail", "NEW @/d/tab\tx", "MODIFY @/d/q", "MODIFY r/s"])
+    try base.change(
+      "echo 3 > 'd/x,y'; printf 4 > \"$(printf 'd/tab\\tx')\"; mkdir 'd/c,d'; echo 5 > 'd/c,d/f'; echo 6 > 'd/trail\r'; echo 7 >> 'd/q,r/s'"
+    )
+    try base.backUp([
+      "NEW @/d/x", "NEW y", "NEW @/d/c", "NEW d", "NEW @/d/c", "NEW d/f", "NEW @/d/trail", "NEW @/d/tab\tx", "MODIFY @/d/q", "MODIFY r/s",
+    ])
     #expect(base.carried.isSuperset(of: ["/d/x,y", "/d/c,d", "/d/c,d/f", "/d/trail\r", "/d/tab\tx", "/d/q,r/s"]), "\(base.carried)")
     try base.expectNoDifference()
   }

@@ -20,7 +20,8 @@ struct LongRunTests {
 
   func makeTree(_ kind: String) throws -> String {
     let (local, path) = try Scratch.folder(on: kind)
-    let commands = "cd '\(local)' && for d in 1 2 3; do mkdir $d; for n in $(seq 20); do head -c $((n * 1000)) /dev/urandom > $d/$n; done; done; ln -s 1 link"
+    let commands =
+      "cd '\(local)' && for d in 1 2 3; do mkdir $d; for n in $(seq 20); do head -c $((n * 1000)) /dev/urandom > $d/$n; done; done; ln -s 1 link"
     #expect(try run("sh", "-c", commands).status == 0)
     return path
   }
@@ -90,16 +91,19 @@ struct LongRunTests {
         // The job may have ended before.
         #expect(ended - cancelled.withLock { $0 } < .seconds(2), "\(number) \(delay)")
         #expect(!job.hasFailed || job.isCancelled, "\(job.messages)")
-        for client in try ProcessUsage.clients(getpid()) where stories[client] == nil { stories[client] = "\(number) \(delay): \(job.messages)" }
+        for client in try ProcessUsage.clients(getpid()) where stories[client] == nil {
+          stories[client] = "\(number) \(delay): \(job.messages)"
+        }
       }
     }
     #expect(try withJob { try $0.backup(Scratch.line(kind, path), to: MemoryBackup()) }?.failed == 0)
     // The end of a connection takes ten seconds.
     var left: [String] = []
-    #expect(try eventually(within: 60) {
-      left = try ProcessUsage.clients(getpid()).map { stories[$0] ?? "another" }.filter { $0 != "before" }
-      return left.isEmpty
-    }, "connections are left: \(left)")
+    #expect(
+      try eventually(within: 60) {
+        left = try ProcessUsage.clients(getpid()).map { stories[$0] ?? "another" }.filter { $0 != "before" }
+        return left.isEmpty
+      }, "connections are left: \(left)")
   }
 }
 

@@ -130,9 +130,10 @@ struct ModuleTests {
   /// Threads of libgfapi in this process.
   private func clientThreads() throws -> Set<String> {
     let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")
-    return Set(tasks.filter { task in
-      FileManager.default.contents(atPath: "/proc/self/task/\(task)/comm").map { $0.starts(with: Data("glfs_".utf8)) } ?? false
-    })
+    return Set(
+      tasks.filter { task in
+        FileManager.default.contents(atPath: "/proc/self/task/\(task)/comm").map { $0.starts(with: Data("glfs_".utf8)) } ?? false
+      })
   }
 
   @Test("a job that ends does not wait for its volume to be disconnected", arguments: [ABI.bareos26, .bacula9])

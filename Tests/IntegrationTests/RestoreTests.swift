@@ -69,11 +69,12 @@ struct RestoreTests {
     var options = RestoreOptions()
     options.replace = rule
     try withJob { job throws in
-      let backup = MemoryBackup(["older", "same", "newer", "missing"].flatMap { age in
-        kinds.map { kind in
-          entry(kind.type, "\(path)/\(age)-\(kind.name)", mode: kind.mode, link: "target", data: kind.name == "file" ? "new" : "")
-        }
-      })
+      let backup = MemoryBackup(
+        ["older", "same", "newer", "missing"].flatMap { age in
+          kinds.map { kind in
+            entry(kind.type, "\(path)/\(age)-\(kind.name)", mode: kind.mode, link: "target", data: kind.name == "file" ? "new" : "")
+          }
+        })
       let counts = try restore(backup, job, Scratch.line("plain"), options)
       #expect(counts.failed == 0)
       let expected: Set<String> =
@@ -182,7 +183,8 @@ struct RestoreTests {
     }
   }
 
-  @Test("makes missing parents, which get their own attributes when their record comes, whatever the replace rule",
+  @Test(
+    "makes missing parents, which get their own attributes when their record comes, whatever the replace rule",
     arguments: RestoreOptions.Replace.allCases)
   func parents(_ rule: RestoreOptions.Replace) throws {
     let (local, path) = try Scratch.folder()
@@ -314,12 +316,13 @@ struct RestoreTests {
     for offset in [0, 4095, 1 << 20, (3 << 20) + 5, mixed.count - 1] { mixed[offset] = 0xff }
     shapes.append(("mixed", mixed))
     try withJob { job throws in
-      let backup = MemoryBackup(shapes.map { shape in
-        var item = entry(FD_FT_REG, "\(path)/\(shape.name)", mode: S_IFREG | 0o600)
-        item.data = shape.data
-        item.entry.status.st_size = shape.data.count
-        return item
-      })
+      let backup = MemoryBackup(
+        shapes.map { shape in
+          var item = entry(FD_FT_REG, "\(path)/\(shape.name)", mode: S_IFREG | 0o600)
+          item.data = shape.data
+          item.entry.status.st_size = shape.data.count
+          return item
+        })
       #expect(try restore(backup, job).failed == 0)
     }
     for shape in shapes {

@@ -242,7 +242,8 @@ struct StorageProgramTests {
     expectWell(try storage.run("upload", "v", "0000", input: random(2_000_000)))
     try Scratch.withFullSmall(leaving: 4_000_000) {
       for part in ["0000", "0001"] {
-        expectFailure(try storage.run("upload", "v", part, input: random(9_000_000)), 4, "upload v \(part): cannot write", "No space left on device")
+        expectFailure(
+          try storage.run("upload", "v", part, input: random(9_000_000)), 4, "upload v \(part): cannot write", "No space left on device")
         #expect(try onBricks("small", path + "/v") == ["0000"])
       }
       #expect(try storage.run("download", "v", "0000").output == random(2_000_000))
@@ -264,10 +265,11 @@ struct StorageProgramTests {
       expectWell(try storage.run("upload", "v", "0000", input: random(1_000_000)))
       // Gluster counts what is used some moments later.
       var refused: StorageProgram.Result?
-      #expect(try eventually {
-        refused = try storage.run("upload", "v", "0001", input: random(5_000_000))
-        return refused?.status != 0
-      })
+      #expect(
+        try eventually {
+          refused = try storage.run("upload", "v", "0001", input: random(5_000_000))
+          return refused?.status != 0
+        })
       expectFailure(try #require(refused), 4, "Disk quota exceeded")
       #expect(try onBricks("small", path + "/v").allSatisfy { !$0.hasPrefix(".") })
       #expect(try storage.run("download", "v", "0000").output == random(1_000_000))
@@ -349,10 +351,11 @@ struct StorageProgramTests {
     expectWell(try storage.run("list", "v"), "0000 4000000\n0001 3000000\n")
     #expect(try run("gluster", "--mode=script", "volume", "start", "replicated", "force").status == 0)
     #expect(try run("gluster", "--mode=script", "volume", "heal", "replicated", "full").status == 0)
-    #expect(try eventually(within: 60) {
-      let info = try run("gluster", "volume", "heal", "replicated", "info").output
-      return info.matches(of: /Number of entries: 0/).count == 3
-    })
+    #expect(
+      try eventually(within: 60) {
+        let info = try run("gluster", "volume", "heal", "replicated", "info").output
+        return info.matches(of: /Number of entries: 0/).count == 3
+      })
     #expect(try storage.run("download", "v", "0000").output == random(4_000_000, 3))
     #expect(try storage.run("download", "v", "0001").output == random(3_000_000, 2))
   }
@@ -381,14 +384,16 @@ struct StorageProgramTests {
 
   // MARK: The call
 
-  @Test("need options that are right", arguments: [
-    ([:], "the option uri is missing"), (["uri": ""], "the option uri is missing"),
-    (["uri": "gluster://scratch"], "uri=gluster://scratch: "), (["uri": "gluster+udp://scratch/plain"], "unknown transport"),
-    (["uri": "gluster://scratch/plain", "loglevel": "loud"], "loglevel=loud: not a level"),
-    (["uri": "gluster://scratch/plain", "logfile": "log"], "logfile=log: the path of the log is absolute"),
-    (["uri": "gluster://scratch/plain", "timeout": "0"], "timeout=0: not a number of seconds"),
-    (["uri": "gluster://scratch/plain", "timeout": "soon"], "timeout=soon: not a number of seconds"),
-  ])
+  @Test(
+    "need options that are right",
+    arguments: [
+      ([:], "the option uri is missing"), (["uri": ""], "the option uri is missing"),
+      (["uri": "gluster://scratch"], "uri=gluster://scratch: "), (["uri": "gluster+udp://scratch/plain"], "unknown transport"),
+      (["uri": "gluster://scratch/plain", "loglevel": "loud"], "loglevel=loud: not a level"),
+      (["uri": "gluster://scratch/plain", "logfile": "log"], "logfile=log: the path of the log is absolute"),
+      (["uri": "gluster://scratch/plain", "timeout": "0"], "timeout=0: not a number of seconds"),
+      (["uri": "gluster://scratch/plain", "timeout": "soon"], "timeout=soon: not a number of seconds"),
+    ])
   func wrongOptions(_ environment: [String: String], _ words: String) throws {
     let storage = StorageProgram(environment: environment)
     expectFailure(try storage.run("stat", "v", "0000"), 2, words)
@@ -424,7 +429,8 @@ struct StorageProgramTests {
     let check = try asNobody("'\(program)' testconnection")
     #expect(check.status == 5 && check.output.contains("cannot read and write the base directory: Permission denied"), "\(check.output)")
     #expect(try run("chown", "nobody", local).status == 0)
-    let stored = try asNobody("'\(program)' testconnection && echo x | '\(program)' upload v 0000 && '\(program)' list v && '\(program)' download v 0000")
+    let stored = try asNobody(
+      "'\(program)' testconnection && echo x | '\(program)' upload v 0000 && '\(program)' list v && '\(program)' download v 0000")
     #expect(stored.status == 0 && stored.output == "0000 2\nx\n", "\(stored.output)")
     #expect(try run("stat", "-c", "%U %a", local + "/v", local + "/v/0000").output == "nobody 750\nnobody 640\n")
     // A log that this user cannot write is told of; what is to be done is not done silently without.
@@ -457,7 +463,8 @@ struct StorageProgramTests {
     let storage = StorageProgram("plain", path)
     expectWell(try storage.run("upload", "v", "0000", input: random(3_000_000)))
     let result = try run(
-      "bash", "-c", "'\(StorageProgram.path)' download v 0000 | head -c 1000 > /dev/null; echo ${PIPESTATUS[0]}", environment: storage.environment)
+      "bash", "-c", "'\(StorageProgram.path)' download v 0000 | head -c 1000 > /dev/null; echo ${PIPESTATUS[0]}",
+      environment: storage.environment)
     #expect(result.output.contains("the data are not taken: Broken pipe") && result.output.hasSuffix("\n6\n"), "\(result.output)")
   }
 }

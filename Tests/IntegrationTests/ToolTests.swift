@@ -14,14 +14,19 @@ struct ToolTests {
     #expect(try Scratch.unhealed(kind, below: path + "/restored") == [])
   }
 
-  @Test("checks a definition and says what the volume is", arguments: [
-    ("plain", "plain, 1 brick"), ("distributed", "distributed, 2 bricks"), ("replicated", "replicated, 3 bricks"),
-    ("dispersed", "dispersed, 3 bricks"), ("sharded", "sharded, 1 brick"),
-  ])
+  @Test(
+    "checks a definition and says what the volume is",
+    arguments: [
+      ("plain", "plain, 1 brick"), ("distributed", "distributed, 2 bricks"), ("replicated", "replicated, 3 bricks"),
+      ("dispersed", "dispersed, 3 bricks"), ("sharded", "sharded, 1 brick"),
+    ])
   func check(_ kind: String, _ type: String) throws {
     let result = try run(Scratch.tool, "check", Scratch.line(kind))
     #expect(result.status == 0, "\(result.output)")
-    for words in ["valid", "tcp scratch (default port), volume \(kind)", "type:        \(type)\n", "libgfapi:    10.", "MiB free", "ACLs:        supported"] {
+    for words in [
+      "valid", "tcp scratch (default port), volume \(kind)", "type:        \(type)\n", "libgfapi:    10.", "MiB free",
+      "ACLs:        supported",
+    ] {
       #expect(result.output.contains(words), "\(words): \(result.output)")
     }
   }
@@ -63,7 +68,10 @@ struct ToolTests {
     // What a listed job needs: this volume does not log its changes.
     let (unlogged, third) = try check(Scratch.line("plain", "", ":gffilelist=/nonexistent"))
     #expect(unlogged == 1)
-    #expect(third.findings.contains { $0.text.contains("changelog.changelog is off") && $0.cure == "gluster volume set plain changelog.changelog on" }, "\(third)")
+    #expect(
+      third.findings.contains {
+        $0.text.contains("changelog.changelog is off") && $0.cure == "gluster volume set plain changelog.changelog on"
+      }, "\(third)")
     #expect(third.findings.contains { $0.subject == "gffilelist" && $0.text.contains("/nonexistent: No such file") })
     let list = try Scratch.temporaryFile()
     _ = FileManager.default.createFile(atPath: list, contents: nil)
@@ -85,11 +93,13 @@ struct ToolTests {
     #expect(try !run(Scratch.tool, "check", "gfapi:nonsense").output.contains("\u{1b}"))
   }
 
-  @Test("tells each problem of a definition with its cure", arguments: [
-    (#"gfapi:volume=gluster+udp\://scratch/plain"#, "unknown transport"),
-    (#"gfapi:volume=gluster\://scratch/nosuch:timeout=20"#, "cannot connect to tcp scratch (default port), volume nosuch"),
-    (#"gfapi:volume=gluster\://scratch/plain/missing"#, "/missing"),
-  ])
+  @Test(
+    "tells each problem of a definition with its cure",
+    arguments: [
+      (#"gfapi:volume=gluster+udp\://scratch/plain"#, "unknown transport"),
+      (#"gfapi:volume=gluster\://scratch/nosuch:timeout=20"#, "cannot connect to tcp scratch (default port), volume nosuch"),
+      (#"gfapi:volume=gluster\://scratch/plain/missing"#, "/missing"),
+    ])
   func checkProblems(_ line: String, _ words: String) throws {
     let result = try run(Scratch.tool, "check", line)
     #expect(result.status == 2)
@@ -112,9 +122,10 @@ struct ToolTests {
     let line = Scratch.line("plain", try makeTree())
     let table = try run(Scratch.tool, "estimate", line, "--exclude", "*/excluded", "--abi", layout)
     #expect(table.status == 0)
-    for (name, count) in [("files", 1), ("further names of files", 1), ("directories", 2), ("symbolic links", 1), ("FIFOs", 1),
-      ("sockets", 0), ("devices", 1), ("all", 7), ("excluded", 1), ("failed", 0)]
-    {
+    for (name, count) in [
+      ("files", 1), ("further names of files", 1), ("directories", 2), ("symbolic links", 1), ("FIFOs", 1),
+      ("sockets", 0), ("devices", 1), ("all", 7), ("excluded", 1), ("failed", 0),
+    ] {
       let row = table.output.split(separator: "\n").first { $0.hasPrefix(name + " ") }
       #expect(row?.dropFirst(name.count).split(separator: " ").first == "\(count)", "\(name): \(table.output)")
     }
@@ -132,7 +143,8 @@ struct ToolTests {
     #expect(all.status == 0 && all.output.split(separator: "\n").count == 8, "\(all.output)")
     // Which of a file's names comes first is the volume's affair.
     for words in [
-      "-rwsr-x--- 7 8 3000 2020-01-02T03:04:05Z \(path)/", " => \(path)/", "lrwxrwxrwx 0 0 6 ", "\(path)/link -> d/file\n", "crw-r--r-- 0 0 1,3 ",
+      "-rwsr-x--- 7 8 3000 2020-01-02T03:04:05Z \(path)/", " => \(path)/", "lrwxrwxrwx 0 0 6 ", "\(path)/link -> d/file\n",
+      "crw-r--r-- 0 0 1,3 ",
       "prw-r--r-- 0 0 0 ", "drwxrwxrwt 0 0 ", "\(path)/d\n",
     ] {
       #expect(all.output.contains(words), "\(words): \(all.output)")

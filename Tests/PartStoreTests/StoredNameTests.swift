@@ -6,11 +6,13 @@ import Testing
 struct StoredNameTests {
   func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
-  @Test("stay as they are, but for what a file's name cannot have", arguments: [
-    ("Vol-0001", "Vol-0001"), ("Full Backup: May_2026.1", "Full Backup: May_2026.1"), ("-x", "-x"), ("a.b", "a.b"), ("a.", "a."),
-    (" ", " "), ("a/b", "a%2Fb"), ("/", "%2F"), (".", "%2E"), ("..", "%2E."), (".a", "%2Ea"), ("a%2Fb", "a%252Fb"), ("%", "%25"),
-    ("a\nb", "a%0Ab"), ("\u{7f}", "%7F"), ("é", "é"), ("0000", "0000"),
-  ])
+  @Test(
+    "stay as they are, but for what a file's name cannot have",
+    arguments: [
+      ("Vol-0001", "Vol-0001"), ("Full Backup: May_2026.1", "Full Backup: May_2026.1"), ("-x", "-x"), ("a.b", "a.b"), ("a.", "a."),
+      (" ", " "), ("a/b", "a%2Fb"), ("/", "%2F"), (".", "%2E"), ("..", "%2E."), (".a", "%2Ea"), ("a%2Fb", "a%252Fb"), ("%", "%25"),
+      ("a\nb", "a%0Ab"), ("\u{7f}", "%7F"), ("é", "é"), ("0000", "0000"),
+    ])
   func encoding(_ name: String, _ stored: String) {
     #expect(text(StoredName(name.utf8).stored) == stored)
     #expect(StoredName(stored: Array(stored.utf8))?.name == Array(name.utf8))
@@ -27,8 +29,10 @@ struct StoredNameTests {
     }
   }
 
-  @Test("are none that another program has made", arguments: [
-    "", ".", "..", ".glusterfs", ".0000.upload-0123456789abcdef", "%41", "%2f", "%", "a%2", "a%zz", "%+1", "a%2E",
-  ])
+  @Test(
+    "are none that another program has made",
+    arguments: [
+      "", ".", "..", ".glusterfs", ".0000.upload-0123456789abcdef", "%41", "%2f", "%", "a%2", "a%zz", "%+1", "a%2E",
+    ])
   func others(_ stored: String) { #expect(StoredName(stored: Array(stored.utf8)) == nil) }
 }

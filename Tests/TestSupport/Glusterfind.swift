@@ -22,7 +22,9 @@ public enum Glusterfind {
     let bricks = try Scratch.bricks(of: volume)
     return try eventually {
       try bricks.allSatisfy { brick in
-        try run("sh", "-c", "find '\(brick)/.glusterfs/changelogs' -name 'CHANGELOG.[0-9]*' -newermt '-1 hour' -exec grep -qs '\(mark)' {} + ").status == 0
+        try run(
+          "sh", "-c", "find '\(brick)/.glusterfs/changelogs' -name 'CHANGELOG.[0-9]*' -newermt '-1 hour' -exec grep -qs '\(mark)' {} + "
+        ).status == 0
       }
     }
   }

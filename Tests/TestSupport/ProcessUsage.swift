@@ -31,9 +31,10 @@ public struct ProcessUsage: CustomStringConvertible {
   public static func threads(_ process: pid_t) throws -> [String: String] {
     let folder = "/proc/\(process)/task"
     let numbers = try FileManager.default.contentsOfDirectory(atPath: folder)
-    return Dictionary(uniqueKeysWithValues: numbers.map {
-      ($0, (try? String(contentsOfFile: "\(folder)/\($0)/comm", encoding: .utf8)) ?? "")
-    })
+    return Dictionary(
+      uniqueKeysWithValues: numbers.map {
+        ($0, (try? String(contentsOfFile: "\(folder)/\($0)/comm", encoding: .utf8)) ?? "")
+      })
   }
 
   /// The connections to volumes that a process has: the number of the one thread of each that hears its bricks.

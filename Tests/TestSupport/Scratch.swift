@@ -55,7 +55,8 @@ public enum Scratch {
   /// Starts glusterd again, and waits until it answers.
   public static func startGlusterd() throws {
     // With no signal blocked: a process that Foundation starts, and its bricks, would have this one's.
-    let program = "import os, signal; signal.pthread_sigmask(signal.SIG_SETMASK, []); "
+    let program =
+      "import os, signal; signal.pthread_sigmask(signal.SIG_SETMASK, []); "
       + "os.execvp('glusterd', ['glusterd', '--pid-file', '\(glusterdPIDFile)'])"
     guard system("python3 -c \"\(program)\" > /dev/null 2>&1") == 0 else { throw DaemonError("glusterd does not start") }
     try gluster("pool", "list")
@@ -170,10 +171,11 @@ public enum Scratch {
 
   /// Runs `body` while each call of a kind takes so many microseconds longer on the bricks of a volume.
   public static func withDelay<R>(of microseconds: Int, for call: String, on volume: String, _ body: () throws -> R) throws -> R {
-    try withOptions([
-      "debug.delay-gen": "posix", "delay-gen.enable": call, "delay-gen.delay-percentage": "100",
-      "delay-gen.delay-duration": "\(microseconds)",
-    ], on: volume, body)
+    try withOptions(
+      [
+        "debug.delay-gen": "posix", "delay-gen.enable": call, "delay-gen.delay-percentage": "100",
+        "delay-gen.delay-duration": "\(microseconds)",
+      ], on: volume, body)
   }
 
   /// Runs `body` while a volume has options that its bricks take when they start.
@@ -307,13 +309,15 @@ public final class MemoryBackup: BackupTarget {
       try before(number)
       let data = item.data
       guard
-        try restore.restore(item.entry, length: data.count, { write in
-          data.withUnsafeBytes { bytes in
-            for start in stride(from: 0, to: bytes.count, by: 65536) {
-              guard write(start, UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + 65536, bytes.count)])) else { return }
+        try restore.restore(
+          item.entry, length: data.count,
+          { write in
+            data.withUnsafeBytes { bytes in
+              for start in stride(from: 0, to: bytes.count, by: 65536) {
+                guard write(start, UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + 65536, bytes.count)])) else { return }
+              }
             }
-          }
-        })
+          })
       else { break }
     }
     return restore.end()

@@ -137,12 +137,14 @@ package final class BackupRun {
         if counts.isUnexplainedlyEmpty {
           daemon.tell(
             .warning,
-            "the list \(printable(list.file)) is empty: either nothing has changed, or what writes it has failed; bareos-glusterfind-wrapper would tell which")
+            "the list \(printable(list.file)) is empty: either nothing has changed, or what writes it has failed; bareos-glusterfind-wrapper would tell which"
+          )
         }
         if counts.removed > 0, !list.isFull, !daemon.isAccurate {
           daemon.tell(
             .info,
-            "the list names \(counts.removed) deleted or renamed: without accurate mode a backup cannot carry that, and a restore brings them back")
+            "the list names \(counts.removed) deleted or renamed: without accurate mode a backup cannot carry that, and a restore brings them back"
+          )
         }
         return ListSource(calls, walk, rules)
       }
@@ -543,7 +545,8 @@ package final class BackupRun {
       isGone = true
       calls.volume.patience.end()
       unread.addEverything()
-      throw JobCalls.Ended(message: "the volume cannot be reached any more, the backup ends here: \(calls.volume.definition.volume): \(error)")
+      throw JobCalls.Ended(
+        message: "the volume cannot be reached any more, the backup ends here: \(calls.volume.definition.volume): \(error)")
     }
   }
 }

@@ -132,14 +132,15 @@ final class DirectoryReader: @unchecked Sendable {
   /// - Parameter listed: the state in which it was listed.
   func examine(_ name: [UInt8], _ listed: Distribution.State?) -> Item {
     do {
-      return .entry(try entry.object.volume.patience.run { again in
-        let state = again ? try rules.distribution?.check() : listed
-        var found = try found(in: state) { try entry.object.lookUp(name) }
-        // A directory is on all subvolumes: where one cannot be reached, the others tell of it what they know.
-        if found.status.isDirectory, let state { try rules.distribution?.check(since: state) }
-        if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
-        return SourceEntry(path: path(of: name), status: found.status, object: found.object, isListed: entry.isListed)
-      })
+      return .entry(
+        try entry.object.volume.patience.run { again in
+          let state = again ? try rules.distribution?.check() : listed
+          var found = try found(in: state) { try entry.object.lookUp(name) }
+          // A directory is on all subvolumes: where one cannot be reached, the others tell of it what they know.
+          if found.status.isDirectory, let state { try rules.distribution?.check(since: state) }
+          if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
+          return SourceEntry(path: path(of: name), status: found.status, object: found.object, isListed: entry.isListed)
+        })
     } catch {
       return .failed(SourceFailure(kind: .entry, path: path(of: name), error: asGlusterError(error)))
     }

@@ -101,8 +101,10 @@ package struct PluginDefinition: Equatable, Sendable {
         if argument.raw.isEmpty { continue }
         guard let equals = argument.value.firstIndex(of: UInt8(ascii: "=")) else {
           if index == 0, text.lowercased() == PluginDefinition.name || text == "*all*" { continue }
-          throw ParseError(argument: text, reason: text.hasPrefix("//")
-            ? "a URI's colons need a \\ before them: volume=gluster\\://server/vol" : "not of the form key=value")
+          throw ParseError(
+            argument: text,
+            reason: text.hasPrefix("//")
+              ? "a URI's colons need a \\ before them: volume=gluster\\://server/vol" : "not of the form key=value")
         }
         let keyText = String(decoding: argument.value[..<equals], as: UTF8.self)
         try set(keyText, Array(argument.value[(equals + 1)...]))

@@ -2,7 +2,6 @@ import FDPluginABI
 import Glibc
 import Version
 
-
 /// Loads the plugin: looks at who asks and answers in that daemon's terms.
 ///
 /// - Parameters:
@@ -22,7 +21,8 @@ package func loadPlugin(
   guard bacula != nil || version == UInt32(BAREOS_INTERFACE_VERSION) else {
     let known = BaculaRelease.allCases.map { "\($0.version)" }.joined(separator: ", ")
     return refuse(
-      "the daemon has plugin interface \(version); known are \(BAREOS_INTERFACE_VERSION) (\(BareosDaemon.releases)) and \(known) (\(BaculaDaemon.releases))")
+      "the daemon has plugin interface \(version); known are \(BAREOS_INTERFACE_VERSION) (\(BareosDaemon.releases)) and \(known) (\(BaculaDaemon.releases))"
+    )
   }
   // Both families' tables begin with their size.
   let size = core.loadUnaligned(as: UInt32.self)

@@ -75,7 +75,9 @@ package final class Job {
       session.backup = try BackupSession(volume, session.traits!, list: list)
     }
     guard let volume else { return false }
-    if !isEstimate { tellBeginning("backup of", volume, ": \(levelWords(since)), \(list.map { "listed by \(printable($0.file))" } ?? "by crawl")") }
+    if !isEstimate {
+      tellBeginning("backup of", volume, ": \(levelWords(since)), \(list.map { "listed by \(printable($0.file))" } ?? "by crawl")")
+    }
     backup = BackupRun(volume, daemon: daemon, isEstimate: isEstimate, since: since, list: list)
     return true
   }
@@ -226,7 +228,8 @@ package final class Job {
     guard let traits = try? volume.run(isCancelled: { false }, { $0.traits! }) else { return }
     daemon.tell(
       .info,
-      "gfapi-fd \(Version.version), libgfapi \(VolumeReport.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how)")
+      "gfapi-fd \(Version.version), libgfapi \(VolumeReport.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how)"
+    )
   }
 
   /// Level and time, in words.

@@ -169,7 +169,8 @@ extension PacketDaemon {
       state.hasRefused = true
       tell(
         .fatal,
-        "this daemon's \(what) has \(size) bytes, the plugin knows \(known.map(String.init).joined(separator: ", ")): it is made for \(Self.releases)")
+        "this daemon's \(what) has \(size) bytes, the plugin knows \(known.map(String.init).joined(separator: ", ")): it is made for \(Self.releases)"
+      )
     }
     return false
   }

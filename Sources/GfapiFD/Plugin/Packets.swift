@@ -132,7 +132,8 @@ struct RecordStrings {
     let slash = UInt8(ascii: "/")
     self.init(
       name: record.path,
-      link: record.kind == .symbolicLink ? record.linkTarget
+      link: record.kind == .symbolicLink
+        ? record.linkTarget
         : record.isDirectory && record.path.last != slash ? record.path + [slash] : record.path)
   }
 }

@@ -38,8 +38,9 @@ struct FileData: Sendable {
         while start < bytes.count {
           let isHole = !segment.isOver && Self.blockIsZero(bytes, start, segment.offset)
           var stop = start
-          repeat { stop = Self.blockEnd(bytes.count, stop, segment.offset) }
-          while stop < bytes.count && (!segment.isOver && Self.blockIsZero(bytes, stop, segment.offset)) == isHole
+          repeat {
+            stop = Self.blockEnd(bytes.count, stop, segment.offset)
+          } while stop < bytes.count && (!segment.isOver && Self.blockIsZero(bytes, stop, segment.offset)) == isHole
           if !isHole { try body(UnsafeRawBufferPointer(rebasing: bytes[start..<stop]), segment.offset + start) }
           start = stop
         }

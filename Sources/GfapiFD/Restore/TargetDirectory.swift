@@ -162,7 +162,8 @@ final class TargetDirectory: Sendable {
   /// The entry `name` in it; nil if there is none.
   func existing(_ name: [UInt8]) throws -> stat? {
     do { return try onWhole { try $0.lookUp(name).status } } catch let error as GlusterError
-    where error.errno == .noSuchFileOrDirectory { return nil }
+      where error.errno == .noSuchFileOrDirectory
+    { return nil }
   }
 
   /// The entry at another path of the volume.

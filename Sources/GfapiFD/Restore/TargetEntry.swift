@@ -122,7 +122,8 @@ final class TargetEntry: Sendable {
       try replacing(in: above, keeping: first.status.st_ino) {
         for attempt in 1... {
           do { return try above.link(first.object, as: name) } catch let error as GlusterError
-          where attempt < Self.linkAttempts && [.noData, .noSuchFileOrDirectory].contains(error.errno) {}
+            where attempt < Self.linkAttempts && [.noData, .noSuchFileOrDirectory].contains(error.errno)
+          {}
         }
       }
     }

@@ -109,7 +109,9 @@ final class ListLoader {
         throw failure("tells only changes, and this job is a full backup: run the wrapper with -l %l, the level of the job")
       }
       if !header.isFull, header.since > terms.since {
-        throw failure("begins at \(header.since), and this job needs what changed since \(terms.since) (seconds since 1970): run the wrapper with -s %m, the job's since time")
+        throw failure(
+          "begins at \(header.since), and this job needs what changed since \(terms.since) (seconds since 1970): run the wrapper with -s %m, the job's since time"
+        )
       }
       try refuseOld(header.until)
     case .crawl(let reason): crawlReason = reason
@@ -131,7 +133,9 @@ final class ListLoader {
 
   private func refuseOld(_ made: Int) throws {
     if !terms.isFull, made < terms.since {
-      throw failure("was written at \(made), before the time since when this job needs changes, \(terms.since) (seconds since 1970): have it written anew before each job")
+      throw failure(
+        "was written at \(made), before the time since when this job needs changes, \(terms.since) (seconds since 1970): have it written anew before each job"
+      )
     }
   }
 

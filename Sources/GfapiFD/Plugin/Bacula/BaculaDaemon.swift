@@ -138,7 +138,10 @@ final class BaculaDaemon: PacketDaemon {
     case BACULA_EVENT_HANDLE_BACKUP_FILE:
       if !state.hasRefused {
         state.hasRefused = true
-        tell(.error, "named as Plugin in a FileSet's Options, where it has nothing to do: name it in Include, as Plugin = \"\(PluginDefinition.name):volume=…\"")
+        tell(
+          .error,
+          "named as Plugin in a FileSet's Options, where it has nothing to do: name it in Include, as Plugin = \"\(PluginDefinition.name):volume=…\""
+        )
       }
       return Int32(FD_CORE)
     default: break
@@ -157,7 +160,10 @@ final class BaculaDaemon: PacketDaemon {
     let text = (bytes(packet.pointee.object, Int(packet.pointee.object_len)) ?? .init(start: nil, count: 0)).prefix { $0 != 0 }
     guard !text.isEmpty else {
       job.refuseRestore()
-      tell(.fatal, "the options of this restore have arrived empty: a catalog on SQLite loses those of some lengths; give the volume once more with a / more at its end")
+      tell(
+        .fatal,
+        "the options of this restore have arrived empty: a catalog on SQLite loses those of some lengths; give the volume once more with a / more at its end"
+      )
       return Int32(FD_ERROR)
     }
     job.setRestoreOptions(text, for: bytes(packet.pointee.plugin_name))
@@ -168,7 +174,9 @@ final class BaculaDaemon: PacketDaemon {
     guard release == .v9 else { return true }
     return RestoreTurn.shared.take(state) {
       tell(.info, "waits for another restore to end: this release of Bacula cannot run two through one plugin")
-    } isCancelled: { job.cancellation.isCancelled || jobIsCancelled }
+    } isCancelled: {
+      job.cancellation.isCancelled || jobIsCancelled
+    }
   }
 
   // MARK: Backup

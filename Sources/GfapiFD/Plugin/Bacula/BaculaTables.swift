@@ -83,8 +83,7 @@ private protocol BaculaFunctions {
   var free_plugin: (@convention(c) (Context?) -> Int32)! { get set }
   var get_plugin_value: (@convention(c) (Context?, Int32, UnsafeMutableRawPointer?) -> Int32)! { get set }
   var set_plugin_value: (@convention(c) (Context?, Int32, UnsafeMutableRawPointer?) -> Int32)! { get set }
-  var handle_event:
-    (@convention(c) (Context?, UnsafeMutablePointer<fd_event>?, UnsafeMutableRawPointer?) -> Int32)! { get set }
+  var handle_event: (@convention(c) (Context?, UnsafeMutablePointer<fd_event>?, UnsafeMutableRawPointer?) -> Int32)! { get set }
   var start_backup_file: (@convention(c) (Context?, UnsafeMutableRawPointer?) -> Int32)! { get set }
   var end_backup_file: (@convention(c) (Context?) -> Int32)! { get set }
   var start_restore_file: (@convention(c) (Context?, UnsafePointer<CChar>?) -> Int32)! { get set }

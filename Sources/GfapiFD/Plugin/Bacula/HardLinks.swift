@@ -23,7 +23,8 @@ struct HardLinks {
   mutating func remember(_ record: SaveRecord, fileIndex: Int32) {
     guard Self.concern(record) else { return }
     carried[record.status.st_ino] = (
-      First(path: record.path, fileIndex: fileIndex), UInt(record.status.st_nlink) - 1)
+      First(path: record.path, fileIndex: fileIndex), UInt(record.status.st_nlink) - 1
+    )
   }
 
   /// Whether `record` is one of several names.
