@@ -1,6 +1,6 @@
-# gfapi-fd: `make` builds into build/, `make demo` shows it at work, `make test` runs every test,
-# `make bench` measures, `make fuzz` feeds the parsers with nonsense, `make soak` runs for hours.
-# The first run of any of them installs what is missing (scripts/setup says what).
+# gfapi-fd: `make` builds into build/, `make demo` shows it at work, `make unit` and `make test` test it, `make soak` runs every
+# test there is, `make bench` measures, `make fuzz` feeds the parsers with nonsense.
+# The first run of any of them installs what is missing (scripts/setup says what). docs/testing.md tells of the tests.
 
 PREFIX ?= /usr
 # Where the daemons look for their plugins; empty: not installed there.
@@ -22,10 +22,9 @@ SANITIZE =
 SANITIZE_address = --sanitize=address -Xlinker --no-as-needed -Xlinker -l:libtirpc.so.3
 SANITIZE_thread = --sanitize=thread -Xswiftc -DGFAPI_FD_THREAD_SANITIZER -Xlinker --export-dynamic
 SANITIZE_undefined = -Xcc -fsanitize=undefined -Xcc -fsanitize-trap=undefined
-# There a daemon starts the wrapper, which has a runtime of its own.
-SKIP_address = --skip BaculaTests/listed
-# libgfchangelog does not survive its runtime.
-SKIP_thread = --skip "GlusterfindTests|/listed"
+# address: there a daemon starts the wrapper, which has a runtime of its own. thread: libgfchangelog does not survive its runtime.
+SKIP_address = BaculaTests/listed
+SKIP_thread = GlusterfindTests|/listed
 ifneq ($(SANITIZE),)
 ifeq ($(SANITIZE_$(SANITIZE)),)
 $(error SANITIZE=$(SANITIZE): address, thread or undefined)
@@ -37,26 +36,26 @@ RELEASE = $(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath 
   -Xlinker -z -Xlinker relro -Xlinker -z -Xlinker now
 PRODUCTS = .build/release
 STRIP = strip --strip-unneeded
-TESTS = $(SWIFT)
+PROGRAM = .build/debug/gfapi-fdPackageTests.xctest
 TEST_OPTIONS =
 else
 TEST_OPTIONS = $(SANITIZE_$(SANITIZE)) --scratch-path .build/$(SANITIZE)
 RELEASE = $(SWIFT) build $(TEST_OPTIONS)
 PRODUCTS = .build/$(SANITIZE)/debug
+PROGRAM = $(PRODUCTS)/gfapi-fdPackageTests.xctest
 STRIP = true
 # Bacula's daemon is not built with it: it loads the sanitizer's runtime first. libglusterfs leaks, and switches stacks.
-TESTS = GFAPI_FD_SANITIZE=$(SANITIZE) SWIFT_BACKTRACE=enable=no \
-  ASAN_OPTIONS=detect_leaks=0:handle_sigill=1:handle_sigtrap=1 \
-  TSAN_OPTIONS=report_thread_leaks=0:exitcode=66:suppressions=$(CURDIR)/scripts/thread-sanitizer.supp $(SWIFT)
+export GFAPI_FD_SANITIZE = $(SANITIZE)
+export SWIFT_BACKTRACE = enable=no
+export ASAN_OPTIONS = detect_leaks=0:handle_sigill=1:handle_sigtrap=1
+export TSAN_OPTIONS = report_thread_leaks=0:exitcode=66:suppressions=$(CURDIR)/scripts/thread-sanitizer.supp
 endif
 
-# What the tests run on: scripts/in-scratch says what each is.
-VOLUMES = plain distributed replicated dispersed sharded small \
-  plain-logged distributed-logged sharded-logged plain-logged-hostile plain-unlogged
+.PHONY: all built setup demo unit test soak bench fuzz manual install install-built deb rpm clean
 
-.PHONY: all setup demo test soak bench fuzz manual install install-built deb rpm clean
+all: setup built
 
-all: setup
+built:
 	$(RELEASE) --product gfapi-fd-module
 	$(foreach program,$(PROGRAMS),$(RELEASE) --product $(program) &&) true
 	@mkdir -p $(BUILD)
@@ -66,7 +65,7 @@ all: setup
 	@echo "built: $(BUILD)/gfapi-fd.so $(PROGRAMS:%=$(BUILD)/%)"
 
 setup:
-	@scripts/setup
+	@scripts/setup build
 
 # Through Bacula's daemons; HOST=tool: through the tool, which is a small file daemon itself.
 # Not from the environment: some shells have their host's name there.
@@ -75,32 +74,63 @@ HOST = bacula
 endif
 
 demo: all
+	@scripts/setup scratch
 	@host=$(HOST); \
 	if [ "$$host" = bacula ] && ! scripts/setup bacula; then \
 	  echo "demo: Bacula's packages cannot be installed here: the tool takes the daemon's place"; host=tool; \
 	fi; \
 	scripts/in-scratch --volumes plain -- scripts/demo "$$host"
 
-test: all $(if $(SANITIZE)$(FILTER),,deb)
-	scripts/setup bacula
-	$(SWIFT) build $(TEST_OPTIONS) --build-tests
-	scripts/in-scratch --volumes "$(VOLUMES)" -- \
-	  env $(TESTS) test $(TEST_OPTIONS) --skip-build --no-parallel $(SKIP_$(SANITIZE)) $(if $(FILTER),--filter "$(FILTER)")
-	$(if $(SANITIZE)$(FILTER),,scripts/try-packages $(BUILD)/deb)
-	$(if $(SANITIZE)$(FILTER),,scripts/fuzz --seconds $(FUZZ_SECONDS))
+# The tests that need neither root nor a volume: a minute.
+unit: setup
+	$(SWIFT) build --build-tests
+	scripts/run-tests unit
 
-# Only the tests with one of these names, no packages and no fuzzing: make test FILTER='FaultTests|ListTests'.
+# What the tests of volumes and daemons need, and how long each step takes.
+STEP = @scripts/run-tests step
+define prepare
+$(STEP) "set-up" scripts/setup build scratch bacula deb lint
+$(STEP) "build of the module and the programs" $(MAKE) --no-print-directory built
+$(STEP) "build of the tests" $(SWIFT) build $(TEST_OPTIONS) --build-tests
+endef
+
+# How many groups of tests run at once.
+JOBS = 4
+RUN = scripts/run-tests --jobs $(JOBS) --program $(PROGRAM)
+
+# The gate: all of it in a quarter of an hour. With FILTER='FaultTests|ListTests' the tests whose name matches, with what they need.
 FILTER =
-FUZZ_SECONDS = 60
+ifeq ($(FILTER)$(SANITIZE),)
+test:
+	$(prepare)
+	@$(RUN) gate
+else ifeq ($(SANITIZE),)
+# As it is built for debugging: without the time that a release build takes.
+DEBUG = build/debug
+test:
+	@scripts/setup build scratch bacula
+	$(SWIFT) build --build-tests
+	@mkdir -p $(DEBUG)
+	@install -m 755 .build/debug/libgfapi-fd-module.so $(DEBUG)/gfapi-fd.so
+	@install -m 755 $(PROGRAMS:%=.build/debug/%) $(DEBUG)/
+	@GFAPI_FD_PRODUCTS=$(DEBUG) $(RUN) filter "$(FILTER)"
+else
+test:
+	$(prepare)
+	@$(RUN) $(if $(SKIP_$(SANITIZE)),--skip '$(SKIP_$(SANITIZE))') filter "$(or $(FILTER),.)"
+endif
 
-# The long runs: what docs/reliability.md tells of. Some hours.
+# Every case there is; PART=faults: of one part; FILTER=FaultTests: of the tests whose name matches. `scripts/run-tests list` names all.
+PART =
 soak:
-	$(MAKE) test GFAPI_FD_SOAK=1 FUZZ_SECONDS=600
+	$(prepare)
+	@$(RUN) soak '$(PART)' '$(FILTER)'
 
 # Times and memory beside others, on a quiet machine: half an hour. CASES="10,000 peak": only cases with one of these words.
 # BENCH_OPTIONS: see scripts/bench.
 CASES =
 bench: all
+	@scripts/setup scratch
 	$(RELEASE) --product gfapi-fd-bench
 	@install -m 755 .build/release/gfapi-fd-bench $(BUILD)/
 	@strip --strip-unneeded $(BUILD)/gfapi-fd-bench

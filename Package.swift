@@ -72,7 +72,7 @@ let package = Package(
         "PartStore", "Gluster", "HostFiles", "Locks", "Version", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(
-      name: "TestSupport", dependencies: ["MiniDaemon"], path: "Tests/TestSupport", exclude: ["change-all-the-time.py"]),
+      name: "TestSupport", dependencies: ["Locks", "MiniDaemon"], path: "Tests/TestSupport", exclude: ["change-all-the-time.py"]),
     .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),
     .testTarget(name: "GlusterfindListTests", dependencies: ["GlusterfindList", "HostFiles", "TestSupport"]),
     .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "TestSupport"]),

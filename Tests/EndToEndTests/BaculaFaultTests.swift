@@ -99,13 +99,14 @@ struct BaculaFaultTests {
     }
   }
 
-  /// What is struck by what; in a long run all that can be.
-  static let struck: [(Fault, String)] =
-    Soak.isOn
-    ? Fault.allCases.map { ($0, "backup") }
-      + [.brickBack, .oneOfTwoBack, .oneOfReplicated, .oneOfDispersed, .glusterdKilled].map { ($0, "restore") }
-    : [.brickBack, .oneOfTwoBack, .oneOfReplicated, .glusterdKilled, .rebalance, .brickReplaced].map { ($0, "backup") }
-      + [.brickBack, .oneOfDispersed].map { ($0, "restore") }
+  /// What is struck by what.
+  static let struck: [(Fault, String)] = Soak.cases(
+    [
+      (.brickBack, "backup"), (.oneOfReplicated, "backup"), (.rebalance, "backup"), (.oneOfDispersed, "restore"),
+      (.glusterdKilled, "restore"),
+    ],
+    of: Soak.pairs(Fault.allCases, ["backup"])
+      + Soak.pairs([.brickBack, .oneOfTwoBack, .oneOfReplicated, .oneOfDispersed, .glusterdKilled], ["restore"]))
 
   @Test("carries and restores everything, whatever comes and goes under a backup or a restore", arguments: struck)
   func amid(_ fault: Fault, _ struck: String) throws {
@@ -163,7 +164,7 @@ struct BaculaFaultTests {
 
   @Test(
     "fails a job whose brick stays away with the reason within timeout=, lives on, and the next job works",
-    arguments: ["small", "distributed"])
+    arguments: Soak.cases(["small"], of: ["small", "distributed"]))
   func brickStaysAway(_ kind: String) throws {
     let (local, path) = try manyFiles(on: kind)
     let bacula = try bacula(kind, path, ":timeout=5")
@@ -204,7 +205,7 @@ struct BaculaFaultTests {
 
   @Test(
     "carries what nobody touches among files that come, go, move, shrink and grow all the time",
-    arguments: ["plain", "distributed"])
+    arguments: Soak.cases(["distributed"], of: ["plain", "distributed"]))
   func amidChanges(_ kind: String) throws {
     let (local, path) = try manyFiles(on: kind)
     try FileManager.default.createDirectory(atPath: local + "/busy", withIntermediateDirectories: true)
@@ -281,7 +282,7 @@ struct BaculaFaultTests {
 
   @Test(
     "tells each entry that a backup does not carry where calls fail now and then, and restores the others exactly",
-    arguments: [("read", "EIO"), ("getxattr", "EIO"), ("readdirp", "ENOENT")])
+    arguments: Soak.cases([("read", "EIO")], of: [("read", "EIO"), ("getxattr", "EIO"), ("readdirp", "ENOENT")]))
   func backupNowAndThen(_ call: String, _ error: String) throws {
     let (local, path) = try manyFiles()
     let bacula = try Bacula(Bacula.line("small", path))
@@ -307,7 +308,7 @@ struct BaculaFaultTests {
 
   @Test(
     "tells each entry that a restore does not make as it was where calls fail now and then, and the others are exact",
-    arguments: [("write", "EIO"), ("create", "ENOSPC"), ("setattr", "EIO")])
+    arguments: Soak.cases([("write", "EIO")], of: [("write", "EIO"), ("create", "ENOSPC"), ("setattr", "EIO")]))
   func restoreNowAndThen(_ call: String, _ error: String) throws {
     let (local, path) = try manyFiles()
     let bacula = try Bacula(Bacula.line("small", path))

@@ -10,7 +10,9 @@ struct BaculaTests {
     #expect(eventually { time(nil) > now + 1 })
   }
 
-  @Test("backs a hostile tree up and restores it exactly, elsewhere and in place over damage", arguments: Scratch.kinds)
+  @Test(
+    "backs a hostile tree up and restores it exactly, elsewhere and in place over damage",
+    arguments: Soak.cases(["plain", "sharded"], of: Scratch.kinds))
   func backupAndRestore(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
     let times = kind == "distributed" ? ["--since-1970"] : []

@@ -94,7 +94,9 @@ struct FaultTests {
     #expect(throws: Never.self) { try Scratch.killBrick(kind, for: seconds.map(UInt32.init)) }
   }
 
-  @Test("that goes by: the job waits for the brick, goes on, and the tree is identical", arguments: Moment.allCases)
+  @Test(
+    "that goes by: the job waits for the brick, goes on, and the tree is identical",
+    arguments: Soak.cases([.smallFiles, .restore], of: Moment.allCases))
   func comesBack(_ moment: Moment) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try tree(moment, local)
@@ -132,7 +134,15 @@ struct FaultTests {
     }
   }
 
-  @Test("that stays fails the job with one reason within timeout=, and the next job works", arguments: Fault.allCases, Moment.allCases)
+  /// Each fault and each moment, or all pairs of them.
+  static let stayingFaults: [(Fault, Moment)] = Soak.cases(
+    [
+      (.bricksKilled, .crawl), (.bricksHang, .smallFiles), (.volumeStopped, .largeFile), (.networkCut, .restore),
+      (.bricksKilled, .slowDaemon),
+    ],
+    of: Soak.pairs(Fault.allCases, Moment.allCases))
+
+  @Test("that stays fails the job with one reason within timeout=, and the next job works", arguments: stayingFaults)
   func stays(_ fault: Fault, _ moment: Moment) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try tree(moment, local)
@@ -162,8 +172,10 @@ struct FaultTests {
   }
 
   @Test(
-    "of one brick of three changes nothing, neither while it is away nor when it is healed", arguments: Moment.allCases,
-    ["replicated", "dispersed"])
+    "of one brick of three changes nothing, neither while it is away nor when it is healed",
+    arguments: Soak.cases(
+      [(.crawl, "replicated"), (.restore, "replicated"), (.smallFiles, "dispersed"), (.largeFile, "dispersed")],
+      of: Soak.pairs(Moment.allCases, ["replicated", "dispersed"])))
   func oneOfThree(_ moment: Moment, _ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
     try tree(moment, local, 120, hasLink: kind != "replicated")
@@ -178,7 +190,7 @@ struct FaultTests {
     try compare(local + "/tree", local + "/restored" + path + "/tree", "--healed")
   }
 
-  @Test("of glusterd changes nothing: a job needs it only to begin", arguments: [Moment.smallFiles, .restore])
+  @Test("of glusterd changes nothing: a job needs it only to begin", arguments: Soak.cases([.restore], of: [Moment.smallFiles, .restore]))
   func glusterdKilled(_ moment: Moment) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try tree(moment, local)
@@ -194,7 +206,9 @@ struct FaultTests {
     #expect(try run("rm", "-r", local).status == 0)
   }
 
-  @Test("of one brick of a distributed volume that goes by: the job waits, nothing is left out", arguments: Moment.allCases)
+  @Test(
+    "of one brick of a distributed volume that goes by: the job waits, nothing is left out",
+    arguments: Soak.cases([.smallFiles, .restore], of: Moment.allCases))
   func oneOfTwoComesBack(_ moment: Moment) throws {
     let (local, path) = try Scratch.folder(on: "distributed")
     try tree(moment, local)
@@ -270,7 +284,7 @@ struct FaultTests {
 
   @Test(
     "that is none: a brick of a replicated volume is replaced by an empty one, and the tree is identical",
-    arguments: [Moment.crawl, .smallFiles, .largeFile, .restore])
+    arguments: Soak.cases([.smallFiles], of: [Moment.crawl, .smallFiles, .largeFile, .restore]))
   func brickReplaced(_ moment: Moment) throws {
     let volume = "replacing"
     try Scratch.withVolume(volume, bricks: 3, "replica", "3") {
@@ -287,8 +301,10 @@ struct FaultTests {
   }
 
   @Test(
-    "that is none: the volume is changed under way, and the tree is identical", arguments: Change.allCases,
-    [Moment.crawl, .smallFiles, .largeFile])
+    "that is none: the volume is changed under way, and the tree is identical",
+    arguments: Soak.cases(
+      [(.option, .crawl), (.rebalance, .smallFiles), (.replaceBrick, .largeFile)],
+      of: Soak.pairs(Change.allCases, [Moment.crawl, .smallFiles, .largeFile])))
   func changed(_ change: Change, _ moment: Moment) throws {
     let volume = "changing"
     try Scratch.withVolume(volume) {

@@ -2,7 +2,7 @@ import Foundation
 
 /// The wrapper around glusterfind, and what its tests need of a volume whose changes are logged.
 public enum Glusterfind {
-  public static let wrapper = Fixtures.package.appendingPathComponent("build/bareos-glusterfind-wrapper").path
+  public static let wrapper = Scratch.built("bareos-glusterfind-wrapper")
 
   /// Runs the wrapper. Its history is short, and libgfchangelog may wait for ever: it is asked again soon.
   public static func wrap(_ arguments: [String], environment: [String: String] = [:]) throws -> CommandResult {

@@ -1,4 +1,5 @@
 import Foundation
+import Locks
 import MiniDaemon
 
 /// The scratch volumes that the tests run beside (scripts/in-scratch).
@@ -15,12 +16,34 @@ public enum Scratch {
     return value
   }
 
-  /// Where the FUSE mount of a volume is.
-  public static func mount(_ kind: String) throws -> String { try variable("GFAPI_FD_SCRATCH") + "/" + kind }
+  /// Where the FUSE mount of a volume is. A volume of one of the kinds is made when it is first asked for.
+  public static func mount(_ kind: String) throws -> String {
+    try need(kind)
+    return try mountPoint(kind)
+  }
+
+  private static func mountPoint(_ volume: String) throws -> String { try variable("GFAPI_FD_SCRATCH") + "/" + volume }
+
+  /// The volumes that this process has asked for.
+  private static let made = Mutex<Set<String>>([])
+
+  /// Makes a volume of a kind of scripts/in-scratch, unless it is there.
+  private static func need(_ kind: String) throws {
+    guard (kinds + ["small"]).contains(where: { kind == $0 || kind.hasPrefix($0 + "-") }) else { return }
+    let mount = try mountPoint(kind)
+    try made.withLock { made in
+      guard made.insert(kind).inserted, !FileManager.default.fileExists(atPath: mount) else { return }
+      // Not by `run`: see `remount`.
+      let log = try temporaryFile(".log")
+      guard system("'\(script("in-scratch"))' --add '\(kind)' > '\(log)' 2>&1 < /dev/null") == 0 else {
+        throw DaemonError("cannot make the volume \(kind): \(try String(contentsOfFile: log, encoding: .utf8))")
+      }
+    }
+  }
 
   /// Mounts a volume anew: a FUSE mount of a sharded volume goes on showing the modification times of before a `utime`.
   public static func remount(_ kind: String) throws {
-    let mount = try mount(kind)
+    let mount = try mountPoint(kind)
     _ = try run("umount", "-l", mount)
     // Not by `run`: it waits for all that holds what it handed on, and the mount's own process does.
     let status = system("mount -t glusterfs -o acl 'scratch:/\(kind)' '\(mount)' > /dev/null 2>&1")
@@ -64,6 +87,7 @@ public enum Scratch {
 
   /// The folders of a volume's bricks.
   public static func bricks(of volume: String) throws -> [String] {
+    try need(volume)
     let folder = try variable("GFAPI_FD_SCRATCH_BRICKS")
     let numbers = try FileManager.default.contentsOfDirectory(atPath: folder)
       .filter { $0.hasPrefix(volume) && Int($0.dropFirst(volume.count)) != nil }
@@ -72,6 +96,7 @@ public enum Scratch {
 
   /// The process that serves the first brick of a volume.
   public static func firstBrick(_ kind: String) throws -> pid_t {
+    try need(kind)
     let found = try run("pgrep", "-f", "glusterfsd.*\(kind)1").output.split(separator: "\n").first.flatMap { pid_t($0) }
     guard let found else { throw DaemonError("no brick of \(kind) is running") }
     return found
@@ -130,10 +155,10 @@ public enum Scratch {
   /// - Parameter type: such as `replica 3`, in words; none: it is distributed.
   public static func withVolume(_ name: String, bricks count: Int = 2, _ type: String..., body: () throws -> Void) throws {
     let bricks = try variable("GFAPI_FD_SCRATCH_BRICKS")
-    try FileManager.default.createDirectory(atPath: mount(name), withIntermediateDirectories: true)
+    try FileManager.default.createDirectory(atPath: mountPoint(name), withIntermediateDirectories: true)
     try gluster(["volume", "create", name] + type + (1...count).map { "scratch:\(bricks)/\(name)\($0)" } + ["force"])
     defer {
-      _ = try? run("umount", "-l", mount(name))
+      _ = try? run("umount", "-l", mountPoint(name))
       _ = try? gluster("volume", "stop", name, "force")
       _ = try? gluster("volume", "delete", name)
       _ = try? run("sh", "-c", "rm -rf '\(bricks)/\(name)'[0-9]")
@@ -146,6 +171,7 @@ public enum Scratch {
   /// Runs `body` while the brick of the small volume is full, but for so many bytes. It is filled beside what it serves: a FUSE mount
   /// that runs into a full brick may die of it.
   public static func withFullSmall<R>(leaving bytes: Int, _ body: () throws -> R) throws -> R {
+    try need("small")
     let brick = try variable("GFAPI_FD_SCRATCH_BRICKS") + "/small1"
     let file = brick + "/.glusterfs/filling"
     let free = try run("stat", "-f", "-c", "%a %S", brick).output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
@@ -182,13 +208,14 @@ public enum Scratch {
   private static func withOptions<R>(
     _ options: KeyValuePairs<String, String>, on volume: String, _ body: () throws -> R
   ) throws -> R {
+    try need(volume)
     for (name, value) in options { try gluster("volume", "set", volume, name, value) }
     try gluster("volume", "stop", volume, "force")
     try gluster("volume", "start", volume)
     defer {
-      for (name, _) in options { try? gluster("volume", "reset", volume, name) }
-      try? gluster("volume", "stop", volume, "force")
-      try? gluster("volume", "start", volume)
+      for (name, _) in options { _ = try? gluster("volume", "reset", volume, name) }
+      _ = try? gluster("volume", "stop", volume, "force")
+      _ = try? gluster("volume", "start", volume)
       try? remount(volume)
     }
     return try body()
@@ -217,6 +244,7 @@ public enum Scratch {
 
   /// Runs `body` while Gluster's quota limits what may be below a path of the small volume, such as `3MB`.
   public static func withQuota(_ path: String, _ limit: String, _ body: () throws -> Void) throws {
+    try need("small")
     try gluster("volume", "quota", "small", "enable")
     defer { _ = try? gluster("volume", "quota", "small", "disable") }
     try gluster("volume", "quota", "small", "hard-timeout", "0")
@@ -243,11 +271,19 @@ public enum Scratch {
 
   /// The plugin line for a directory of a volume.
   public static func line(_ kind: String = "plain", _ path: String = "", _ more: String = "") -> String {
-    "gfapi:volume=gluster\\://scratch/\(kind)\(path)\(more)"
+    // One that cannot be made fails where it is used.
+    try? need(kind)
+    return "gfapi:volume=gluster\\://scratch/\(kind)\(path)\(more)"
   }
 
-  public static let tool = Fixtures.package.appendingPathComponent("build/gfapi-fd").path
-  public static let modulePath = Fixtures.package.appendingPathComponent("build/gfapi-fd.so").path
+  public static let tool = built("gfapi-fd")
+  public static let modulePath = built("gfapi-fd.so")
+
+  /// What `make` has built: in the folder `build`, or the one that GFAPI_FD_PRODUCTS names.
+  public static func built(_ name: String) -> String {
+    let folder = ProcessInfo.processInfo.environment["GFAPI_FD_PRODUCTS"] ?? "build"
+    return Fixtures.package.appendingPathComponent("\(folder)/\(name)").path
+  }
 
   /// A program of the tests' own.
   public static func testScript(_ name: String) -> String {

@@ -2,7 +2,7 @@ import Foundation
 
 /// The program that the storage daemon runs, called as the daemon calls it.
 public struct StorageProgram {
-  public static let path = Fixtures.package.appendingPathComponent("build/bareos-gluster-storage").path
+  public static let path = Scratch.built("bareos-gluster-storage")
 
   /// What an operation gave.
   public struct Result {
@@ -66,6 +66,8 @@ public struct StorageProgram {
   ///   - kind: of the volume.
   ///   - path: of the base directory.
   public init(_ kind: String, _ path: String, timeout: Int = 20) {
+    // Makes the volume, if it has to.
+    _ = Scratch.line(kind)
     environment = ["uri": "gluster://scratch/\(kind)\(path)", "timeout": "\(timeout)"]
   }
 
