@@ -13,7 +13,7 @@ struct DocumentsTests {
       .filter { $0.hasSuffix(suffix) }.map { folder + "/" + $0 }
   }
 
-  static func documents() throws -> [String] { try ["README.md"] + files(below: "docs", ".md") }
+  static func documents() throws -> [String] { try ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] + files(below: "docs", ".md") }
 
   /// What stands in a resource, without its remarks.
   func resource(_ text: String) -> String {
@@ -41,6 +41,16 @@ struct DocumentsTests {
       for match in try Self.text(document).matches(of: /`([A-Z]\w+Tests)(?:\.(\w+))?`/) {
         #expect(sources.contains("struct \(match.1) ") || files.contains { $0.contains("/\(match.1)/") }, "\(document): \(match.0)")
         if let function = match.2 { #expect(sources.contains("func \(function)("), "\(document): \(match.0)") }
+      }
+    }
+  }
+
+  @Test("name files and folders that there are")
+  func paths() throws {
+    for document in try Self.documents() {
+      for match in try Self.text(document).matches(of: /`((?:Sources|Tests|packaging|fixtures|examples)\/[\w\/.+-]+)`/) {
+        let path = Fixtures.package.appendingPathComponent(String(match.1)).path
+        #expect(FileManager.default.fileExists(atPath: path), "\(document): \(match.0)")
       }
     }
   }
