@@ -49,28 +49,31 @@ let package = Package(
       ]),
     .target(name: "MiniDaemonCallbacks", dependencies: ["FDPluginABI"]),
     .target(name: "MiniDaemon", dependencies: ["FDPluginABI", "MiniDaemonCallbacks", "CArchive", "Locks"]),
+    .target(name: "SetupCheck", dependencies: ["Gluster", "GlusterfindList"]),
     .executableTarget(
       name: "gfapi-fd",
       dependencies: [
-        "MiniDaemon", "GfapiFD", "Gluster", "GlusterfindList", "Version",
+        "MiniDaemon", "GfapiFD", "Gluster", "GlusterfindList", "SetupCheck", "Version",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
       name: "gfapi-fd-bench",
       dependencies: ["MiniDaemon", "Gluster", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
-    .executableTarget(
-      name: "bareos-glusterfind-wrapper",
+    .target(
+      name: "GlusterfindWrapper",
       dependencies: [
         "GlusterfindList", "CSysXattr", "Version", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
+    .executableTarget(name: "bareos-glusterfind-wrapper", dependencies: ["GlusterfindWrapper"]),
     .target(name: "PartStore", dependencies: ["Gluster"]),
-    .executableTarget(
-      name: "bareos-gluster-storage",
+    .target(
+      name: "GlusterStorage",
       dependencies: [
         "PartStore", "Gluster", "HostFiles", "Locks", "Version", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
+    .executableTarget(name: "bareos-gluster-storage", dependencies: ["GlusterStorage"]),
     .target(
       name: "TestSupport", dependencies: ["Locks", "MiniDaemon"], path: "Tests/TestSupport", exclude: ["change-all-the-time.py"]),
     .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),

@@ -3,6 +3,7 @@ import GfapiFD
 import Glibc
 import Gluster
 import MiniDaemon
+import SetupCheck
 
 struct Check: ParsableCommand {
   static let configuration = CommandConfiguration(

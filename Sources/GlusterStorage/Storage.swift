@@ -6,9 +6,8 @@ import Version
 
 /// Keeps the volumes of a Bareos storage daemon on a Gluster volume: the program of a device of type `dplcompat`, run by the
 /// daemon for each operation.
-@main
-struct Program: ParsableCommand {
-  static let configuration = CommandConfiguration(
+package struct Storage: ParsableCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "bareos-gluster-storage",
     abstract: "Keep the volumes of a Bareos storage daemon on a Gluster volume.",
     discussion: """
@@ -36,7 +35,9 @@ struct Program: ParsableCommand {
     version: version,
     subcommands: [Options.self, TestConnection.self, List.self, Stat.self, Upload.self, Download.self, Remove.self])
 
-  static func main() {
+  package init() {}
+
+  package static func main() {
     // A name may begin with a dash.
     var arguments = Array(CommandLine.arguments.dropFirst())
     if arguments.count > 1, arguments[1] != "--help", arguments[0] != "help" { arguments.insert("--", at: 1) }

@@ -1,34 +1,36 @@
 /// What a check has found, each thing with what to do about it.
-struct Findings {
-  enum Verdict: String {
+package struct Findings {
+  package enum Verdict: String {
     case well, warning, problem
   }
 
-  struct Finding {
+  package struct Finding {
     /// What was looked at, such as `server`.
-    let subject: String
-    let verdict: Verdict
-    let text: String
+    package let subject: String
+    package let verdict: Verdict
+    package let text: String
     /// What to do; nil where all is well.
-    let cure: String?
+    package let cure: String?
   }
 
-  private(set) var all: [Finding] = []
+  package private(set) var all: [Finding] = []
 
-  mutating func add(_ subject: String, _ text: String) {
+  package init() {}
+
+  package mutating func add(_ subject: String, _ text: String) {
     all.append(Finding(subject: subject, verdict: .well, text: text, cure: nil))
   }
 
-  mutating func add(_ verdict: Verdict, _ subject: String, _ text: String, cure: String) {
+  package mutating func add(_ verdict: Verdict, _ subject: String, _ text: String, cure: String) {
     all.append(Finding(subject: subject, verdict: verdict, text: text, cure: cure))
   }
 
-  func count(_ verdict: Verdict) -> Int { all.count { $0.verdict == verdict } }
+  package func count(_ verdict: Verdict) -> Int { all.count { $0.verdict == verdict } }
 
   /// A line for each, its cure below it, and a last one that sums up.
   ///
   /// - Parameter isColoured: for a terminal: problems in red, warnings in yellow.
-  func text(isColoured: Bool) -> String {
+  package func text(isColoured: Bool) -> String {
     let width = 13
     func shown(_ verdict: Verdict) -> String {
       guard verdict != .well else { return "" }
@@ -45,7 +47,7 @@ struct Findings {
   }
 
   /// One object: `{"problems": 0, "warnings": 0, "findings": [{"subject": …, "verdict": …, "text": …, "cure": …}]}`.
-  var json: String {
+  package var json: String {
     let findings = all.map { finding in
       "{\"subject\": \(jsonString(finding.subject)), \"verdict\": \"\(finding.verdict.rawValue)\", \"text\": \(jsonString(finding.text)), "
         + "\"cure\": \(finding.cure.map(jsonString) ?? "null")}"

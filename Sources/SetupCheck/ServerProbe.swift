@@ -2,12 +2,12 @@ import Glibc
 import Gluster
 
 /// Asks whether somebody listens where glusterd should be.
-enum ServerProbe {
+package enum ServerProbe {
   /// The port of glusterd, if a URI names none.
   private static let defaultPort = 24007
 
   /// How a server is called in messages.
-  static func name(_ server: VolumeURI.Server, _ transport: VolumeURI.Transport) -> String {
+  package static func name(_ server: VolumeURI.Server, _ transport: VolumeURI.Transport) -> String {
     transport == .unix ? server.host : "\(server.host):\(server.port == 0 ? defaultPort : server.port)"
   }
 
@@ -15,7 +15,7 @@ enum ServerProbe {
   ///
   /// - Parameter seconds: how long to wait.
   /// - Returns: how long it took, or why there is no connection.
-  static func connect(
+  package static func connect(
     to server: VolumeURI.Server, _ transport: VolumeURI.Transport, within seconds: Int
   ) -> Result<Duration, Reason> {
     let began = ContinuousClock.now
@@ -50,8 +50,8 @@ enum ServerProbe {
     return .failure(last)
   }
 
-  struct Reason: Error {
-    let text: String
+  package struct Reason: Error {
+    package let text: String
   }
 
   /// Nil: there is somebody.

@@ -2,9 +2,9 @@ import Glibc
 import GlusterfindList
 
 /// What glusterfind needs on this host, which is a node of the volume then, and of the volume.
-enum GlusterfindNeeds {
+package enum GlusterfindNeeds {
   /// - Parameter volume: its name: letters, digits, `-` and `_`, as libgfapi has connected to it.
-  static func look(_ volume: String, into findings: inout Findings) {
+  package static func look(_ volume: String, into findings: inout Findings) {
     let subject = "glusterfind"
     for (program, package) in [("glusterfind", "glusterfs-server"), ("ssh-keygen", "openssh-client")] where !isInPath(program) {
       findings.add(.problem, subject, "\(program) is not there", cure: "install \(package) on each node of the volume")

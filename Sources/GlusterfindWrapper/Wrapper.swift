@@ -5,9 +5,8 @@ import Version
 
 /// Run by a backup daemon before and after a job, on a node of the volume: has glusterfind write the list of changes that the
 /// plugin's `gffilelist=` reads, and removes it.
-@main
-struct Wrapper: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(
+package struct Wrapper: AsyncParsableCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "bareos-glusterfind-wrapper",
     abstract: "Write the list of what has changed on a Gluster volume, for gffilelist= of the gfapi plugin.",
     discussion: """
@@ -88,7 +87,9 @@ struct Wrapper: AsyncParsableCommand {
   @Argument(help: "The list, absolute path: what gffilelist= names.")
   var outfile: String
 
-  static func main() async {
+  package init() {}
+
+  package static func main() async {
     var arguments = Array(CommandLine.arguments.dropFirst())
     // What Bareos makes of `-t %t` on a client, three words: scripts of old have it.
     let console = ["-t", "System", "or", "Console"]
@@ -96,7 +97,7 @@ struct Wrapper: AsyncParsableCommand {
     await main(arguments)
   }
 
-  func validate() throws {
+  package func validate() throws {
     guard outfile.hasPrefix("/"), !outfile.hasSuffix("/") else {
       throw ValidationError("OUTFILE: \(outfile): not the absolute path of a file")
     }
@@ -114,7 +115,7 @@ struct Wrapper: AsyncParsableCommand {
     }
   }
 
-  func run() async throws {
+  package func run() async throws {
     let others = ["restore", "verify", "admin", "copy", "migrate", "archive", "consolidate"]
     guard !others.contains(type.lowercased()) else {
       print("nothing to do for a job of type \(type)")

@@ -1,0 +1,6 @@
+import GlusterStorage
+
+@main
+enum EntryPoint {
+  static func main() { Storage.main() }
+}

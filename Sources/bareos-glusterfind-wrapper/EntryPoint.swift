@@ -1,0 +1,6 @@
+import GlusterfindWrapper
+
+@main
+enum EntryPoint {
+  static func main() async { await Wrapper.main() }
+}
