@@ -241,7 +241,8 @@ struct GFID {
 
   init?(_ text: some Collection<UInt8>) {
     let digits = text.filter { $0 != UInt8(ascii: "-") }
-    guard text.count == 36, digits.count == 32 else { return nil }
+    // A sign is no digit, but UInt8's initializer takes one.
+    guard text.count == 36, digits.count == 32, digits.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }) else { return nil }
     var bytes: [UInt8] = []
     for index in stride(from: 0, to: 32, by: 2) {
       guard let byte = UInt8(String(decoding: digits[index..<(index + 2)], as: UTF8.self), radix: 16) else { return nil }
