@@ -364,7 +364,7 @@ package final class BackupRun {
   private func isReached(_ path: [UInt8]) -> Bool {
     guard listedPaths != nil, let base, path != base.path else { return true }
     guard options.recurses || parent(of: path).elementsEqual(base.path) else { return false }
-    return directoriesAbove.areTaken(path, base: base, accepts: accepts)
+    return directoriesAbove.areTaken(path, base: (base.path, base.status), accepts: accepts)
   }
 
   private func changed(_ entry: SourceEntry, _ kind: SaveRecord.Kind) -> SaveRecord? {

@@ -180,7 +180,7 @@ package final class RestoreRun {
     }
   }
 
-  private static func components(_ path: [UInt8]) throws -> [[UInt8]] {
+  static func components(_ path: [UInt8]) throws -> [[UInt8]] {
     let components = path.split(separator: UInt8(ascii: "/")).map(Array.init).filter { $0 != [UInt8(ascii: ".")] }
     guard !components.contains([UInt8(ascii: "."), UInt8(ascii: ".")]) else {
       throw RestoreProblem("\"..\" in the path")
@@ -188,7 +188,7 @@ package final class RestoreRun {
     return components
   }
 
-  private func rebased(_ path: [UInt8], under place: [UInt8]) -> [UInt8] {
+  func rebased(_ path: [UInt8], under place: [UInt8]) -> [UInt8] {
     guard let rebase else { return path }
     let prefix = place.last == UInt8(ascii: "/") ? Array(place.dropLast()) : place
     let inner = path.starts(with: prefix) ? path.dropFirst(prefix.count) : path[...]

@@ -9,8 +9,9 @@ struct DirectoriesAbove {
   ///
   /// - Parameters:
   ///   - path: of the entry, in the base directory.
+  ///   - base: the path of the base directory, and its attributes.
   ///   - accepts: asks the FileSet; called only for directories that are not known from the entry before.
-  mutating func areTaken(_ path: [UInt8], base: SourceEntry, accepts: (_ path: [UInt8], _ status: stat) -> Bool) -> Bool {
+  mutating func areTaken(_ path: [UInt8], base: (path: [UInt8], status: stat), accepts: (_ path: [UInt8], _ status: stat) -> Bool) -> Bool {
     guard path != base.path else { return true }
     let above = parent(of: path)
     while let last = known.last, !last.directory.contains(above) { known.removeLast() }

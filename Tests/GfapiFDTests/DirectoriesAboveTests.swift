@@ -1,0 +1,52 @@
+import Glibc
+import Testing
+
+@testable import GfapiFD
+
+@Suite("Directories above what a list names")
+struct DirectoriesAboveTests {
+  /// Asks for paths, one after another, with a FileSet that refuses some.
+  func ask(_ paths: [String], base: String, refused: [String] = []) -> (taken: [Bool], asked: [String]) {
+    var directories = DirectoriesAbove()
+    var asked: [String] = []
+    var status = stat()
+    status.st_mode = S_IFDIR | 0o700
+    let taken = paths.map { path in
+      directories.areTaken(Array(path.utf8), base: (Array(base.utf8), status)) { directory, status in
+        let directory = String(decoding: directory, as: UTF8.self)
+        asked.append(directory)
+        #expect(status.isDirectory && (directory == base) == (status.st_mode & 0o777 == 0o700))
+        return !refused.contains(directory)
+      }
+    }
+    return (taken, asked)
+  }
+
+  @Test("are asked for from the base directory down, each once in a row")
+  func order() {
+    let (taken, asked) = ask(["/b/d/e/1", "/b/d/e/2", "/b/d/3", "/b/d/e/4", "/b/f/5", "/b/6"], base: "/b")
+    #expect(taken == [Bool](repeating: true, count: 6))
+    #expect(asked == ["/b", "/b/d", "/b/d/e", "/b/d/e", "/b/f"])
+  }
+
+  @Test("that are refused refuse what is in them, and are not entered")
+  func refused() {
+    let (taken, asked) = ask(["/b/d/e/f/1", "/b/d/2", "/b/d/e/3", "/b/d2/4"], base: "/b", refused: ["/b/d/e"])
+    #expect(taken == [false, true, false, true])
+    #expect(asked == ["/b", "/b/d", "/b/d/e", "/b/d/e", "/b/d2"])
+    #expect(ask(["/b/d/1", "/b/2"], base: "/b", refused: ["/b"]).taken == [false, false])
+  }
+
+  @Test("are none for the base directory")
+  func base() {
+    let (taken, asked) = ask(["/b"], base: "/b", refused: ["/b"])
+    #expect(taken == [true] && asked.isEmpty)
+  }
+
+  @Test("begin at the root if that is the base directory")
+  func root() {
+    let (taken, asked) = ask(["/", "/1", "/d/2", "/d/e/3"], base: "/", refused: ["/d/e"])
+    #expect(taken == [true, true, true, false])
+    #expect(asked == ["/", "/d", "/d/e"])
+  }
+}

@@ -1,0 +1,72 @@
+import Glibc
+import Testing
+
+@testable import GfapiFD
+
+@Suite("The path of an entry to restore")
+struct RestorePathTests {
+  /// Takes whatever a job tells it.
+  final class SilentDaemon: Daemon {
+    func tell(_ severity: Severity, _ text: String) {}
+    func accepts(_ path: [UInt8], _ status: stat) -> Bool { true }
+    func hasChanged(_ record: SaveRecord, since: Int) -> Bool { true }
+    let isAccurate = false
+    let jobIsCancelled = false
+  }
+
+  @Test(
+    "is taken apart into its components",
+    arguments: [
+      ("/a/b", ["a", "b"]), ("/", []), ("", []), ("a//b/", ["a", "b"]), ("/./a/./b/.", ["a", "b"]), ("/...", ["..."]),
+      ("/..a/a..", ["..a", "a.."]),
+      ("/ /\n", [" ", "\n"]),
+    ])
+  func components(_ path: String, _ components: [String]) throws {
+    #expect(try RestoreRun.components(Array(path.utf8)) == components.map { Array($0.utf8) })
+  }
+
+  @Test("is refused if it leads up", arguments: ["..", "/..", "/a/../b", "/a/.."])
+  func up(_ path: String) {
+    let problem = #expect(throws: RestoreProblem.self) { try RestoreRun.components(Array(path.utf8)) }
+    #expect(problem?.description.contains("..") == true)
+  }
+
+  @Test(
+    "goes from the base directory of the backup to that of the restore",
+    arguments: [
+      // Where the daemon puts it | its path | where it goes.
+      ("", "/old/a", "/new/x/a"), ("", "/old", "/new/x"), ("", "/old2/a", "/old2/a"), ("", "/other/old/a", "/other/old/a"),
+      ("/", "/old/a", "/new/x/a"),
+      ("/where", "/where/old/a", "/where/new/x/a"), ("/where/", "/where/old/a", "/where/new/x/a"), ("/where", "/where/old", "/where/new/x"),
+      ("/where", "/where/old2", "/where/old2"), ("/where", "/where/a", "/where/a"),
+      // The target of a hard link may be without the daemon's prefix.
+      ("/where", "/old/a", "/new/x/a"),
+    ])
+  func rebased(_ place: String, _ path: String, _ wanted: String) throws {
+    #expect(try rebased(place, path, from: "/old", to: "/new/x") == wanted)
+  }
+
+  @Test(
+    "stays as it is without another base directory",
+    arguments: [("/old", "/old"), ("/old", ""), ("", "")])
+  func same(_ from: String, _ to: String) throws {
+    for (place, path) in [("", "/old/a"), ("/where", "/where/old/a")] {
+      #expect(try rebased(place, path, from: from, to: to) == path)
+    }
+  }
+
+  @Test(
+    "goes from the volume's root into a directory",
+    arguments: [("", "/a", "/new/a"), ("/where", "/where/a", "/where/new/a"), ("/where", "/whereabouts", "/whereabouts")])
+  func fromRoot(_ place: String, _ path: String, _ wanted: String) throws {
+    #expect(try rebased(place, path, from: "", to: "/new") == wanted)
+  }
+
+  func rebased(_ place: String, _ path: String, from: String, to: String) throws -> String {
+    let volume = JobVolume(try PluginDefinition(#"gfapi:volume=gluster\://h/v:workers=0"#))
+    defer { volume.close() }
+    let daemon = SilentDaemon()
+    let run = RestoreRun(volume, daemon: daemon, originalDirectory: Array(from.utf8), overriddenDirectory: Array(to.utf8))
+    return withExtendedLifetime(daemon) { String(decoding: run.rebased(Array(path.utf8), under: Array(place.utf8)), as: UTF8.self) }
+  }
+}
