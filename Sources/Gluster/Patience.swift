@@ -9,6 +9,8 @@ import struct Synchronization.Atomic
 public final class Patience: Sendable {
   /// How long after its beginning a call that fails for that reason is made again, in seconds.
   public let seconds: Int
+  private let now: @Sendable () -> ContinuousClock.Instant
+  private let pause: @Sendable () -> Void
   private let state = Mutex(State())
   /// A call has waited in vain for a volume that is gone: no other waits. Not even after an answer, which the client may have
   /// given itself.
@@ -22,7 +24,14 @@ public final class Patience: Sendable {
   }
 
   /// - Parameter seconds: how long; 0: such an error is an error at once.
-  public init(seconds: Int) { self.seconds = seconds }
+  public convenience init(seconds: Int) { self.init(seconds: seconds, now: { .now }, pause: { usleep(200_000) }) }
+
+  /// - Parameters:
+  ///   - now: the time.
+  ///   - pause: waits between two calls.
+  init(seconds: Int, now: @escaping @Sendable () -> ContinuousClock.Instant, pause: @escaping @Sendable () -> Void) {
+    (self.seconds, self.now, self.pause) = (seconds, now, pause)
+  }
 
   /// Whether a call waits just now.
   public var isNeeded: Bool { state.withLock { $0.waiting > 0 } }
@@ -36,7 +45,7 @@ public final class Patience: Sendable {
   /// - Throws: the call's last error.
   public func run<T>(_ call: (_ again: Bool) throws -> T) throws -> T {
     guard seconds > 0 else { return try call(false) }
-    let own = ContinuousClock.now + .seconds(seconds)
+    let own = now() + .seconds(seconds)
     do { return try call(false) } catch let error as GlusterError where error.meansVolumeIsAway {
       if isExhausted.load(ordering: .relaxed) { throw error }
       state.withLock { $0.waiting += 1 }
@@ -52,12 +61,12 @@ public final class Patience: Sendable {
         state.withLock { state in
           let deadline = min(state.deadline ?? own, own)
           state.deadline = deadline
-          return ContinuousClock.now < deadline && !state.isOver
+          return now() < deadline && !state.isOver
         }
       }
       var last = error
       while goesOn() {
-        usleep(200_000)
+        pause()
         do {
           let result = try call(true)
           state.withLock { $0.deadline = nil }
