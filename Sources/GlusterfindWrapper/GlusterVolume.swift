@@ -24,29 +24,42 @@ struct GlusterVolume {
       throw Failure(
         "gluster volume info \(name): \(info.lines.joined(separator: " ")): is this a node of the volume, and glusterd running?")
     }
-    guard let status = info.output.elements("statusStr").first else { throw Failure("there is no volume \(name)") }
-    guard status == "Started" else { throw Failure("the volume \(name) is not started (gluster volume start \(name))") }
     let here = try await runProgram("gluster", ["system::", "uuid", "get", "--xml"]).output.elements("uuid").first
-    bricks = info.output.elements("brick").compactMap { brick in
-      guard let name = brick.elements("name").first, let colon = name.firstIndex(of: ":") else { return nil }
-      return Brick(
-        host: String(name[..<colon]), path: String(name[name.index(after: colon)...]),
-        isHere: here != nil && brick.elements("hostUuid").first == here)
-    }
+    bricks = try Self.bricks(of: name, info.output, here: here)
     var missing: [String] = []
     for option in ChangelogOptions.names where try await !ChangelogOptions.isOn(Self.value(of: option, name)) { missing.append(option) }
     missingOptions = missing
     rollover = try await Int(Self.value(of: "changelog.rollover-time", name)) ?? 15
   }
 
+  /// The bricks of a started volume.
+  ///
+  /// - Parameters:
+  ///   - info: what `gluster volume info --xml` prints.
+  ///   - here: the identity of this node; nil: not known.
+  static func bricks(of name: String, _ info: String, here: String?) throws(Failure) -> [Brick] {
+    guard let status = info.elements("statusStr").first else { throw Failure("there is no volume \(name)") }
+    guard status == "Started" else { throw Failure("the volume \(name) is not started (gluster volume start \(name))") }
+    return info.elements("brick").compactMap { brick in
+      // An IPv6 address has colons of its own; a brick's path is absolute.
+      guard let name = brick.elements("name").first, let colon = name.firstRange(of: ":/")?.lowerBound else { return nil }
+      return Brick(
+        host: String(name[..<colon]), path: String(name[name.index(after: colon)...]),
+        isHere: here != nil && brick.elements("hostUuid").first == here)
+    }
+  }
+
   /// The value of an option, without the remark that it is the default.
   private static func value(of option: String, _ name: String) async throws -> String {
     let result = try await runProgram("gluster", ["volume", "get", name, option, "--xml"])
-    guard result.isWell, let value = result.output.elements("Value").first else {
+    guard result.isWell, let value = value(result.output) else {
       throw Failure("gluster volume get \(name) \(option): \(result.lines.joined(separator: " "))")
     }
-    return String(value.prefix { $0 != " " })
+    return value
   }
+
+  /// - Parameter output: what `gluster volume get --xml` prints.
+  static func value(_ output: String) -> String? { output.elements("Value").first.map { String($0.prefix { $0 != " " }) } }
 
   /// The key with which glusterfind logs in to the other nodes when it is asked by time. It is made when it is first asked.
   private var key: String { "/var/lib/glusterd/glusterfind/default/\(name)/default_\(name)_secret.pem" }
@@ -61,15 +74,17 @@ struct GlusterVolume {
     if brick.isHere { return try await runProgram(program, arguments, into: file, within: seconds) }
     // There as well: what is left behind when ssh ends would go on.
     let command = ["timeout"] + timeoutArguments(seconds) + [program] + arguments
-    let quoted = command.map { "'" + $0.replacing("'", with: "'\\''") + "'" }
     return try await runProgram(
       "ssh",
       [
         "-oNumberOfPasswordPrompts=0", "-oStrictHostKeyChecking=no", "-oConnectTimeout=30", "-oLogLevel=ERROR", "-i", key,
         "root@\(brick.host)",
-      ] + quoted,
+      ] + command.map(Self.quoted),
       into: file)
   }
+
+  /// A word as the shell of another node takes it.
+  static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: "'\\''") + "'" }
 
   /// When the last of the bricks began to log its changes, in seconds since 1970.
   ///
@@ -94,7 +109,7 @@ struct GlusterVolume {
 
 extension String {
   /// The content of the elements of a name, from XML without attributes, as `gluster --xml` writes the ones that are used here.
-  fileprivate func elements(_ name: String) -> [String] {
+  func elements(_ name: String) -> [String] {
     var found: [String] = []
     var rest = self[...]
     while let start = rest.firstRange(of: "<\(name)") {
@@ -102,9 +117,16 @@ extension String {
       // Not a longer name.
       guard let end = rest.first, end == ">" || end == " ", let open = rest.firstIndex(of: ">") else { continue }
       guard let close = rest.firstRange(of: "</\(name)>") else { break }
-      found.append(String(rest[rest.index(after: open)..<close.lowerBound]))
+      found.append(Self.unescaped(rest[rest.index(after: open)..<close.lowerBound]))
       rest = rest[close.upperBound...]
     }
     return found
+  }
+
+  /// A text without XML's escapes. The ampersand comes last: what it stands before is no escape.
+  private static func unescaped(_ text: Substring) -> String {
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")].reduce(String(text)) {
+      $0.replacing($1.0, with: $1.1)
+    }
   }
 }

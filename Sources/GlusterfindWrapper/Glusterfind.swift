@@ -25,6 +25,16 @@ struct Glusterfind {
   /// - Parameter session: asked in place of the time: since it was moved on.
   /// - Throws: ``Untrusted``, or ``Failure`` if glusterfind cannot be run.
   func ask(_ question: Question, session: String? = nil, into file: String) async throws {
+    let arguments = arguments(question, session: session, into: file)
+    try judge(
+      try await retried {
+        try await runProgram("glusterfind", arguments, within: timeout)
+      })
+    var status = stat()
+    guard lstat(file, &status) == 0 else { throw Untrusted(reason: "glusterfind wrote no list") }
+  }
+
+  func arguments(_ question: Question, session: String?, into file: String) -> [String] {
     var arguments = session.map { ["pre", $0, volume, file, "--regenerate-outfile"] } ?? ["query", volume, file]
     arguments.append("--disable-partial")
     switch question {
@@ -33,17 +43,17 @@ struct Glusterfind {
       if session == nil { arguments += ["--since-time", "\(since)"] }
       if namesOnly { arguments.append("--only-namespace-changes") }
     }
-    let result = try await retried {
-      try await runProgram("glusterfind", arguments, within: timeout)
-    }
+    return arguments
+  }
+
+  /// - Throws: ``Untrusted`` if a call of glusterfind ended so that it may not have told everything.
+  func judge(_ result: ProgramResult) throws(Untrusted) {
     if result.isTimedOut {
       throw Untrusted(reason: "glusterfind has not answered within \(timeout) s, three times (--timeout)")
     }
     // Node failures are told in the output, whatever the exit status is.
     let failures = result.lines.filter { line in Self.signs.contains { line.contains($0) } }
     guard result.isWell, failures.isEmpty else { throw Self.untrusted(result) }
-    var status = stat()
-    guard lstat(file, &status) == 0 else { throw Untrusted(reason: "glusterfind wrote no list") }
   }
 
   private static let signs = ["Traceback (most recent call last)", " failed; stdout", "Command query failed", "Command pre failed"]
@@ -55,7 +65,8 @@ struct Glusterfind {
       return Untrusted(reason: "the volume's changelogs do not reach back to that time", isTooYoung: true)
     }
     let known: [(sign: String, cure: String)] = [
-      ("No module named 'xattr'", "a node lacks Python's xattr module: install python3-pyxattr there"),
+      // Without the quote after it: a line's own quotes are trimmed.
+      ("No module named 'xattr", "a node lacks Python's xattr module: install python3-pyxattr there"),
       ("ssh-keygen", "ssh-keygen is missing: install openssh-client"),
       (
         "Failed to copy public key",

@@ -18,7 +18,7 @@ struct Prebackup {
   private static let margin = 5
 
   /// What is to be listed.
-  private enum Wanted {
+  enum Wanted: Equatable {
     /// All there is, and why not only what changed; nil: it is a full backup.
     case everything(String?)
     /// What changed since a time; of a session, that is when it was moved on.
@@ -63,7 +63,7 @@ struct Prebackup {
     }
   }
 
-  private func wanted() -> Wanted {
+  func wanted() -> Wanted {
     if level == .full { return .everything(nil) }
     // A session moves on with each job: it does not know since when a differential backup wants changes.
     if level == .incremental, let session, let time = Glusterfind.time(of: session, volume), time <= since ?? .max, since != 0 {
@@ -159,7 +159,7 @@ struct Prebackup {
   // MARK: The list
 
   /// Writes what glusterfind wrote. Returns the number of changes.
-  private func write(_ parts: [String], _ header: ListHeader, in folder: String) throws -> Int {
+  func write(_ parts: [String], _ header: ListHeader, in folder: String) throws -> Int {
     var lines = 0
     try list.write(in: folder, header) { writer in
       for part in parts {

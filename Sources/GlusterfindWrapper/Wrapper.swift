@@ -90,11 +90,14 @@ package struct Wrapper: AsyncParsableCommand {
   package init() {}
 
   package static func main() async {
-    var arguments = Array(CommandLine.arguments.dropFirst())
-    // What Bareos makes of `-t %t` on a client, three words: scripts of old have it.
-    let console = ["-t", "System", "or", "Console"]
-    if let place = arguments.firstRange(of: console) { arguments.removeSubrange(place) }
-    await main(arguments)
+    await main(withoutConsole(Array(CommandLine.arguments.dropFirst())))
+  }
+
+  /// The arguments without what Bareos makes of `-t %t` on a client, three words: scripts of old have it.
+  static func withoutConsole(_ arguments: [String]) -> [String] {
+    var arguments = arguments
+    if let place = arguments.firstRange(of: ["-t", "System", "or", "Console"]) { arguments.removeSubrange(place) }
+    return arguments
   }
 
   package func validate() throws {
@@ -116,8 +119,7 @@ package struct Wrapper: AsyncParsableCommand {
   }
 
   package func run() async throws {
-    let others = ["restore", "verify", "admin", "copy", "migrate", "archive", "consolidate"]
-    guard !others.contains(type.lowercased()) else {
+    guard !isOtherJob else {
       print("nothing to do for a job of type \(type)")
       return
     }
@@ -141,9 +143,14 @@ package struct Wrapper: AsyncParsableCommand {
 
   // MARK: Arguments
 
+  /// Whether the job is of a type that needs no list.
+  var isOtherJob: Bool {
+    ["restore", "verify", "admin", "copy", "migrate", "archive", "consolidate"].contains(type.lowercased())
+  }
+
   enum Level { case full, incremental, differential }
 
-  private func jobLevel() throws -> Level {
+  func jobLevel() throws -> Level {
     switch level.lowercased() {
     case "full", "f": .full
     case "incremental", "i": .incremental
@@ -153,11 +160,12 @@ package struct Wrapper: AsyncParsableCommand {
   }
 
   /// Seconds since 1970; nil: not known.
-  private func sinceTime() throws -> Int? {
+  func sinceTime() throws -> Int? {
     if ["", "*none*"].contains(since.lowercased()) { return nil }
     if let seconds = Int(since), seconds >= 0 { return seconds }
     let numbers = since.split { !$0.isNumber }.compactMap { Int32($0) }
-    guard since.utf8.count == "YYYY-MM-DD HH:MM:SS".utf8.count, numbers.count == 6 else {
+    let digits = since.utf8.map { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+    guard digits == "YYYY-MM-DD HH:MM:SS".map(\.isLetter), numbers.count == 6 else {
       throw ValidationError("--since: \(since): neither seconds since 1970 nor YYYY-MM-DD HH:MM:SS")
     }
     var time = tm()
@@ -179,9 +187,14 @@ package struct Wrapper: AsyncParsableCommand {
 
   // MARK: After the job
 
-  private func moveOn(_ session: String) async throws {
+  /// Whether the job ended well, in the words or with the letter of a daemon.
+  var endedWell: Bool {
     let ended = exit.lowercased()
-    guard ["ok", "terminated", "t", "w", "0"].contains(where: { ended == $0 || ended.hasPrefix($0 + " ") }) else {
+    return ["ok", "terminated", "t", "w", "0"].contains { ended == $0 || ended.hasPrefix($0 + " ") }
+  }
+
+  private func moveOn(_ session: String) async throws {
+    guard endedWell else {
       print("the session \(session) stays where it was: the job ended with \"\(exit)\" (--exit)")
       return
     }

@@ -1,0 +1,187 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import GlusterfindWrapper
+
+/// TestSupport has one as well.
+typealias Glusterfind = GlusterfindWrapper.Glusterfind
+
+@Suite("An answer of glusterfind")
+struct GlusterfindAnswerTests {
+  let glusterfind = Glusterfind(volume: "myvol", timeout: 60)
+
+  func untrusted(_ output: String, errors: String = "", isWell: Bool = false, isTimedOut: Bool = false) -> Glusterfind.Untrusted? {
+    #expect(throws: Glusterfind.Untrusted.self) {
+      try glusterfind.judge(ProgramResult(isWell: isWell, isTimedOut: isTimedOut, output: output, errors: errors))
+    }
+  }
+
+  @Test("is trusted if it ends well, and tells of no failure", arguments: ["", "Generated output file /tmp/list\n"])
+  func well(_ output: String) {
+    #expect(throws: Never.self) { try glusterfind.judge(ProgramResult(isWell: true, isTimedOut: false, output: output, errors: "")) }
+  }
+
+  @Test(
+    "is not trusted if it tells of a failure, whatever its exit status",
+    arguments: [
+      "Traceback (most recent call last):\n  File \"changelog.py\", line 1\nKeyError: 'x'",
+      "node2 - Change detection failed; stdout (including remote stderr):\nwhy", "Command query failed in localhost",
+      "Command pre failed in localhost",
+    ])
+  func signs(_ output: String) {
+    for (output, errors) in [(output, ""), ("", output)] {
+      let untrusted = untrusted(output, errors: errors, isWell: true)
+      #expect(untrusted?.reason.contains("glusterfind said: ") == true && untrusted?.isTooYoung == false)
+    }
+  }
+
+  @Test(
+    "that it knows comes with its cause",
+    arguments: [
+      ("ModuleNotFoundError: No module named 'xattr'", "install python3-pyxattr there"),
+      ("FileNotFoundError: [Errno 2] No such file or directory: 'ssh-keygen'", "install openssh-client"),
+      ("Failed to copy public key to other nodes", "mkdir -p /var/lib/glusterd/glusterfind/.keys"),
+      ("UnicodeEncodeError: 'utf-8' codec", "not UTF-8"), ("UnicodeDecodeError: 'utf-8' codec", "not UTF-8"),
+      ("root@node2: Permission denied (publickey,password).", "cannot log in to a node by ssh"),
+      ("OSError: [Errno 28] No space left on device", "a disk is full"),
+    ])
+  func causes(_ output: String, _ cause: String) {
+    let untrusted = untrusted("something else\n\(output)\n")
+    #expect(untrusted?.reason.contains(cause) == true && untrusted?.reason.contains(". glusterfind said: ") == true)
+    #expect(untrusted?.isTooYoung == false)
+  }
+
+  @Test("with several causes tells all")
+  func several() {
+    let reason = untrusted("No module named 'xattr'\nNo space left on device")?.reason
+    #expect(
+      reason?.hasPrefix("a node lacks Python's xattr module: install python3-pyxattr there; a disk is full. glusterfind said: ") == true)
+  }
+
+  @Test("that is not known comes with its last words, those of errors before others")
+  func words() {
+    #expect(untrusted("one\ntwo\nthree\nfour")?.reason == "glusterfind said: two | three | four")
+    #expect(untrusted("one failed\ntwo\nValueError: three\nfour")?.reason == "glusterfind said: one failed | ValueError: three")
+    #expect(untrusted("")?.reason == "glusterfind said: ")
+  }
+
+  @Test("says that the changelogs begin too late")
+  func tooYoung() {
+    let untrusted = untrusted("node1 - Change detection failed; stdout\nb'[12] Historical Changelogs not available: 2'")
+    #expect(untrusted?.isTooYoung == true && untrusted?.reason.contains("do not reach back") == true)
+  }
+
+  @Test("that does not come says how to wait longer")
+  func timedOut() {
+    let untrusted = untrusted("", isTimedOut: true)
+    #expect(
+      untrusted?.reason.contains("within 60 s") == true && untrusted?.reason.contains("--timeout") == true && untrusted?.isTooYoung == false
+    )
+  }
+
+  @Test("is to a question by time, by session, or for everything")
+  func arguments() {
+    func arguments(_ question: Glusterfind.Question, _ session: String?) -> String {
+      glusterfind.arguments(question, session: session, into: "/f").joined(separator: " ")
+    }
+    #expect(arguments(.everything, nil) == "query myvol /f --disable-partial --full")
+    #expect(arguments(.everything, "s") == "pre s myvol /f --regenerate-outfile --disable-partial --full")
+    #expect(arguments(.changes(since: 9, namesOnly: false), nil) == "query myvol /f --disable-partial --since-time 9")
+    #expect(
+      arguments(.changes(since: 9, namesOnly: true), nil) == "query myvol /f --disable-partial --since-time 9 --only-namespace-changes")
+    #expect(
+      arguments(.changes(since: 9, namesOnly: true), "s")
+        == "pre s myvol /f --regenerate-outfile --disable-partial --only-namespace-changes")
+  }
+}
+
+@Suite("What gluster tells of a volume")
+struct GlusterVolumeTests {
+  static func fixture(_ name: String) throws -> String {
+    try String(contentsOf: Fixtures.package.appendingPathComponent("fixtures/gluster/\(name)"), encoding: .utf8)
+  }
+
+  @Test("has the hosts and paths of its bricks")
+  func bricks() throws {
+    let bricks = try GlusterVolume.bricks(of: "myvol", Self.fixture("volume-info.xml"), here: "afbbc95f-5865-45a0-b122-c4c04fa358d1")
+    #expect(bricks.map(\.host) == ["server1", "server2.example.com", "2001:db8::2"])
+    #expect(bricks.map(\.path) == ["/bricks/myvol", "/bricks/a&b <2>/myvol:2", "/bricks/3"])
+    #expect(bricks.map(\.isHere) == [true, false, false])
+    #expect(try GlusterVolume.bricks(of: "myvol", Self.fixture("volume-info.xml"), here: nil).allSatisfy { !$0.isHere })
+  }
+
+  @Test("says whether it is there and started")
+  func status() throws {
+    let none = #expect(throws: Failure.self) { try GlusterVolume.bricks(of: "none", Self.fixture("volume-info-none.xml"), here: nil) }
+    #expect(none?.description == "there is no volume none")
+    let stopped = try Self.fixture("volume-info.xml").replacing("Started", with: "Stopped")
+    let failure = #expect(throws: Failure.self) { try GlusterVolume.bricks(of: "myvol", stopped, here: nil) }
+    #expect(failure?.description.contains("gluster volume start myvol") == true)
+  }
+
+  @Test("has the value of an option, without the remark that it is the default")
+  func value() throws {
+    let output = try Self.fixture("volume-get.xml")
+    #expect(GlusterVolume.value(output) == "2")
+    #expect(GlusterVolume.value(output.replacing("<Value>2<", with: "<Value>15 (DEFAULT)<")) == "15")
+    #expect(GlusterVolume.value("") == nil)
+  }
+
+  @Test(
+    "is read by elements, whole names alone",
+    arguments: [
+      ("<a>1</a><a>2</a>", ["1", "2"]), ("<ab>1</ab><a>2</a>", ["2"]), ("<a x=\"y\">1</a>", ["1"]), ("<a/><a>1</a>", ["1"]),
+      ("<a></a>", [""]),
+      ("<a>1", []), ("<a", []), ("", []), ("<a>&lt;&amp;lt;&gt; &quot;&apos;</a>", ["<&lt;> \"'"]),
+    ])
+  func elements(_ xml: String, _ content: [String]) { #expect(xml.elements("a") == content) }
+
+  @Test(
+    "is asked on another node by a shell, which takes every word as it is",
+    arguments: ["plain", "", "a b", "$HOME `x` \"y\" \\", "it's", "''", "a\nb", "*"])
+  func quoted(_ word: String) throws {
+    #expect(try run("/bin/sh", "-c", "printf %s \(GlusterVolume.quoted(word))").output == word)
+  }
+}
+
+@Suite("A program that the wrapper runs")
+struct ProgramTests {
+  @Test("says what it said, what Python prints as bytes as well")
+  func lines() {
+    let result = ProgramResult(isWell: true, isTimedOut: false, output: "one\n\n  two \n", errors: "b'three\\nit\\'s four\\n'\n\"five\"")
+    #expect(result.lines == ["one", "two", "b'three", "it's four", "five"])
+    #expect(ProgramResult(isWell: true, isTimedOut: false, output: "", errors: "").lines == [])
+  }
+
+  @Test("tells how it ended, in English")
+  func run() async throws {
+    let well = try await runProgram("sh", ["-c", "echo out; echo $LC_ALL >&2"])
+    #expect(well.isWell && !well.isTimedOut && well.output == "out\n" && well.errors == "C.UTF-8\n")
+    for (status, isTimedOut) in [(1, false), (124, true), (137, true)] {
+      let result = try await runProgram("/bin/sh", ["-c", "exit \(status)"])
+      #expect(!result.isWell && result.isTimedOut == isTimedOut)
+    }
+    await #expect(throws: Failure.self) { try await runProgram("/nonexistent/program", []) }
+  }
+
+  @Test("may write into a file, through no link")
+  func file() async throws {
+    let folder = try TemporaryFolder()
+    let result = try await runProgram("echo", ["out"], into: folder.path + "/file", within: 60)
+    #expect(result.isWell && result.output.isEmpty)
+    #expect(try String(contentsOfFile: folder.path + "/file", encoding: .utf8) == "out\n")
+    try FileManager.default.createSymbolicLink(atPath: folder.path + "/link", withDestinationPath: folder.path + "/file")
+    await #expect(throws: Failure.self) { try await runProgram("echo", ["other"], into: folder.path + "/link") }
+  }
+
+  @Test("is run three times at most if it does not end, and once if it does", arguments: [(0, 1), (1, 2), (2, 3), (9, 3)])
+  func again(_ timeouts: Int, _ calls: Int) async throws {
+    var made = 0
+    let result = try await retried {
+      made += 1
+      return ProgramResult(isWell: false, isTimedOut: made <= timeouts, output: "", errors: "")
+    }
+    #expect(made == calls && result.isTimedOut == (timeouts >= 3))
+  }
+}

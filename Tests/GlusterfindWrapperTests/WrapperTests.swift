@@ -1,0 +1,266 @@
+import Foundation
+import GlusterfindList
+import TestSupport
+import Testing
+
+@testable import GlusterfindWrapper
+
+@Suite("The call of the wrapper")
+struct WrapperTests {
+  func parse(_ options: [String], phase: String = "prebackup") throws -> Wrapper {
+    try Wrapper.parse(options + [phase, "myvol", "/var/lib/bareos/myvol.list"])
+  }
+
+  func refusal(_ arguments: [String]) -> String {
+    let error = #expect(throws: (any Error).self) { _ = try Wrapper.parse(arguments) }
+    guard let error else { return "" }
+    #expect(Wrapper.exitCode(for: error).rawValue == 64)
+    return Wrapper.message(for: error)
+  }
+
+  @Test(
+    "takes the level of a job as a word or a letter",
+    arguments: [
+      ("Full", .full), ("full", .full), ("F", .full), ("Incremental", .incremental), ("i", .incremental), ("DIFFERENTIAL", .differential),
+      ("D", .differential),
+    ] as [(String, Wrapper.Level)])
+  func level(_ text: String, _ level: Wrapper.Level) throws { #expect(try parse(["-l", text]).jobLevel() == level) }
+
+  @Test("is for a full backup if it does not say")
+  func defaults() throws {
+    let wrapper = try parse([])
+    #expect(try wrapper.jobLevel() == .full)
+    #expect(try wrapper.sinceTime() == nil)
+    #expect(!wrapper.isOtherJob && !wrapper.strict && !wrapper.trustGlusterfind && wrapper.timeout == 14_400)
+  }
+
+  @Test(
+    "takes a time in seconds, or none",
+    arguments: [("", nil), ("*None*", nil), ("0", 0), ("1700000000", 1_700_000_000)] as [(String, Int?)])
+  func seconds(_ text: String, _ seconds: Int?) throws { #expect(try parse(["--since", text]).sinceTime() == seconds) }
+
+  @Test("takes a time of this host's clock, summer or winter", arguments: [1_700_000_000, 1_720_000_000, 951_782_400, 4_000_000_000])
+  func local(_ seconds: Int) throws {
+    var (time, fields) = (seconds, tm())
+    localtime_r(&time, &fields)
+    var text = [CChar](repeating: 0, count: 64)
+    let length = strftime(&text, text.count, "%Y-%m-%d %H:%M:%S", &fields)
+    let since = String(decoding: text[..<length].map(UInt8.init(bitPattern:)), as: UTF8.self)
+    #expect(try parse(["-s", since]).sinceTime() == seconds)
+  }
+
+  @Test("takes a time before 1970 for all there is")
+  func old() throws { #expect(try parse(["-s", "1950-01-01 00:00:00"]).sinceTime() == 0) }
+
+  @Test(
+    "that is wrong is refused with the argument at fault",
+    arguments: [
+      (["-l", "Weekly", "prebackup", "v", "/l"], "--level: Weekly: known are"),
+      (["-l", "", "prebackup", "v", "/l"], "--level: :"),
+      (["--since", "yesterday", "prebackup", "v", "/l"], "--since: yesterday: neither"),
+      (["--since=-5", "prebackup", "v", "/l"], "--since: -5: neither"),
+      (["--since", "2026-01-01", "prebackup", "v", "/l"], "--since: 2026-01-01: neither"),
+      (["--since", "2026-01-01 00:00:0x", "prebackup", "v", "/l"], "neither seconds since 1970 nor YYYY-MM-DD HH:MM:SS"),
+      (["prebackup", "v", "relative"], "OUTFILE: relative"), (["prebackup", "v", "/folder/"], "OUTFILE: /folder/"),
+      (["prebackup", "", "/l"], "VOLUME: : not a volume"), (["prebackup", "--", "-v", "/l"], "VOLUME: -v: not a volume"),
+      (["--timeout", "0", "prebackup", "v", "/l"], "--timeout: 0"), (["--timeout", "x", "prebackup", "v", "/l"], "timeout"),
+      (["--session", "default", "prebackup", "v", "/l"], "--session: default"),
+      (["--session", "a", "prebackup", "v", "/l"], "--session: a:"),
+      (["--session", "../up", "prebackup", "v", "/l"], "--session: ../up"),
+      (["--session", "ää", "postbackup", "v", "/l"], "--session: ää"),
+      (["--session", String(repeating: "a", count: 257), "prebackup", "v", "/l"], "2 to 256"),
+      (["midbackup", "v", "/l"], "midbackup"), (["prebackup", "v"], "outfile"),
+    ])
+  func wrong(_ arguments: [String], _ words: String) {
+    let refusal = refusal(arguments)
+    #expect(refusal.contains(words), "\(refusal)")
+  }
+
+  @Test("after a job needs neither level nor time")
+  func after() throws { #expect(throws: Never.self) { try parse(["-l", "Weekly", "-s", "yesterday"], phase: "postbackup") } }
+
+  @Test("takes the names of sessions that glusterfind takes", arguments: ["ab", "Nightly_2-x", String(repeating: "a", count: 256)])
+  func session(_ name: String) throws { #expect(try parse(["--session", name]).session == name) }
+
+  @Test(
+    "has nothing to do for a job that is no backup",
+    arguments: [
+      ("Backup", false), ("Restore", true), ("VERIFY", true), ("admin", true), ("Copy", true), ("migrate", true), ("Consolidate", true),
+      ("B", false),
+    ])
+  func type(_ type: String, _ isOther: Bool) throws { #expect(try parse(["-t", type]).isOtherJob == isOther) }
+
+  @Test(
+    "may have the three words that Bareos makes of %t",
+    arguments: [
+      (["-l", "Full", "-t", "System", "or", "Console", "prebackup"], ["-l", "Full", "prebackup"]),
+      (["-t", "System", "or"], ["-t", "System", "or"]),
+      (["-t", "Backup", "prebackup"], ["-t", "Backup", "prebackup"]), ([], []),
+    ])
+  func console(_ arguments: [String], _ rest: [String]) { #expect(Wrapper.withoutConsole(arguments) == rest) }
+
+  @Test(
+    "knows how a job ended",
+    arguments: [
+      ("OK", true), ("ok", true), ("OK -- with warnings", true), ("Terminated", true), ("T", true), ("W", true), ("0", true), ("", false),
+      ("Error", false), ("Fatal Error", false), ("Canceled", false), ("f", false), ("OKAY", false), ("Not OK", false), ("1", false),
+      ("00", false),
+    ])
+  func ended(_ exit: String, _ isWell: Bool) throws { #expect(try parse(["-e", exit], phase: "postbackup").endedWell == isWell) }
+}
+
+@Suite("A list before a job")
+struct PrebackupTests {
+  let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  func prebackup(_ level: Wrapper.Level = .incremental, since: Int? = 100, session: String? = nil) throws -> Prebackup {
+    Prebackup(
+      volume: "myvol", level: level, since: since, session: session, isStrict: false, trustsGlusterfind: false, timeout: 1,
+      list: try ListFile(folder.path + "/out.list"))
+  }
+
+  @Test("is of everything for a full backup, and where it is not known since when")
+  func wanted() throws {
+    #expect(try prebackup(.full).wanted() == .everything(nil))
+    #expect(try prebackup(.incremental, since: 100).wanted() == .changes(since: 100))
+    #expect(try prebackup(.differential, since: 100).wanted() == .changes(since: 100))
+    for (since, words) in [(nil, "is not known"), (0, "is 0")] as [(Int?, String)] {
+      guard case .everything(let reason?) = try prebackup(.incremental, since: since).wanted() else {
+        Issue.record("\(since as Any)")
+        continue
+      }
+      #expect(reason.contains(words))
+    }
+    // No such session.
+    let session = "no-such-session-\(getpid())"
+    #expect(try prebackup(.incremental, since: 100, session: session).wanted() == .changes(since: 100))
+  }
+
+  @Test("says in its header what it has")
+  func header() {
+    #expect(Prebackup.Wanted.everything("why").header(7) == ListHeader(isFull: true, since: 0, until: 7))
+    #expect(Prebackup.Wanted.changes(since: 5, session: "s").header(7) == ListHeader(isFull: false, since: 5, until: 7))
+  }
+
+  /// Writes parts, and returns how many changes were listed, and the list.
+  func write(_ parts: [[String]], isFull: Bool = false) throws -> (count: Int, list: String) {
+    let files = try parts.enumerated().map { try folder.write(lines: $1, to: "part\($0)") }
+    let count = try prebackup().write(files, ListHeader(isFull: isFull, since: 1, until: 2), in: folder.path)
+    return (count, try String(contentsOfFile: folder.path + "/out.list", encoding: .utf8))
+  }
+
+  @Test("has all that glusterfind and the changelogs have told")
+  func parts() throws {
+    let (count, list) = try write([["NEW a", "DELETE b"], [], ["#begin 1 level=changes since=0 until=9", "MODIFY c%20d", "#end 1"]])
+    #expect(count == 3)
+    #expect(list == "#begin 1 level=changes since=1 until=2\nNEW a\nDELETE b\nMODIFY c%20d\n#end 3\n")
+    #expect(try write([]).list == "#begin 1 level=changes since=1 until=2\n#end 0\n")
+  }
+
+  @Test(
+    "cannot be trusted if a part is not whole",
+    arguments: [
+      (["NEW a", "#begin 1 level=changes since=0 until=9", "MODIFY b"], "not been read to their end"),
+      (["#end 0"], "not been read to their end"),
+      (["#begin 2 level=changes since=0 until=9"], "another version"), (["#crawl why"], "another version"),
+      (["# remark"], "another version"),
+      (["NEW " + String(repeating: "a", count: LineReader.longestLine)], "cut off in line 1"),
+    ])
+  func untrusted(_ lines: [String], _ reason: String) {
+    let error = #expect(throws: Glusterfind.Untrusted.self) { try write([["NEW x"], lines]) }
+    #expect(error?.reason.contains(reason) == true, "\(error?.reason ?? "")")
+    #expect(!FileManager.default.fileExists(atPath: folder.path + "/out.list"))
+  }
+
+  @Test("cannot be trusted if a part ends within a line, or is not there")
+  func cutOff() throws {
+    let header = ListHeader(isFull: false, since: 1, until: 2)
+    let part = try folder.write("NEW a\nNEW b".utf8)
+    for (part, reason) in [(part, "cut off in line 2"), (folder.path + "/none", "cannot be read: No such file")] {
+      let error = #expect(throws: Glusterfind.Untrusted.self) { try prebackup().write([part], header, in: folder.path) }
+      #expect(error?.reason.contains(reason) == true)
+      try FileManager.default.removeItem(atPath: folder.path + "/list")
+    }
+  }
+
+  @Test("of everything names something")
+  func full() throws {
+    #expect(throws: Glusterfind.Untrusted.self) { try write([[]], isFull: true) }
+    try FileManager.default.removeItem(atPath: folder.path + "/list")
+    #expect(try write([["NEW a"]], isFull: true).count == 1)
+  }
+}
+
+@Suite("The file of a list")
+struct ListFileTests {
+  let folder: TemporaryFolder
+  let file: ListFile
+
+  init() throws {
+    folder = try TemporaryFolder()
+    file = try ListFile(folder.path + "/out.list")
+  }
+
+  let header = ListHeader(isFull: true, since: 0, until: 2)
+
+  @Test("is there when all of it is, for its owner alone")
+  func write() throws {
+    let work = try ListFile.makeFolder(file.path)
+    #expect(work.hasPrefix(file.path + "."))
+    try file.write(in: work, header) { writer in
+      #expect(!FileManager.default.fileExists(atPath: file.path))
+      // More than is written at once.
+      for number in 0..<10_000 { try writer.add(line: "NEW file-\(number)".utf8) }
+      try writer.directive("#crawl why\n")
+    }
+    let lines = try String(contentsOfFile: file.path, encoding: .utf8).split(separator: "\n")
+    #expect(lines.count == 10_003 && lines[5000] == "NEW file-4999" && lines.suffix(2) == ["#crawl why", "#end 10000"])
+    #expect(try FileManager.default.attributesOfItem(atPath: file.path)[.posixPermissions] as? Int == 0o600)
+    ListFile.removeFolder(work)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["out.list"])
+  }
+
+  @Test("stays as it was if its content fails")
+  func failing() throws {
+    try folder.write(lines: ["former"], to: "out.list")
+    struct Failed: Error {}
+    #expect(throws: Failed.self) {
+      try file.write(in: folder.path, header) {
+        try $0.add(line: "NEW a".utf8)
+        throw Failed()
+      }
+    }
+    #expect(try String(contentsOfFile: file.path, encoding: .utf8) == "former\n")
+  }
+
+  @Test("is written under no name that somebody else has taken")
+  func taken() throws {
+    let other = try folder.write(lines: ["other"], to: "other")
+    try FileManager.default.createSymbolicLink(atPath: folder.path + "/list", withDestinationPath: other)
+    #expect(throws: Failure.self) { try file.write(in: folder.path, header) { _ in } }
+    #expect(try String(contentsOfFile: other, encoding: .utf8) == "other\n")
+  }
+
+  @Test("may be removed, there or not, and is no folder")
+  func remove() throws {
+    try folder.write(lines: ["former"], to: "out.list")
+    try file.remove()
+    #expect(!FileManager.default.fileExists(atPath: file.path))
+    try file.remove()
+    #expect(throws: Failure.self) { try ListFile(folder.path) }
+    #expect(throws: Failure.self) { try ListFile.makeFolder(folder.path + "/none/out.list") }
+  }
+
+  @Test("is worked on in a folder that goes with all that is in it, and nothing beside")
+  func removeFolder() throws {
+    let kept = try folder.write(lines: ["kept"], to: "kept")
+    let work = try ListFile.makeFolder(file.path)
+    try FileManager.default.createDirectory(atPath: work + "/a/b", withIntermediateDirectories: true)
+    #expect(FileManager.default.createFile(atPath: work + "/a/b/.c", contents: nil))
+    try FileManager.default.createSymbolicLink(atPath: work + "/a/link", withDestinationPath: folder.path)
+    ListFile.removeFolder(work)
+    #expect(!FileManager.default.fileExists(atPath: work) && FileManager.default.fileExists(atPath: kept))
+  }
+}
