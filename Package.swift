@@ -79,6 +79,7 @@ let package = Package(
     .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),
     .testTarget(name: "GlusterfindListTests", dependencies: ["GlusterfindList", "HostFiles", "TestSupport"]),
     .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "TestSupport"]),
+    .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck"]),
     .testTarget(name: "GlusterfindWrapperTests", dependencies: ["GlusterfindWrapper", "TestSupport"]),
     .testTarget(name: "PartStoreTests", dependencies: ["PartStore"]),
     .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "Locks", "MiniDaemon", "TestSupport"]),

@@ -1,0 +1,60 @@
+import Foundation
+import Gluster
+import Testing
+
+@testable import SetupCheck
+
+@Suite("The probe of a server")
+struct ServerProbeTests {
+  /// A socket that listens, on a port of this host or at a path.
+  final class Listener {
+    let descriptor: Int32
+    private(set) var port = 0
+
+    init() throws {
+      descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_addr.s_addr = inet_addr("127.0.0.1")
+      var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+      let result = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          bind(descriptor, $0, length) + listen(descriptor, 1) + getsockname(descriptor, $0, &length)
+        }
+      }
+      try #require(result == 0)
+      port = Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    deinit { close(descriptor) }
+  }
+
+  @Test("finds who listens on a port, and says why nobody does")
+  func tcp() throws {
+    var listener: Listener? = try Listener()
+    let server = VolumeURI.Server(host: "127.0.0.1", port: listener!.port)
+    #expect(throws: Never.self) { try ServerProbe.connect(to: server, .tcp, within: 5).get() }
+    listener = nil
+    let reason = #expect(throws: ServerProbe.Reason.self) { try ServerProbe.connect(to: server, .tcp, within: 5).get() }
+    #expect(reason?.text == "Connection refused")
+  }
+
+  @Test("says why a socket's path cannot be connected to")
+  func unix() {
+    for (path, words) in [
+      ("/nonexistent/socket", "No such file or directory"), ("/" + String(repeating: "s", count: 200), "its path is too long"),
+    ] {
+      let reason = #expect(throws: ServerProbe.Reason.self) {
+        try ServerProbe.connect(to: VolumeURI.Server(host: path, port: 0), .unix, within: 5).get()
+      }
+      #expect(reason?.text == words)
+    }
+  }
+
+  @Test("names a server with its port, which is glusterd's if none is given")
+  func names() {
+    #expect(ServerProbe.name(.init(host: "server.example.com", port: 0), .tcp) == "server.example.com:24007")
+    #expect(ServerProbe.name(.init(host: "server.example.com", port: 1), .tcp) == "server.example.com:1")
+    #expect(ServerProbe.name(.init(host: "/socket", port: 0), .unix) == "/socket")
+  }
+}
