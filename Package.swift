@@ -82,6 +82,7 @@ let package = Package(
     .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck"]),
     .testTarget(name: "GlusterfindWrapperTests", dependencies: ["GlusterfindWrapper", "TestSupport"]),
     .testTarget(name: "PartStoreTests", dependencies: ["PartStore"]),
+    .testTarget(name: "GlusterStorageTests", dependencies: ["GlusterStorage", "TestSupport"]),
     .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "Locks", "MiniDaemon", "TestSupport"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport"]),
   ],

@@ -103,16 +103,23 @@ struct Sender {
   /// Whether it has neither ended nor begun to: from its exit on, before its files are closed, the kernel shows a flag.
   var isAlive: Bool {
     guard getppid() == process else { return false }
-    // `pid (name) state ppid pgrp session tty tpgid flags …`; the name may have anything in it.
     let descriptor = open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return true }
     defer { close(descriptor) }
     var text = [UInt8](repeating: 0, count: 1024)
     let count = read(descriptor, &text, text.count)
-    guard count > 0, let name = text[..<count].lastIndex(of: UInt8(ascii: ")")) else { return true }
-    let fields = text[(name + 1)..<count].split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
+    return count <= 0 || !Self.isExiting(text[..<count])
+  }
+
+  /// Whether a process has begun to end.
+  ///
+  /// - Parameter status: what `/proc/PID/stat` tells: `pid (name) state ppid pgrp session tty tpgid flags …`; the name may have
+  ///   anything in it.
+  static func isExiting(_ status: ArraySlice<UInt8>) -> Bool {
+    guard let name = status.lastIndex(of: UInt8(ascii: ")")) else { return false }
+    let fields = status[(name + 1)...].split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
     let exiting: UInt = 0x4  // PF_EXITING
-    guard fields.count > 6, let flags = UInt(fields[6]) else { return true }
-    return flags & exiting == 0
+    guard fields.count > 6, let flags = UInt(fields[6]) else { return false }
+    return flags & exiting != 0
   }
 }

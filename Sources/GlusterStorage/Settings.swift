@@ -18,8 +18,9 @@ struct Settings {
   /// Seconds within which the volume is to answer a call.
   let timeout: Int
 
-  init() throws(Wrong) {
-    guard let uri = Self.text(.uri) else {
+  /// - Parameter text: the value of an option; nil where it is missing or empty.
+  init(_ text: (Key) -> String? = Self.text) throws(Wrong) {
+    guard let uri = text(.uri) else {
       throw Wrong(
         description: "the option uri is missing: Device Options = \"program=bareos-gluster-storage,uri=gluster://server/volume/directory\"")
     }
@@ -28,19 +29,19 @@ struct Settings {
     } catch {
       throw Wrong(description: "uri=\(uri): \(error); the form is \(VolumeURI.grammar)")
     }
-    var logging = Volume.Logging(file: Self.text(.logfile))
+    var logging = Volume.Logging(file: text(.logfile))
     if let file = logging.file {
       guard file.hasPrefix("/") else { throw Wrong(description: "logfile=\(file): the path of the log is absolute") }
       do { try LogFile(file).make() } catch { throw Wrong(description: "logfile=\(file): cannot be written: \(error)") }
     }
-    if let level = Self.text(.loglevel) {
+    if let level = text(.loglevel) {
       guard let number = Volume.Logging.level(level) else {
         throw Wrong(description: "loglevel=\(level): \(Volume.Logging.noLevel)")
       }
       logging.level = number
     }
     self.logging = logging
-    let timeout = Self.text(.timeout) ?? "25"
+    let timeout = text(.timeout) ?? "25"
     guard let seconds = Int(timeout), (1...86400).contains(seconds) else {
       throw Wrong(description: "timeout=\(timeout): not a number of seconds from 1 to 86400")
     }

@@ -38,10 +38,13 @@ package struct Storage: ParsableCommand {
   package init() {}
 
   package static func main() {
-    // A name may begin with a dash.
-    var arguments = Array(CommandLine.arguments.dropFirst())
-    if arguments.count > 1, arguments[1] != "--help", arguments[0] != "help" { arguments.insert("--", at: 1) }
-    main(arguments)
+    main(marked(Array(CommandLine.arguments.dropFirst())))
+  }
+
+  /// The arguments with a mark before the names: these may begin with a dash.
+  static func marked(_ arguments: [String]) -> [String] {
+    guard arguments.count > 1, arguments[1] != "--help", arguments[0] != "help" else { return arguments }
+    return [arguments[0], "--"] + arguments[1...]
   }
 }
 
