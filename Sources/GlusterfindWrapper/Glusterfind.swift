@@ -86,17 +86,17 @@ struct Glusterfind {
 
   // MARK: Sessions
 
-  private static let sessions = "/var/lib/glusterd/glusterfind"
+  static let sessions = "/var/lib/glusterd/glusterfind"
 
   /// The time up to which a session has been listed; nil: there is no such session.
-  static func time(of session: String, _ volume: String) -> Int? {
+  static func time(of session: String, _ volume: String, in sessions: String = Self.sessions) -> Int? {
     guard let reader = try? LineReader(Array("\(sessions)/\(session)/\(volume)/status".utf8)), let line = try? reader.next()
     else { return nil }
     return Int(String(decoding: line.bytes, as: UTF8.self).trimming(\.isWhitespace))
   }
 
   /// Whether a list of the session has been written and the session has not been moved on.
-  static func hasPending(_ session: String, _ volume: String) -> Bool {
+  static func hasPending(_ session: String, _ volume: String, in sessions: String = Self.sessions) -> Bool {
     access("\(sessions)/\(session)/\(volume)/status.pre", F_OK) == 0
   }
 

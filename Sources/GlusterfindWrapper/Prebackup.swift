@@ -38,7 +38,7 @@ struct Prebackup {
     let folder = try ListFile.makeFolder(list.path)
     defer { ListFile.removeFolder(folder) }
     let now = time(nil)
-    var wanted = wanted()
+    var wanted = wanted(sessionTime: session.flatMap { Glusterfind.time(of: $0, volume) })
     do {
       let volume = try await GlusterVolume(volume)
       let parts: [String]
@@ -63,10 +63,11 @@ struct Prebackup {
     }
   }
 
-  func wanted() -> Wanted {
+  /// - Parameter sessionTime: up to when the session has been listed; nil: there is none.
+  func wanted(sessionTime: Int?) -> Wanted {
     if level == .full { return .everything(nil) }
     // A session moves on with each job: it does not know since when a differential backup wants changes.
-    if level == .incremental, let session, let time = Glusterfind.time(of: session, volume), time <= since ?? .max, since != 0 {
+    if level == .incremental, let session, let time = sessionTime, time <= since ?? .max, since != 0 {
       return .changes(since: time, session: session)
     }
     switch since {
@@ -112,12 +113,7 @@ struct Prebackup {
       try? await glusterfind.ask(.changes(since: since, namesOnly: true), into: folder + "/key")
     }
     let start = try await volume.changelogStart()
-    guard since >= start else {
-      throw Glusterfind.Untrusted(
-        reason: "the volume logs its changes only since \(start) (seconds since 1970), and they are wanted since \(since)", isTooYoung: true
-      )
-    }
-    let early = max(since - volume.rollover - Self.margin, start)
+    let early = try Self.early(since, rollover: volume.rollover, start: start)
     var files: [String] = []
     for namesOnly in [true, false] {
       let file = folder + (namesOnly ? "/names" : "/changes")
@@ -125,6 +121,18 @@ struct Prebackup {
       files.append(file)
     }
     return files + (try await changelogs(of: volume, since: early, in: folder))
+  }
+
+  /// Since when changelogs are asked, to have all changes since a time.
+  ///
+  /// - Parameter start: since when the volume logs its changes.
+  static func early(_ since: Int, rollover: Int, start: Int) throws(Glusterfind.Untrusted) -> Int {
+    guard since >= start else {
+      throw Glusterfind.Untrusted(
+        reason: "the volume logs its changes only since \(start) (seconds since 1970), and they are wanted since \(since)", isTooYoung: true
+      )
+    }
+    return max(since - rollover - margin, start)
   }
 
   /// What the bricks have logged themselves: see ``Changelogs``. Read by this program on the node of each.

@@ -96,6 +96,36 @@ struct GlusterfindAnswerTests {
   }
 }
 
+@Suite("A session of glusterfind")
+struct SessionTests {
+  let folder: TemporaryFolder
+
+  init() throws {
+    folder = try TemporaryFolder()
+    try FileManager.default.createDirectory(atPath: folder.path + "/s/myvol", withIntermediateDirectories: true)
+  }
+
+  @Test(
+    "has the time of its status file",
+    arguments: [("1700000000", 1_700_000_000), (" 1700000000 \n", 1_700_000_000), ("", nil), ("\n", nil), ("today\n", nil)]
+      as [(String, Int?)])
+  func time(_ content: String, _ time: Int?) throws {
+    #expect(Glusterfind.time(of: "s", "myvol", in: folder.path) == nil)
+    try folder.write(content.utf8, to: "s/myvol/status")
+    #expect(Glusterfind.time(of: "s", "myvol", in: folder.path) == time)
+    #expect(Glusterfind.time(of: "s", "othervol", in: folder.path) == nil)
+  }
+
+  @Test("is to be moved on if a list of it was written")
+  func pending() throws {
+    try folder.write(lines: ["1"], to: "s/myvol/status")
+    #expect(!Glusterfind.hasPending("s", "myvol", in: folder.path))
+    try folder.write(lines: ["2"], to: "s/myvol/status.pre")
+    #expect(Glusterfind.hasPending("s", "myvol", in: folder.path))
+    #expect(!Glusterfind.hasPending("t", "myvol", in: folder.path))
+  }
+}
+
 @Suite("What gluster tells of a volume")
 struct GlusterVolumeTests {
   static func fixture(_ name: String) throws -> String {

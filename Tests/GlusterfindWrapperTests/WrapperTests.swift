@@ -123,19 +123,40 @@ struct PrebackupTests {
 
   @Test("is of everything for a full backup, and where it is not known since when")
   func wanted() throws {
-    #expect(try prebackup(.full).wanted() == .everything(nil))
-    #expect(try prebackup(.incremental, since: 100).wanted() == .changes(since: 100))
-    #expect(try prebackup(.differential, since: 100).wanted() == .changes(since: 100))
+    #expect(try prebackup(.full).wanted(sessionTime: nil) == .everything(nil))
+    #expect(try prebackup(.full, session: "s").wanted(sessionTime: 50) == .everything(nil))
+    #expect(try prebackup(.incremental, since: 100).wanted(sessionTime: nil) == .changes(since: 100))
+    #expect(try prebackup(.differential, since: 100).wanted(sessionTime: nil) == .changes(since: 100))
     for (since, words) in [(nil, "is not known"), (0, "is 0")] as [(Int?, String)] {
-      guard case .everything(let reason?) = try prebackup(.incremental, since: since).wanted() else {
+      guard case .everything(let reason?) = try prebackup(.incremental, since: since).wanted(sessionTime: nil) else {
         Issue.record("\(since as Any)")
         continue
       }
       #expect(reason.contains(words))
     }
-    // No such session.
-    let session = "no-such-session-\(getpid())"
-    #expect(try prebackup(.incremental, since: 100, session: session).wanted() == .changes(since: 100))
+  }
+
+  @Test(
+    "is of a session if it begins early enough",
+    arguments: [
+      (.incremental, 100, 100, .changes(since: 100, session: "s")), (.incremental, 100, 50, .changes(since: 50, session: "s")),
+      (.incremental, nil, 50, .changes(since: 50, session: "s")), (.incremental, 100, 101, .changes(since: 100)),
+      (.incremental, 100, nil, .changes(since: 100)),
+      // A session moves on with each job, and a differential backup wants the changes of several.
+      (.differential, 100, 50, .changes(since: 100)),
+      (.incremental, 0, 50, .everything("the time since when changes are wanted is 0")),
+    ] as [(Wrapper.Level, Int?, Int?, Prebackup.Wanted)])
+  func session(_ level: Wrapper.Level, _ since: Int?, _ sessionTime: Int?, _ wanted: Prebackup.Wanted) throws {
+    #expect(try prebackup(level, since: since, session: "s").wanted(sessionTime: sessionTime) == wanted)
+  }
+
+  @Test("has the changelog that was open then, but none from before logging began")
+  func early() throws {
+    #expect(try Prebackup.early(1000, rollover: 15, start: 0) == 980)
+    #expect(try Prebackup.early(1000, rollover: 15, start: 990) == 990)
+    #expect(try Prebackup.early(1000, rollover: 15, start: 1000) == 1000)
+    let error = #expect(throws: Glusterfind.Untrusted.self) { try Prebackup.early(1000, rollover: 15, start: 1001) }
+    #expect(error?.isTooYoung == true && error?.reason.contains("only since 1001") == true)
   }
 
   @Test("says in its header what it has")
