@@ -76,13 +76,16 @@ let package = Package(
     .executableTarget(name: "bareos-gluster-storage", dependencies: ["GlusterStorage"]),
     .target(
       name: "TestSupport", dependencies: ["Locks", "MiniDaemon"], path: "Tests/TestSupport", exclude: ["change-all-the-time.py"]),
-    .testTarget(name: "GlusterTests", dependencies: ["Gluster", "TestSupport"]),
+    .testTarget(
+      name: "GlusterTests",
+      dependencies: ["Gluster", "Locks", "TestSupport", .product(name: "SystemPackage", package: "swift-system")]),
     .testTarget(name: "GlusterfindListTests", dependencies: ["GlusterfindList", "HostFiles", "TestSupport"]),
-    .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "TestSupport"]),
-    .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck"]),
-    .testTarget(name: "GlusterfindWrapperTests", dependencies: ["GlusterfindWrapper", "TestSupport"]),
-    .testTarget(name: "PartStoreTests", dependencies: ["PartStore"]),
-    .testTarget(name: "GlusterStorageTests", dependencies: ["GlusterStorage", "TestSupport"]),
+    .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "GlusterfindList", "TestSupport"]),
+    .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck", "Gluster"]),
+    .testTarget(name: "GlusterfindWrapperTests", dependencies: ["GlusterfindWrapper", "GlusterfindList", "TestSupport"]),
+    .testTarget(
+      name: "PartStoreTests", dependencies: ["PartStore", "Gluster", .product(name: "SystemPackage", package: "swift-system")]),
+    .testTarget(name: "GlusterStorageTests", dependencies: ["GlusterStorage", "Gluster", "Locks", "PartStore", "TestSupport"]),
     .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "Locks", "MiniDaemon", "TestSupport"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport"]),
   ],
