@@ -44,7 +44,7 @@ func runProgram(
       let ended = try await Subprocess.run(
         executable, arguments: Arguments(arguments), environment: environment, output: .string(limit: 4 << 20),
         error: .string(limit: 4 << 20))
-      return result(ended.terminationStatus, ended.standardOutput ?? "", ended.standardError)
+      return result(ended.terminationStatus, ended.standardOutput, ended.standardError)
     }
     let descriptor = try FileDescriptor.open(
       FilePath(file), .writeOnly, options: [.create, .truncate, .noFollow], permissions: [.ownerRead, .ownerWrite])

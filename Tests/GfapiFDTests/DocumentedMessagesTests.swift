@@ -26,7 +26,7 @@ struct DocumentedMessagesTests {
     ("Glusterfind.swift", " failed; stdout", otherProgram), ("Glusterfind.swift", "Command query failed", otherProgram),
     ("Glusterfind.swift", "Command pre failed", otherProgram),
     ("Glusterfind.swift", "Historical Changelogs not available", otherProgram),
-    ("Glusterfind.swift", "No module named 'xattr'", otherProgram),
+    ("Glusterfind.swift", "No module named 'xattr", otherProgram),
     ("Glusterfind.swift", "Failed to copy public key", otherProgram),
     ("Glusterfind.swift", "Permission denied (publickey", otherProgram),
     ("Glusterfind.swift", "No space left on device", otherProgram),
