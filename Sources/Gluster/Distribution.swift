@@ -38,7 +38,9 @@ public final class Distribution: Sendable {
   private let volume: Volume
   /// What the translator tells of itself, in the client's present graph.
   private let file: Mutex<Object>
-  private let whole = Mutex(State?.none)
+  /// The state in which all subvolumes were there, the last time that it was waited for, and since when that is known; not for the first
+  /// state.
+  private let whole = Mutex<(state: State, since: ContinuousClock.Instant?)?>(nil)
 
   /// Finds the translator; nil where the volume has none, or does not tell.
   public init?(_ volume: Volume) {
@@ -52,12 +54,19 @@ public final class Distribution: Sendable {
   /// - Throws: ``GlusterError`` with the subvolume, if the volume's patience is at its end.
   public func waitUntilWhole() throws -> State {
     let state = try volume.patience.run { _ in try check() }
-    whole.withLock { $0 = state }
+    whole.withLock { whole in
+      if whole?.state != state { whole = (state, whole == nil ? nil : .now) }
+    }
     return state
   }
 
   /// The state in which all subvolumes were there, the last time that it was waited for.
-  public var lastWhole: State? { whole.withLock { $0 } }
+  public var lastWhole: State? { whole.withLock { $0?.state } }
+
+  /// Whether a subvolume came back less than a time before `instant`, or after it.
+  public func hasJustComeBack(_ instant: ContinuousClock.Instant, within time: Duration) -> Bool {
+    whole.withLock { whole in whole?.since.map { instant - $0 < time } ?? false }
+  }
 
   /// Whether all subvolumes have been there since then.
   public func isWhole(since state: State?) -> Bool { state != nil && (try? check()) == state }

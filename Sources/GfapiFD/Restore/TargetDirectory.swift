@@ -36,6 +36,7 @@ final class TargetDirectory: Sendable {
     var object: Object?
     /// When all subvolumes were there, the last time before it was looked up; nil: the volume is not distributed.
     var lookedUp: Distribution.State?
+    var lookedUpAt = ContinuousClock.now
     var number: ino_t = 0
     var isMade = false
     /// Its own record's, if that has come.
@@ -71,7 +72,7 @@ final class TargetDirectory: Sendable {
   func open(mode: mode_t = 0o755, isEntry: Bool = false) throws -> Object {
     try state.withLock { state in
       if let object = state.object { return object }
-      state.lookedUp = known.distribution?.lastWhole
+      (state.lookedUp, state.lookedUpAt) = (known.distribution?.lastWhole, .now)
       let found = try findOrMake(mode, isEntry, &state)
       (state.object, state.number) = (found.object, found.status.st_ino)
       known.state.withLock { known in
@@ -92,30 +93,33 @@ final class TargetDirectory: Sendable {
     guard let distribution = known.distribution else { return try body(open()) }
     for attempt in 1... {
       var since = distribution.lastWhole
+      var isStale = false
       let result = Result {
         _ = try open()
-        let (object, lookedUp) = state.withLock { ($0.object!, $0.lookedUp) }
+        let (object, lookedUp, at) = state.withLock { ($0.object!, $0.lookedUp, $0.lookedUpAt) }
         since = lookedUp ?? since
+        isStale = distribution.hasJustComeBack(at, within: Self.memory)
         return try body(object)
       }
       if case .success(let value) = result, !isOnAll { return value }
-      if attempt == Self.attempts || distribution.isWhole(since: since) { return try result.get() }
+      if attempt == Self.attempts || (distribution.isWhole(since: since) && !isStale) { return try result.get() }
       _ = try distribution.waitUntilWhole()
-      if attempt > 1 { usleep(Self.pause) }
+      if attempt > 1 || isStale { usleep(Self.pause) }
       try lookUpAgain()
     }
     fatalError("there is a last attempt")
   }
 
   /// How often something is done, and how long after a second failure, in microseconds: a client answers for a second from what it
-  /// knew of a directory.
+  /// knew of a directory. So does a look-up in the second after a subvolume has come back.
   private static let attempts = 5
+  private static let memory = Duration.seconds(1)
   private static let pause: UInt32 = 1_100_000
 
   private func lookUpAgain() throws {
     try state.withLock { state in
       guard state.object != nil else { return }
-      state.lookedUp = known.distribution?.lastWhole
+      (state.lookedUp, state.lookedUpAt) = (known.distribution?.lastWhole, .now)
       state.object = try path.last.map { try parent!.open().lookUp($0).object } ?? volume.root().object
     }
   }
