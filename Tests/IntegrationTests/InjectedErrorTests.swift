@@ -7,9 +7,7 @@ import Testing
 @Suite("A volume that fails one kind of call", .serialized)
 struct InjectedErrorTests {
   /// Runs `body` while each call of one kind fails on the brick of the small volume.
-  func failing<R>(_ call: String, _ body: () throws -> R) throws -> R {
-    try Scratch.withSmall(["debug.error-gen": "posix", "debug.error-fops": call, "debug.error-failure": "100%"], body)
-  }
+  func failing<R>(_ call: String, _ body: () throws -> R) throws -> R { try Scratch.withErrors(in: call, body) }
 
   @Test(
     "is told for each entry with path and reason, and the job goes on",
@@ -165,9 +163,7 @@ struct InjectedErrorTests {
 
   /// Runs `body` while one call in five of one kind fails on the brick of the small volume.
   func failingNowAndThen<R>(_ pair: Injected, _ body: () throws -> R) throws -> R {
-    try Scratch.withSmall(
-      ["debug.error-gen": "posix", "debug.error-fops": pair.call, "debug.error-failure": "20%", "debug.error-number": pair.error],
-      body)
+    try Scratch.withErrors(in: pair.call, share: 20, error: pair.error, body)
   }
 
   /// Files of all kinds below a folder of the small volume.
