@@ -61,8 +61,8 @@ struct ReadAheadTests {
     let (local, path) = try Scratch.folder()
     for number in 0..<200 { write("\(local)/old-\(number)", 5000) }
     // What the file daemon compares has whole seconds.
-    sleep(2)
-    let since = Int(Date().timeIntervalSince1970)
+    nextSecond()
+    let since = time(nil)
     for number in 0..<200 { write("\(local)/left-out-\(number)", 5000) }
     write(local + "/new", 5000)
     func calls() throws -> [String: Int] {

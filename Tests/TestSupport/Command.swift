@@ -50,3 +50,11 @@ public func eventually(within seconds: Double = 30, _ condition: () throws -> Bo
   }
   return try condition()
 }
+
+/// Waits until what happens from now on has another time than all that has happened, in whole seconds.
+public func nextSecond() {
+  var now = timespec()
+  clock_gettime(CLOCK_REALTIME, &now)
+  // The kernel gives files the time of its last tick, as `time` does.
+  while time(nil) <= now.tv_sec { usleep(10_000) }
+}

@@ -314,6 +314,20 @@ public enum Scratch {
     return (local, path)
   }
 
+  /// Sets the modification times of a folder and of all in it back by an hour: those of what is changed from now on are others, in the
+  /// whole seconds that daemons compare as well.
+  public static func setBack(_ folder: String) throws {
+    for name in try FileManager.default.subpathsOfDirectory(atPath: folder).map({ "/" + $0 }) + [""] {
+      var status = stat()
+      let path = folder + name
+      guard lstat(path, &status) == 0 else { throw DaemonError("no \(path)") }
+      status.st_mtim.tv_sec -= 3600
+      guard utimensat(AT_FDCWD, path, [status.st_atim, status.st_mtim], AT_SYMLINK_NOFOLLOW) == 0 else {
+        throw DaemonError("cannot set the times of \(path)")
+      }
+    }
+  }
+
   /// A folder in memory.
   public static func temporaryFolder() throws -> String { try variable("GFAPI_FD_SCRATCH_TMP") }
 
