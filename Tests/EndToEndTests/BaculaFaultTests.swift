@@ -65,7 +65,7 @@ struct BaculaFaultTests {
 
     func strike() throws {
       switch self {
-      case .brickBack, .oneOfTwoBack: try Scratch.killBrick(volume, for: 3)
+      case .brickBack, .oneOfTwoBack: try Scratch.killBrick(volume, for: 3) { true }
       case .oneOfReplicated, .oneOfDispersed: try Scratch.killBrick(volume)
       case .glusterdKilled: try Scratch.killGlusterd()
       case .optionSet: try Scratch.gluster("volume", "set", volume, "performance.quick-read", "off")
@@ -259,8 +259,7 @@ struct BaculaFaultTests {
 
   /// Runs `body` while one call in five of one kind fails on the brick of the small volume.
   func failingNowAndThen<R>(_ call: String, _ error: String, _ body: () throws -> R) throws -> R {
-    try Scratch.withSmall(
-      ["debug.error-gen": "posix", "debug.error-fops": call, "debug.error-failure": "20%", "debug.error-number": error], body)
+    try Scratch.withErrors(in: call, share: 20, error: error, body)
   }
 
   /// Expects that whatever differs between two trees is told of, by its path or that of a directory that it is in.

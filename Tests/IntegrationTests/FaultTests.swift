@@ -1,4 +1,5 @@
 import Foundation
+import Locks
 import MiniDaemon
 import TestSupport
 import Testing
@@ -51,26 +52,28 @@ struct FaultTests {
 
   /// Backs a tree up and restores it beside it; `strike` is called in the middle of one of both.
   ///
+  /// - Parameter strike: given what says whether the job has noticed that it has to wait, or has ended.
   /// - Returns: what both jobs said, and whether both ended well.
-  func roundTrip(_ moment: Moment, _ path: String, on kind: String = "small", timeout: Int = 60, _ strike: @escaping () -> Void) throws -> (
-    messages: [MiniJob.Message], isWell: Bool
-  ) {
+  func roundTrip(
+    _ moment: Moment, _ path: String, on kind: String = "small", timeout: Int = 60,
+    _ strike: @escaping (_ isNoticed: @escaping @Sendable () -> Bool) -> Void
+  ) throws -> (messages: [MiniJob.Message], isWell: Bool) {
     let line = Scratch.line(kind, path + "/tree", ":readahead=65536:timeout=\(timeout)")
     let saved = MemoryBackup()
     var messages: [MiniJob.Message] = []
     var isWell = true
-    try withJob { job throws in
+    try withWatched { job, isNoticed throws in
       switch moment {
-      case .crawl, .smallFiles: saved.onBegin = { _ in if saved.items.count == 30 { strike() } }
+      case .crawl, .smallFiles: saved.onBegin = { _ in if saved.items.count == 30 { strike(isNoticed) } }
       case .slowDaemon:
         saved.onBegin = { _ in
-          if saved.items.count == 30 { strike() }
+          if saved.items.count == 30 { strike(isNoticed) }
           usleep(10_000)
         }
       case .largeFile:
         var received = 0
         saved.onData = { count in
-          if received < 1_000_000, received + count >= 1_000_000 { strike() }
+          if received < 1_000_000, received + count >= 1_000_000 { strike(isNoticed) }
           received += count
         }
       case .restore: break
@@ -80,18 +83,32 @@ struct FaultTests {
       isWell = counts?.failed == 0 && !job.hasFailed
     }
     guard isWell else { return (messages, isWell) }
-    try withJob { job throws in
+    try withWatched { job, isNoticed throws in
       var options = RestoreOptions()
       options.place = Array((path + "/restored").utf8)
-      let counts = try saved.restore(job, line, options) { if moment == .restore, $0 == saved.items.count / 4 { strike() } }
+      let counts = try saved.restore(job, line, options) { if moment == .restore, $0 == saved.items.count / 4 { strike(isNoticed) } }
       messages += job.messages
       isWell = counts.failed == 0 && !job.hasFailed
     }
     return (messages, isWell)
   }
 
-  func killBrick(_ kind: String, for seconds: Int? = nil) {
-    #expect(throws: Never.self) { try Scratch.killBrick(kind, for: seconds.map(UInt32.init)) }
+  /// Runs a job, of which may be asked whether it has noticed that it has to wait, or has ended.
+  func withWatched(_ body: (MiniJob, _ isNoticed: @escaping @Sendable () -> Bool) throws -> Void) throws {
+    let hasEnded = Mutex(false)
+    try withJob { job throws in
+      defer { hasEnded.withLock { $0 = true } }
+      try body(job) { hasEnded.withLock { $0 } || job.messages.contains { $0.text.contains("cannot be reached; waiting") } }
+    }
+  }
+
+  func killBrick(_ kind: String) {
+    #expect(throws: Never.self) { try Scratch.killBrick(kind) }
+  }
+
+  /// Until the job has noticed it.
+  func killBrick(_ kind: String, for seconds: Int = 0, until isNoticed: @escaping @Sendable () -> Bool) {
+    #expect(throws: Never.self) { try Scratch.killBrick(kind, for: UInt32(seconds), until: isNoticed) }
   }
 
   @Test(
@@ -101,7 +118,7 @@ struct FaultTests {
     let (local, path) = try Scratch.folder(on: "small")
     try tree(moment, local)
     let (messages, isWell) = try roundTrip(moment, path) {
-      killBrick("small", for: Soak.rounds(3, 20))
+      killBrick("small", for: Soak.rounds(0, 20), until: $0)
     }
     #expect(isWell, "\(messages)")
     #expect(messages.contains { $0.severity == .info && $0.text.contains("cannot be reached; waiting") }, "\(messages)")
@@ -148,13 +165,13 @@ struct FaultTests {
     try tree(moment, local)
     let clients = try ProcessUsage.clients(getpid())
     var struck = ContinuousClock.now
-    let (messages, isWell) = try roundTrip(moment, path, timeout: 4) {
+    let (messages, isWell) = try roundTrip(moment, path, timeout: 3) { _ in
       struck = .now
       #expect(throws: Never.self) { try fault.strike() }
     }
     #expect(!isWell)
     // Within timeout=, and what striking and ending the job take on a busy machine.
-    #expect(ContinuousClock.now - struck < .seconds(4 + 6))
+    #expect(ContinuousClock.now - struck < .seconds(3 + 6))
     #expect(messages.count { $0.severity == .fatal && $0.text.contains("cannot be reached any more") } == 1, "\(messages)")
     try fault.mend()
     #expect(
@@ -163,7 +180,7 @@ struct FaultTests {
         return FileManager.default.fileExists(atPath: local)
       })
     #expect(try run("rm", "-rf", local + "/restored").status == 0)
-    #expect(try roundTrip(moment, path) {}.isWell)
+    #expect(try roundTrip(moment, path) { _ in }.isWell)
     try compare(local + "/tree", local + "/restored" + path + "/tree")
     #expect(try run("rm", "-r", local).status == 0)
     // The end of a connection takes ten seconds, that of one whose volume is gone a minute.
@@ -179,7 +196,7 @@ struct FaultTests {
   func oneOfThree(_ moment: Moment, _ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
     try tree(moment, local, 120, hasLink: kind != "replicated")
-    let (messages, isWell) = try roundTrip(moment, path, on: kind) {
+    let (messages, isWell) = try roundTrip(moment, path, on: kind) { _ in
       killBrick(kind)
     }
     #expect(isWell, "\(messages)")
@@ -194,7 +211,7 @@ struct FaultTests {
   func glusterdKilled(_ moment: Moment) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try tree(moment, local)
-    let (messages, isWell) = try roundTrip(moment, path) {
+    let (messages, isWell) = try roundTrip(moment, path) { _ in
       #expect(throws: Never.self) { try Scratch.killGlusterd() }
       // The restore that follows needs it.
       if moment != .restore { #expect(throws: Never.self) { try Scratch.startGlusterd() } }
@@ -213,7 +230,7 @@ struct FaultTests {
     let (local, path) = try Scratch.folder(on: "distributed")
     try tree(moment, local)
     let (messages, isWell) = try roundTrip(moment, path, on: "distributed") {
-      killBrick("distributed", for: 3)
+      killBrick("distributed", until: $0)
     }
     #expect(isWell, "\(messages)")
     compareEventually("distributed", local, path)
@@ -227,10 +244,10 @@ struct FaultTests {
       try run("sh", "-c", "cd '\(local)' && mkdir tree && cd tree && for n in $(seq 20); do mkdir $n; echo $n > $n/file; done").status == 0)
     let saved = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("distributed", path + "/tree"), to: saved) }
-    killBrick("distributed", for: 3)
     var options = RestoreOptions()
     options.place = Array((path + "/restored").utf8)
-    try withJob { job throws in
+    try withWatched { job, isNoticed throws in
+      killBrick("distributed", until: isNoticed)
       #expect(try saved.restore(job, Scratch.line("distributed"), options).failed == 0, "\(job.messages)")
       #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
       #expect(job.messages.contains { $0.text.contains("cannot be reached; waiting") }, "\(job.messages)")
@@ -249,9 +266,9 @@ struct FaultTests {
     var options = RestoreOptions()
     options.place = Array((path + "/restored").utf8)
     for isStruck in [false, true] {
-      try withJob { job throws in
+      try withWatched { job, isNoticed throws in
         let counts = try saved.restore(job, Scratch.line("distributed", "", ":readahead=65536"), options) {
-          if isStruck, $0 == saved.items.count / 3 { killBrick("distributed", for: 3) }
+          if isStruck, $0 == saved.items.count / 3 { killBrick("distributed", until: isNoticed) }
         }
         #expect(counts.failed == 0 && job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
       }
@@ -290,7 +307,7 @@ struct FaultTests {
     try Scratch.withVolume(volume, bricks: 3, "replica", "3") {
       let (local, path) = try Scratch.folder(on: volume)
       try tree(moment, local, hasLink: false)
-      let (messages, isWell) = try roundTrip(moment, path, on: volume) {
+      let (messages, isWell) = try roundTrip(moment, path, on: volume) { _ in
         #expect(throws: Never.self) { try Scratch.replaceBrick(volume) }
       }
       #expect(isWell, "\(messages)")
@@ -310,7 +327,7 @@ struct FaultTests {
     try Scratch.withVolume(volume) {
       let (local, path) = try Scratch.folder(on: volume)
       try tree(moment, local)
-      let (messages, isWell) = try roundTrip(moment, path, on: volume) {
+      let (messages, isWell) = try roundTrip(moment, path, on: volume) { _ in
         #expect(throws: Never.self) { try change.make(volume) }
       }
       #expect(isWell, "\(messages)")

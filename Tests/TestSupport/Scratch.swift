@@ -71,8 +71,8 @@ public enum Scratch {
   public static func killGlusterd() throws {
     let text = try String(contentsOfFile: glusterdPIDFile, encoding: .utf8)
     guard let pid = pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)) else { throw DaemonError("no glusterd") }
-    kill(pid, SIGKILL)
-    guard eventually(within: 10, { kill(pid, 0) != 0 }) else { throw DaemonError("glusterd lives on") }
+    _ = Glibc.kill(pid, SIGKILL)
+    guard eventually(within: 10, { Glibc.kill(pid, 0) != 0 }) else { throw DaemonError("glusterd lives on") }
   }
 
   /// Starts glusterd again, and waits until it answers.
@@ -102,18 +102,44 @@ public enum Scratch {
     return found
   }
 
-  /// Kills the first brick of a volume, and starts it again after so many seconds, if any.
-  public static func killBrick(_ kind: String, for seconds: UInt32? = nil) throws {
-    kill(try firstBrick(kind), SIGKILL)
-    guard let seconds else { return }
+  /// The processes that serve a volume's bricks.
+  private static func brickProcesses(_ volume: String) throws -> [pid_t] {
+    try run("pgrep", "-f", "glusterfsd.*--volfile-id \(volume)[.]").output.split(separator: "\n").compactMap { pid_t($0) }
+  }
+
+  /// Kills processes, and waits until they are gone.
+  private static func kill(_ processes: [pid_t]) throws {
+    for process in processes { _ = Glibc.kill(process, SIGKILL) }
+    guard eventually({ processes.allSatisfy { Glibc.kill($0, 0) != 0 } }) else { throw DaemonError("\(processes) live on") }
+  }
+
+  /// Kills the first brick of a volume.
+  public static func killBrick(_ kind: String) throws { try kill([firstBrick(kind)]) }
+
+  /// Kills the first brick of a volume, and starts it again as soon as a condition holds, or after a minute.
+  ///
+  /// - Parameters:
+  ///   - seconds: it is away for at least so long.
+  ///   - isNoticed: asked by another thread.
+  public static func killBrick(_ kind: String, for seconds: UInt32 = 0, until isNoticed: @escaping @Sendable () -> Bool) throws {
+    try killBrick(kind)
     Thread.detachNewThread {
       sleep(seconds)
+      _ = eventually(within: 60, isNoticed)
       try? startBricks(kind)
     }
   }
 
   /// Starts what bricks of a volume are away.
-  public static func startBricks(_ kind: String) throws { try gluster("volume", "start", kind, "force") }
+  public static func startBricks(_ kind: String) throws {
+    let count = try bricks(of: kind).count
+    // glusterd starts none of which it has not yet noticed that it is gone.
+    let areRunning = try eventually {
+      try gluster("volume", "start", kind, "force")
+      return try brickProcesses(kind).count == count
+    }
+    guard areRunning else { throw DaemonError("not all bricks of \(kind) are running") }
+  }
 
   /// Replaces the first brick of a volume by an empty one.
   public static func replaceBrick(_ volume: String) throws {
@@ -136,11 +162,21 @@ public enum Scratch {
     _ = try eventually(within: 120) {
       // Refused as long as the healing daemon has not come to the brick.
       _ = try run("gluster", "volume", "heal", volume)
+      // To ask Gluster takes a client of its own each time, which leaves the healing less of the processors.
+      _ = try eventually(within: 2) { try isHealed(volume) }
       left = try unhealed(volume, below: path)
       return left.isEmpty
     }
     try remount(volume)
     return left
+  }
+
+  /// Whether the bricks of a volume remember nothing that is to be healed.
+  private static func isHealed(_ volume: String) throws -> Bool {
+    try bricks(of: volume).allSatisfy { brick in
+      let entries = try FileManager.default.contentsOfDirectory(atPath: brick + "/.glusterfs/indices/xattrop")
+      return entries.allSatisfy { $0.hasPrefix("xattrop-") }
+    }
   }
 
   /// What a replicated or dispersed volume has to heal below a path.
@@ -239,9 +275,7 @@ public enum Scratch {
 
   /// Kills the bricks of a volume and starts them anew.
   private static func restartBricks(_ volume: String) throws {
-    let found = try run("pgrep", "-f", "glusterfsd.*--volfile-id \(volume)[.]").output.split(separator: "\n").compactMap { pid_t($0) }
-    for brick in found { kill(brick, SIGKILL) }
-    guard eventually({ found.allSatisfy { kill($0, 0) != 0 } }) else { throw DaemonError("a brick of \(volume) lives on") }
+    try kill(brickProcesses(volume))
     try startBricks(volume)
   }
 
