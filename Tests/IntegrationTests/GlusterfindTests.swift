@@ -62,7 +62,7 @@ struct GlusterfindTests {
       }
       since = began
       // Changes come in a later second than the backup.
-      usleep(1_100_000)
+      nextSecond()
     }
 
     func expectNoDifference(_ comment: String = "") throws {

@@ -11,6 +11,8 @@ struct LongRunTests {
   /// A second one outlives the connection's memory by a moment, and on a busy machine ends the process.
   @Test("have one thread of the client's for what the bricks answer, on each kind of volume")
   func oneEventThread() throws {
+    // Makes the volumes.
+    for kind in Scratch.kinds { _ = try Scratch.mount(kind) }
     let before = try Set(ProcessUsage.threads(getpid()).keys)
     let volumes = try Scratch.kinds.map { try Volume(VolumeURI("gluster://scratch/\($0)".utf8)) }
     for volume in volumes { _ = try volume.root() }
