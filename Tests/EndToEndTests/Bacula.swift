@@ -188,7 +188,10 @@ struct JobLog {
 
   /// Whether a daemon says that another one was quicker to end a job before its time.
   private static func tellsHangUp(_ text: String) -> Bool {
-    ["Network send error to SD.", "Write error sending", "Director's connection to SD for this Job was lost"].contains { text.contains($0) }
+    [
+      "Network send error to SD.", "Bsock send while terminated", "Write error sending",
+      "Director's connection to SD for this Job was lost",
+    ].contains { text.contains($0) }
   }
 
   /// Expects that the job was cancelled, and that nothing is said of it but what the daemons say: that a file's reading was

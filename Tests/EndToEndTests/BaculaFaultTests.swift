@@ -102,8 +102,7 @@ struct BaculaFaultTests {
   /// What is struck by what.
   static let struck: [(Fault, String)] = Soak.cases(
     [
-      (.brickBack, "backup"), (.oneOfReplicated, "backup"), (.rebalance, "backup"), (.oneOfDispersed, "restore"),
-      (.glusterdKilled, "restore"),
+      (.brickBack, "backup"), (.rebalance, "backup"), (.glusterdKilled, "restore"),
     ],
     of: Soak.pairs(Fault.allCases, ["backup"])
       + Soak.pairs([.brickBack, .oneOfTwoBack, .oneOfReplicated, .oneOfDispersed, .glusterdKilled], ["restore"]))
@@ -152,7 +151,7 @@ struct BaculaFaultTests {
   func stoppedVolume() throws {
     let (local, path) = try Scratch.folder(on: "small")
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
-    let bacula = try Bacula(Bacula.line("small", path + ":timeout=20"))
+    let bacula = try Bacula(Bacula.line("small", path + ":timeout=6"))
     #expect(try run("gluster", "--mode=script", "volume", "stop", "small", "force").status == 0)
     let log = try bacula.job("run job=backup yes")
     #expect(try run("gluster", "--mode=script", "volume", "start", "small").status == 0)
@@ -284,7 +283,7 @@ struct BaculaFaultTests {
     arguments: Soak.cases([("read", "EIO")], of: [("read", "EIO"), ("getxattr", "EIO"), ("readdirp", "ENOENT")]))
   func backupNowAndThen(_ call: String, _ error: String) throws {
     let (local, path) = try manyFiles()
-    let bacula = try Bacula(Bacula.line("small", path))
+    let bacula = try Bacula(Bacula.line("small", path + ":timeout=10"))
     let log = try failingNowAndThen(call, error) { try bacula.job("run job=backup yes") }
     let counts = try #require(
       log.text.firstMatch(of: /(\d+) entries and \d+ bytes read, 0 unchanged, 0 excluded, (\d+) failed/), "\(log.text)")
@@ -310,7 +309,7 @@ struct BaculaFaultTests {
     arguments: Soak.cases([("write", "EIO")], of: [("write", "EIO"), ("create", "ENOSPC"), ("setattr", "EIO")]))
   func restoreNowAndThen(_ call: String, _ error: String) throws {
     let (local, path) = try manyFiles()
-    let bacula = try Bacula(Bacula.line("small", path))
+    let bacula = try Bacula(Bacula.line("small", path + ":timeout=10"))
     try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellCarried)
     let log = try failingNowAndThen(call, error) { try bacula.job(restoreCommand(1, "/then")) }
     #expect(log.termination?.hasPrefix("Restore OK") == false, "\(log.text)")

@@ -211,7 +211,7 @@ struct BackupTests {
       still["\(path)/still/\(number)"] = content
     }
     try Scratch.whileChanging(local + "/busy") {
-      for _ in 0..<Soak.rounds(5, 200) {
+      for _ in 0..<Soak.rounds(2, 200) {
         let backup = MemoryBackup()
         try withJob { job throws in
           _ = try #require(try job.backup(Scratch.line(kind, path), to: backup))

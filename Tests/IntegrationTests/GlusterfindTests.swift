@@ -127,7 +127,7 @@ struct GlusterfindTests {
     try watched.expectNoDifference("second incremental")
   }
 
-  @Test("by a session, which moves on when the job ended well, and needs no time")
+  @Test("by a session, which moves on when the job ended well, and needs no time", .soak)
   func session() throws {
     let name = "nightly-\(UUID().uuidString.prefix(8))"
     var watched = try Watched("write('a', '1'); os.mkdir('d'); write('d/f', '2')", session: name)
@@ -235,7 +235,7 @@ struct GlusterfindTests {
     #expect(try String(contentsOfFile: list, encoding: .utf8).hasPrefix("#begin 1 level=full "))
   }
 
-  @Test("on a cluster of two nodes lists what is on the other one, by the wrapper there")
+  @Test("on a cluster of two nodes lists what is on the other one, by the wrapper there", .soak)
   func twoNodes() throws {
     // The files are on both bricks. glusterfind itself leaves out what was moved away before `d` was removed.
     let script = """

@@ -43,7 +43,7 @@ struct LongRunTests {
     let path = try makeTree("plain")
     for number in 0..<10 { try job("plain", path, number) }
     let first = try ProcessUsage.settled(getpid())
-    let rounds = Soak.rounds(40, 500)
+    let rounds = Soak.rounds(20, 500)
     for number in 10..<rounds { try job("plain", path, number) }
     let inARow = try ProcessUsage.settled(getpid())
     let group = DispatchGroup()
@@ -132,7 +132,7 @@ struct ManyEntriesTests {
       let restore = try peakMemory(Scratch.tool, "restore", archive, Scratch.line(), "--where", place)
       return [restore, try peakMemory(Scratch.tool, "backup", Scratch.line("plain", place), "-o", "/dev/null")]
     }
-    let many = Soak.rounds(20_000, 1_000_000)
+    let many = Soak.rounds(10_000, 1_000_000)
     let (first, last) = (try peaks(many / 10), try peaks(many))
     print("\(many / 10) and \(many) files, restore and backup: \(first) KiB, \(last) KiB")
     // What libgfapi remembers of inodes, and how many may be on their way; as of 40 bytes an entry.

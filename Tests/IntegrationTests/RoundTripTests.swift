@@ -7,7 +7,7 @@ struct RoundTripTests {
   @Test("comes back exactly, on every kind of volume and in every layout of packets", arguments: Scratch.kinds)
   func roundTrip(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
-    let wide = kind == "plain" ? Soak.rounds(2000, 20_000) : 100
+    let wide = kind == "plain" ? Soak.rounds(1000, 20_000) : 100
     let times = kind == "distributed" ? ["--since-1970"] : []
     #expect(try run(Scratch.script("hostile-tree"), ["--wide", "\(wide)"] + times + [local + "/tree"]).status == 0)
     let layouts = ["bareos21", "bareos25", "bareos26", "bacula9", "bacula11", "bacula13", "bacula15"]
@@ -30,7 +30,7 @@ struct RoundTripTests {
     }
   }
 
-  @Test("makes the tool do nothing that valgrind finds an error in", .enabled(if: !Soak.isSanitized))
+  @Test("makes the tool do nothing that valgrind finds an error in", .soak, .enabled(if: !Soak.isSanitized))
   func valgrind() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "300", local + "/tree").status == 0)

@@ -80,7 +80,7 @@ struct StorageProgramTests {
     #expect(try onBricks(kind, path + "/Vol-0001") == [])
   }
 
-  @Test("of 300 MiB are stored and read", arguments: ["plain", "replicated", "dispersed"])
+  @Test("of 300 MiB are stored and read", arguments: Soak.cases(["replicated"], of: ["plain", "replicated", "dispersed"]))
   func large(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
     let storage = StorageProgram(kind, path, timeout: 120)
@@ -95,7 +95,7 @@ struct StorageProgramTests {
     for file in [source, copy, local] { try FileManager.default.removeItem(atPath: file) }
   }
 
-  @Test("of volumes with any name are kept apart", arguments: kinds)
+  @Test("of volumes with any name are kept apart", arguments: Soak.cases(["distributed"], of: kinds))
   func names(_ kind: String) throws {
     let (_, path) = try Scratch.folder(on: kind)
     let storage = StorageProgram(kind, path)
@@ -169,7 +169,9 @@ struct StorageProgramTests {
     #expect(try Set(onBricks(kind, path + "/v")) == ["0000", "0001", "0002", "0003", "0009"])
   }
 
-  @Test("leave nothing to be healed, and their folder can be read, however many come", arguments: ["replicated", "dispersed"])
+  @Test(
+    "leave nothing to be healed, and their folder can be read, however many come",
+    arguments: Soak.cases(["dispersed"], of: ["replicated", "dispersed"]))
   func nothingToHeal(_ kind: String) throws {
     let (_, path) = try Scratch.folder(on: kind)
     let storage = StorageProgram(kind, path)
