@@ -51,7 +51,7 @@ export ASAN_OPTIONS = detect_leaks=0:handle_sigill=1:handle_sigtrap=1
 export TSAN_OPTIONS = report_thread_leaks=0:exitcode=66:suppressions=$(CURDIR)/scripts/thread-sanitizer.supp
 endif
 
-.PHONY: all built setup demo unit test soak bench fuzz manual install install-built deb rpm clean
+.PHONY: all built setup demo unit test soak bench fuzz manual install install-built deb deb-built rpm clean
 
 all: setup built
 
@@ -168,8 +168,13 @@ install-built:
 	$(if $(BACULA_PLUGINS),install -d $(DESTDIR)$(BACULA_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BACULA_PLUGINS)/)
 
 # Debian packages, into build/deb.
-deb: manual
+deb: all
 	scripts/setup deb
+	$(MAKE) deb-built
+
+# Of what `make` has built: programs that tests run are not replaced under them.
+deb-built:
+	scripts/manual $(BUILD) $(BUILD)/share
 	scripts/package $(BUILD)
 
 # RPM packages of what is committed, into build/rpm. On Debian only to see that the spec builds.

@@ -101,14 +101,17 @@ struct Sender {
   private let process = getppid()
 
   /// Whether it has neither ended nor begun to: from its exit on, before its files are closed, the kernel shows a flag.
-  var isAlive: Bool {
-    guard getppid() == process else { return false }
+  ///
+  /// The flag is read first: a process that is gone between the two looks has no flag any more, and is no parent any more.
+  var isAlive: Bool { !hasBegunToEnd && getppid() == process }
+
+  private var hasBegunToEnd: Bool {
     let descriptor = open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return true }
+    guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
     var text = [UInt8](repeating: 0, count: 1024)
     let count = read(descriptor, &text, text.count)
-    return count <= 0 || !Self.isExiting(text[..<count])
+    return count > 0 && Self.isExiting(text[..<count])
   }
 
   /// Whether a process has begun to end.
