@@ -95,7 +95,7 @@ $(STEP) "build of the tests" $(SWIFT) build $(TEST_OPTIONS) --build-tests
 endef
 
 # How many groups of tests run at once.
-JOBS = 4
+JOBS = 5
 RUN = scripts/run-tests --jobs $(JOBS) --program $(PROGRAM)
 
 # The gate: all of it in a quarter of an hour. With FILTER='FaultTests|ListTests' the tests whose name matches, with what they need.
