@@ -83,11 +83,12 @@ demo: all
 
 # The tests that need neither root nor a volume: a minute.
 unit: setup
-	$(SWIFT) build --build-tests
-	scripts/run-tests unit
+	$(STEP) "build of the tests" $(SWIFT) build --build-tests
+	@scripts/run-tests unit
 
-# What the tests of volumes and daemons need, and how long each step takes.
+# A step whose time the next run reports.
 STEP = @scripts/run-tests step
+# What the tests of volumes and daemons need.
 define prepare
 $(STEP) "set-up" scripts/setup build scratch bacula deb lint
 $(STEP) "build of the module and the programs" $(MAKE) --no-print-directory built
@@ -108,8 +109,8 @@ else ifeq ($(SANITIZE),)
 # As it is built for debugging: without the time that a release build takes.
 DEBUG = build/debug
 test:
-	@scripts/setup build scratch bacula
-	$(SWIFT) build --build-tests
+	$(STEP) "set-up" scripts/setup build scratch bacula
+	$(STEP) "build of the tests" $(SWIFT) build --build-tests
 	@mkdir -p $(DEBUG)
 	@install -m 755 .build/debug/libgfapi-fd-module.so $(DEBUG)/gfapi-fd.so
 	@install -m 755 $(PROGRAMS:%=.build/debug/%) $(DEBUG)/
