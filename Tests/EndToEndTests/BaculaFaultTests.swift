@@ -261,7 +261,7 @@ struct BaculaFaultTests {
     try Scratch.withErrors(in: call, share: 20, error: error, body)
   }
 
-  /// Whether a path is told of, or a directory that it is in.
+  /// Whether a message names a path, or a directory above it.
   func isTold(_ path: String, below place: String, _ log: JobLog) -> Bool {
     var name = path
     while name.hasPrefix(place), !name.isEmpty {
