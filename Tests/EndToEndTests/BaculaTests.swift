@@ -277,7 +277,7 @@ struct BaculaTests {
     #expect(try run("sh", "-c", commands).status == 0)
     let bacula = try Bacula(Bacula.line("plain", path + ":readahead=65536"))
     var jobs = 0
-    func end(_ count: Int, _ commands: [String]) throws -> ProcessUsage {
+    func end(_ count: Int, _ commands: [String]) throws {
       jobs += count
       let output = try bacula.console(commands + ["wait"])
       let log = try JobLog.all()
@@ -285,18 +285,20 @@ struct BaculaTests {
         log.matches(of: /Termination: +(Backup|Restore) OK\n/).count, log.matches(of: /gfapi: 6\d entries .* 0 failed/).count
       )
       try #require(ended == jobs && well == jobs, "\(output.suffix(3000)) \(log.suffix(3000))")
-      return try ProcessUsage.settled(bacula.fileDaemon)
     }
     /// Ten: nine backups and a restore of the first.
-    func ten() throws -> ProcessUsage {
+    func ten() throws {
       let restore = "restore jobid=1 client=client restorejob=restore where=\(path)-restored all done yes"
-      return try end(10, Array(repeating: ["run job=backup yes", "wait"], count: 9).joined() + [restore])
+      // The director runs jobs of one name one after another.
+      try end(10, Array(repeating: "run job=backup yes", count: 9) + ["wait", restore])
     }
-    let first = try ten()
-    var inARow = first
-    for _ in 1..<50 { inARow = try ten() }
+    try ten()
+    let first = try ProcessUsage.settled(bacula.fileDaemon)
+    for _ in 1..<50 { try ten() }
+    let inARow = try ProcessUsage.settled(bacula.fileDaemon)
     // Each is busy for two seconds.
-    let last = try end(20, Array(repeating: "run job=slow yes", count: 20))
+    try end(20, Array(repeating: "run job=slow yes", count: 20))
+    let last = try ProcessUsage.settled(bacula.fileDaemon)
     print("Bacula's file daemon, after 10 jobs: \(first); after \(jobs - 20): \(inARow); after 20 at once: \(last)")
     for usage in [inARow, last] {
       #expect(usage.descriptors <= first.descriptors + 2, "\(first); \(inARow); \(last)")
