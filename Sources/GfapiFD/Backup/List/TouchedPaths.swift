@@ -1,6 +1,3 @@
-import CSQLite
-import Glibc
-
 /// The paths that a list names, each once, in order, and what is known of each: in a database of its own on disk, so that
 /// memory does not grow with the list. SQLite keeps it in a nameless file in `$SQLITE_TMPDIR`, `$TMPDIR` or `/var/tmp`,
 /// which is gone with this object.
@@ -37,32 +34,21 @@ package final class TouchedPaths: @unchecked Sendable {
     package let description: String
   }
 
-  private let database: OpaquePointer
-  private var statements: [String: OpaquePointer] = [:]
+  private let database: Database
   /// Whether there is any path.
   package private(set) var isEmpty = true
 
   package init() throws(Failure) {
-    var database: OpaquePointer?
-    // No name: a temporary database.
-    guard sqlite3_open_v2("", &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nil) == SQLITE_OK, let database else {
-      sqlite3_close_v2(database)
-      throw Failure(description: "cannot open a temporary database")
+    database = try asFailure { () throws(Database.Failure) in
+      // No name: a temporary database.
+      let database = try Database("")
+      try database.execute(
+        "PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA locking_mode = EXCLUSIVE",
+        "PRAGMA cache_size = -8192", "PRAGMA temp_store = FILE",
+        "CREATE TABLE touched (path BLOB PRIMARY KEY, marks INTEGER NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE shards (gfid BLOB PRIMARY KEY) WITHOUT ROWID", "BEGIN")
+      return database
     }
-    self.database = database
-    for command in [
-      "PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA locking_mode = EXCLUSIVE",
-      "PRAGMA cache_size = -8192", "PRAGMA temp_store = FILE",
-      "CREATE TABLE touched (path BLOB PRIMARY KEY, marks INTEGER NOT NULL) WITHOUT ROWID",
-      "CREATE TABLE shards (gfid BLOB PRIMARY KEY) WITHOUT ROWID", "BEGIN",
-    ] {
-      guard sqlite3_exec(database, command, nil, nil, nil) == SQLITE_OK else { throw failure() }
-    }
-  }
-
-  deinit {
-    for statement in statements.values { sqlite3_finalize(statement) }
-    sqlite3_close_v2(database)
   }
 
   // MARK: Paths
@@ -78,7 +64,7 @@ package final class TouchedPaths: @unchecked Sendable {
   /// The marks of a path; nil if it is not there.
   package func marks(of path: some Collection<UInt8>) throws(Failure) -> Marks? {
     var found: Marks?
-    try run("SELECT marks FROM touched WHERE path = ?1", Array(path)) { found = Marks(rawValue: sqlite3_column_int64($0, 0)) }
+    try run("SELECT marks FROM touched WHERE path = ?1", Array(path)) { found = Marks(rawValue: $0.integer(0)) }
     return found
   }
 
@@ -107,7 +93,7 @@ package final class TouchedPaths: @unchecked Sendable {
 
   private func rows(_ query: String, _ path: [UInt8], _ limit: Int) throws(Failure) -> [Row] {
     var rows: [Row] = []
-    try run(query, path, Int64(limit)) { rows.append((Self.bytes($0, 0), Marks(rawValue: sqlite3_column_int64($0, 1)))) }
+    try run(query, path, Int64(limit)) { rows.append(($0.bytes(0), Marks(rawValue: $0.integer(1)))) }
     return rows
   }
 
@@ -120,49 +106,20 @@ package final class TouchedPaths: @unchecked Sendable {
   package func shards(after gfid: [UInt8], limit: Int) throws(Failure) -> [[UInt8]] {
     var found: [[UInt8]] = []
     try run("SELECT gfid FROM shards WHERE gfid > ?1 ORDER BY gfid LIMIT ?2", gfid, Int64(limit)) {
-      found.append(Self.bytes($0, 0))
+      found.append($0.bytes(0))
     }
     return found
   }
 
-  // MARK: SQLite
-
   private func run(
-    _ text: String, _ blob: [UInt8], _ number: Int64? = nil, _ each: (OpaquePointer) -> Void = { _ in }
+    _ text: String, _ blob: [UInt8], _ number: Int64? = nil, _ each: (Database.Row) -> Void = { _ in }
   ) throws(Failure) {
-    let statement = try prepared(text)
-    defer { sqlite3_reset(statement) }
-    // An empty array has no address, and no address is NULL.
-    let bound =
-      blob.isEmpty
-      ? sqlite3_bind_zeroblob(statement, 1, 0)
-      : sqlite3_bind_blob(statement, 1, blob, Int32(blob.count), csqlite_transient())
-    guard bound == SQLITE_OK else { throw failure() }
-    if let number, sqlite3_bind_int64(statement, 2, number) != SQLITE_OK { throw failure() }
-    while true {
-      switch sqlite3_step(statement) {
-      case SQLITE_ROW: each(statement)
-      case SQLITE_DONE: return
-      default: throw failure()
-      }
+    try asFailure { () throws(Database.Failure) in
+      try database.run(text, [.bytes(blob)] + (number.map { [.integer($0)] } ?? []), each)
     }
   }
+}
 
-  private func prepared(_ text: String) throws(Failure) -> OpaquePointer {
-    if let statement = statements[text] { return statement }
-    var statement: OpaquePointer?
-    guard sqlite3_prepare_v2(database, text, -1, &statement, nil) == SQLITE_OK, let statement else { throw failure() }
-    statements[text] = statement
-    return statement
-  }
-
-  private static func bytes(_ statement: OpaquePointer, _ column: Int32) -> [UInt8] {
-    let count = Int(sqlite3_column_bytes(statement, column))
-    guard count > 0, let start = sqlite3_column_blob(statement, column) else { return [] }
-    return Array(UnsafeRawBufferPointer(start: start, count: count))
-  }
-
-  private func failure() -> Failure {
-    Failure(description: "its temporary database: \(String(cString: sqlite3_errmsg(database)))")
-  }
+private func asFailure<T>(_ body: () throws(Database.Failure) -> T) throws(TouchedPaths.Failure) -> T {
+  do { return try body() } catch { throw TouchedPaths.Failure(description: "its temporary database: \(error)") }
 }

@@ -1,0 +1,108 @@
+import CSQLite
+import Glibc
+
+/// A SQLite database, as far as this module needs one. SQLite's own mutex guards it (its default, "serialized"): it may be used from
+/// several threads.
+package final class Database: @unchecked Sendable {
+  /// A call that failed: the disk is full, the file is damaged, …
+  package struct Failure: Error, CustomStringConvertible {
+    package let description: String
+  }
+
+  /// A value that is bound to a statement.
+  package enum Value: Sendable {
+    case bytes([UInt8])
+    case integer(Int64)
+    case text(String)
+    case null
+  }
+
+  /// A row of a result. Valid until the next one.
+  package struct Row {
+    fileprivate let statement: OpaquePointer
+
+    package func integer(_ column: Int32) -> Int64 { sqlite3_column_int64(statement, column) }
+
+    package func isNull(_ column: Int32) -> Bool { sqlite3_column_type(statement, column) == SQLITE_NULL }
+
+    package func bytes(_ column: Int32) -> [UInt8] {
+      let count = Int(sqlite3_column_bytes(statement, column))
+      guard count > 0, let start = sqlite3_column_blob(statement, column) else { return [] }
+      return Array(UnsafeRawBufferPointer(start: start, count: count))
+    }
+  }
+
+  private let handle: OpaquePointer
+  private var statements: [String: OpaquePointer] = [:]
+
+  /// Opens a database, made if it is missing.
+  ///
+  /// - Parameters:
+  ///   - path: of its file; empty: a temporary one without a name in `$SQLITE_TMPDIR`, `$TMPDIR` or `/var/tmp`, which is gone with
+  ///     this object.
+  ///   - wait: how long to wait for another process or thread that writes, in milliseconds.
+  package init(_ path: String, wait: Int32 = 0) throws(Failure) {
+    var handle: OpaquePointer?
+    let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
+    let code = sqlite3_open_v2(path, &handle, flags, nil)
+    guard code == SQLITE_OK, let handle else {
+      let text = handle.map { String(cString: sqlite3_errmsg($0)) } ?? "no memory"
+      sqlite3_close_v2(handle)
+      throw Failure(description: text)
+    }
+    self.handle = handle
+    sqlite3_busy_timeout(handle, wait)
+  }
+
+  deinit {
+    for statement in statements.values { sqlite3_finalize(statement) }
+    sqlite3_close_v2(handle)
+  }
+
+  /// Runs commands that have no values and no result.
+  package func execute(_ commands: String...) throws(Failure) {
+    for command in commands {
+      guard sqlite3_exec(handle, command, nil, nil, nil) == SQLITE_OK else { throw failure() }
+    }
+  }
+
+  /// Runs one statement, which is kept for the next time.
+  ///
+  /// - Parameters:
+  ///   - text: with `?1`, `?2` … for the values.
+  ///   - each: called for each row of the result.
+  package func run(_ text: String, _ values: [Value], _ each: (Row) -> Void = { _ in }) throws(Failure) {
+    let statement = try prepared(text)
+    defer { sqlite3_reset(statement) }
+    for (index, value) in values.enumerated() {
+      let number = Int32(index + 1)
+      let bound =
+        switch value {
+        case .integer(let integer): sqlite3_bind_int64(statement, number, integer)
+        case .text(let text): sqlite3_bind_text(statement, number, text, -1, csqlite_transient())
+        case .null: sqlite3_bind_null(statement, number)
+        // An empty array has no address, and no address is NULL.
+        case .bytes(let bytes) where bytes.isEmpty: sqlite3_bind_zeroblob(statement, number, 0)
+        case .bytes(let bytes): sqlite3_bind_blob(statement, number, bytes, Int32(bytes.count), csqlite_transient())
+        }
+      guard bound == SQLITE_OK else { throw failure() }
+    }
+    while true {
+      switch sqlite3_step(statement) {
+      case SQLITE_ROW: each(Row(statement: statement))
+      case SQLITE_DONE: return
+      default: throw failure()
+      }
+    }
+  }
+
+  private func prepared(_ text: String) throws(Failure) -> OpaquePointer {
+    if let statement = statements[text] { return statement }
+    var statement: OpaquePointer?
+    guard sqlite3_prepare_v2(handle, text, -1, &statement, nil) == SQLITE_OK, let statement else { throw failure() }
+    statements[text] = statement
+    return statement
+  }
+
+  private func failure() -> Failure { Failure(description: String(cString: sqlite3_errmsg(handle))) }
+}
