@@ -19,6 +19,17 @@ public final class Object: @unchecked Sendable {
 
   deinit { glfs_h_close(handle) }
 
+  /// The entry's identity on its volume, Gluster's GFID: 16 bytes. The client knows it.
+  ///
+  /// The corresponding C function is `glfs_h_extract_handle`.
+  public func identity() throws -> [UInt8] {
+    try [UInt8](unsafeUninitializedCapacity: Int(GFAPI_HANDLE_LENGTH)) { buffer, count in
+      let length = glfs_h_extract_handle(handle, buffer.baseAddress, GFAPI_HANDLE_LENGTH)
+      guard length == GFAPI_HANDLE_LENGTH else { throw failure("glfs_h_extract_handle") }
+      count = Int(length)
+    }
+  }
+
   // MARK: Reading
 
   /// The entry `name` in this directory, not followed if it is a link.

@@ -214,6 +214,17 @@ public final class Volume: @unchecked Sendable {
     }
   }
 
+  /// The volume's identity: a UUID as text, which a volume of the same name made later does not have.
+  ///
+  /// The corresponding C function is `glfs_get_volumeid`.
+  public func identity() throws -> String {
+    var bytes = [UInt8](repeating: 0, count: 16)
+    guard glfs_get_volumeid(handle, &bytes, bytes.count) == 16 else { throw failure("glfs_get_volumeid") }
+    let digits = Array("0123456789abcdef")
+    let text = bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
+    return [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(text[$0]) }.joined(separator: "-")
+  }
+
   /// Sizes and free space of the volume.
   ///
   /// The corresponding C function is `glfs_statvfs`.

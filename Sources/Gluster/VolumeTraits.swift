@@ -10,6 +10,8 @@ public struct VolumeTraits: Sendable {
   /// Whether all bricks tell the same times of an entry: they do with the translator `utime` (volume option
   /// `features.ctime`, on by default since Gluster 6). Without it each brick has its own clock's.
   public let bricksAgreeOnTimes: Bool
+  /// Whether files of more than one shard are in pieces (`features.shard`).
+  public let isSharded: Bool
 
   /// Asks a volume.
   public init(_ volume: Volume) {
@@ -20,7 +22,7 @@ public struct VolumeTraits: Sendable {
   ///   the worst.
   public init(translators: [String]) {
     guard !translators.isEmpty else {
-      (type, bricks, listingsTellSizes, bricksAgreeOnTimes) = (nil, nil, false, false)
+      (type, bricks, listingsTellSizes, bricksAgreeOnTimes, isSharded) = (nil, nil, false, false, true)
       return
     }
     func count(_ type: String) -> Int { translators.count { $0 == type } }
@@ -31,7 +33,8 @@ public struct VolumeTraits: Sendable {
     if count("cluster/distribute") > 0, (groups > 0 ? groups : bricks) > 1 { kinds.append("distributed") }
     if count("cluster/replicate") > 0 { kinds.append("replicated") }
     if count("cluster/disperse") > 0 { kinds.append("dispersed") }
-    if count("features/shard") > 0 { kinds.append("sharded") }
+    isSharded = count("features/shard") > 0
+    if isSharded { kinds.append("sharded") }
     type = kinds.isEmpty ? "plain" : kinds.joined(separator: ", ")
     self.bricks = bricks
     listingsTellSizes = count("cluster/disperse") == 0

@@ -266,8 +266,17 @@ final class BaculaCalls: ModuleCalls {
         case .bacula11: BACULA_VAR_FILE_INDEX_11
         default: BACULA_VAR_FILE_INDEX_13
         }
+      let previousJob =
+        switch job.module.abi {
+        case .bacula9: BACULA_VAR_PREVIOUS_JOB_NAME_9
+        case .bacula11: BACULA_VAR_PREVIOUS_JOB_NAME_11
+        default: BACULA_VAR_PREVIOUS_JOB_NAME_13
+        }
       let asked: DaemonVariable
       switch Int(variable) {
+      case BACULA_VAR_JOB_NAME: return job.store(.jobName, at: value)
+      case previousJob: return job.store(.previousJobName, at: value)
+      case BACULA_VAR_WORKING_DIRECTORY: return job.store(.workingDirectory, at: value)
       case BACULA_VAR_JOB_ID: asked = .jobID
       case BACULA_VAR_LEVEL: asked = .level
       case BACULA_VAR_SINCE_TIME: asked = .sinceTime

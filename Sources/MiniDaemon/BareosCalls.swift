@@ -240,6 +240,9 @@ final class BareosCalls: ModuleCalls {
       case BAREOS_VAR_SINCE_TIME: asked = .sinceTime
       case BAREOS_VAR_ACCURATE: asked = .accurate
       case BAREOS_VAR_JOB_STATUS: asked = .jobStatus
+      case BAREOS_VAR_JOB_NAME: return jobOf(context).store(.jobName, at: value)
+      case BAREOS_VAR_PREVIOUS_JOB_NAME: return jobOf(context).store(.previousJobName, at: value)
+      case BAREOS_VAR_WORKING_DIRECTORY: return jobOf(context).store(.workingDirectory, at: value)
       default: return Int32(FD_ERROR)
       }
       guard let value else { return Int32(FD_ERROR) }

@@ -31,6 +31,11 @@ public final class MiniJob: @unchecked Sendable {
     public var level = UInt8(ascii: "F")
     /// Seconds since 1970.
     public var since = 0
+    /// Unique names of this job and of the one that it is compared with, as a daemon tells them.
+    public var jobName: String?
+    public var previousJobName: String?
+    /// The daemon's working directory.
+    public var workingDirectory: String?
     /// Shell patterns of paths that the FileSet excludes.
     public var excludes: [String] = []
     /// Only this path, what is below it, and the directories above it; nil: all.
@@ -60,6 +65,8 @@ public final class MiniJob: @unchecked Sendable {
   public private(set) var excluded = 0
   /// Of the accurate list.
   private var seen: Set<[UInt8]> = []
+  /// Texts that the plugin has been told.
+  private var texts: [DaemonText: UnsafeMutablePointer<CChar>] = [:]
 
   /// Makes an instance of the plugin and tells it of the job.
   public init(_ module: PluginModule, _ options: Options = Options()) throws {
@@ -87,7 +94,10 @@ public final class MiniJob: @unchecked Sendable {
     calls.freePlugin()
   }
 
-  deinit { core.deallocate() }
+  deinit {
+    for text in texts.values { free(text) }
+    core.deallocate()
+  }
 
   /// Cancels the job, from any thread.
   public func cancel() {
@@ -146,6 +156,20 @@ public final class MiniJob: @unchecked Sendable {
     case .jobStatus: isCancelled ? Int32(FD_JOB_CANCELED) : Int32(UInt8(ascii: "R"))
     case .fileIndex: fileIndex
     }
+  }
+
+  /// Stores the address of a text, which lives as long as the job. Returns the plugin interface's answer.
+  func store(_ text: DaemonText, at place: UnsafeMutableRawPointer?) -> Int32 {
+    let value =
+      switch text {
+      case .jobName: options.jobName
+      case .previousJobName: options.previousJobName
+      case .workingDirectory: options.workingDirectory
+      }
+    guard let place, let value else { return Int32(FD_ERROR) }
+    if texts[text] == nil { texts[text] = strdup(value) }
+    place.assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self).pointee = texts[text]
+    return Int32(FD_OK)
   }
 
   func accepts(_ path: UnsafePointer<CChar>) -> Bool {

@@ -44,6 +44,11 @@ enum DaemonVariable {
   case jobID, level, sinceTime, accurate, jobStatus, fileIndex
 }
 
+/// The same, of texts.
+enum DaemonText {
+  case jobName, previousJobName, workingDirectory
+}
+
 /// A record as the plugin told it.
 struct StartedRecord {
   var type: Int

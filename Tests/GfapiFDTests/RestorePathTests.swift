@@ -11,6 +11,9 @@ struct RestorePathTests {
     func accepts(_ path: [UInt8], _ status: stat) -> Bool { true }
     func hasChanged(_ record: SaveRecord, since: Int) -> Bool { true }
     let isAccurate = false
+    let jobName: String? = nil
+    let previousJobName: String? = nil
+    let workingDirectory: String? = nil
     let jobIsCancelled = false
   }
 

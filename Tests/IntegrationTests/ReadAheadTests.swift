@@ -56,8 +56,10 @@ struct ReadAheadTests {
     #expect(comparison.status == 0, "\(comparison.output.suffix(2000))")
   }
 
-  @Test("asks nothing of the volume for what the FileSet leaves out, or has not changed")
-  func callsForNothing() throws {
+  @Test(
+    "asks nothing of the volume for what the FileSet leaves out, and for what has not changed once for attributes, or not at all",
+    arguments: [("dated", 0), ("check", 200)])
+  func callsForNothing(_ attributes: String, _ expected: Int) throws {
     let (local, path) = try Scratch.folder()
     for number in 0..<200 { write("\(local)/old-\(number)", 5000) }
     // What the file daemon compares has whole seconds.
@@ -77,11 +79,12 @@ struct ReadAheadTests {
     var options = MiniJob.Options()
     (options.level, options.since, options.excludes) = (UInt8(ascii: "I"), since, ["*/left-out-*"])
     let backup = MemoryBackup()
-    _ = try withJob(options) { try $0.backup(Scratch.line("plain", path), to: backup) }
+    _ = try withJob(options) { try $0.backup(Scratch.line("plain", path, ":attributes=\(attributes)"), to: backup) }
     #expect(backup.paths == [path + "/new", path])
     let asked = try calls()
     #expect(asked["READDIRP", default: 0] > 0)
-    for call in ["READ", "GETXATTR", "OPEN", "STAT", "LOOKUP"] { #expect(asked[call, default: 0] < 12, "\(call) of \(asked)") }
+    #expect(expected..<(expected + 12) ~= asked["GETXATTR", default: 0], "\(asked)")
+    for call in ["READ", "OPEN", "STAT", "LOOKUP"] { #expect(asked[call, default: 0] < 12, "\(call) of \(asked)") }
   }
 
   /// An entry made by hand.

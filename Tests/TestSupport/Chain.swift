@@ -14,29 +14,47 @@ public struct Chain {
   /// Paths that the last job carried, and those that it took for deleted.
   public private(set) var carried: [String] = []
   public private(set) var deleted: [String] = []
-  private var since = 0
+  /// A job that has ended: when it began, and its unique name.
+  private typealias Job = (began: Int, name: String)
+  private var last: Job?
+  private var full: Job?
+  private let name = UUID().uuidString
+  private var count = 0
+
+  /// What a job is compared with.
+  public enum Level {
+    case incremental, differential
+  }
 
   public init(_ line: String, abi: ABI = .bareos26) {
     self.line = line
     self.abi = abi
   }
 
-  /// Runs a job; the first is full, the others incremental.
+  /// Runs a job; the first is full.
   ///
   /// - Parameters:
+  ///   - level: of any other.
   ///   - more: what is added to the plugin line, such as a list.
   ///   - accurate: whether the daemon compares with what it has, and drops what is gone.
-  public mutating func backUp(_ more: String = "", accurate: Bool = true, _ change: (inout MiniJob.Options) -> Void = { _ in }) throws {
+  ///   - fails: the daemon takes the job for failed: it is as if it had not run.
+  public mutating func backUp(
+    _ more: String = "", _ level: Level = .incremental, accurate: Bool = true, fails: Bool = false,
+    _ change: (inout MiniJob.Options) -> Void = { _ in }
+  ) throws {
     var options = MiniJob.Options()
-    options.level = UInt8(ascii: items.isEmpty ? "F" : "I")
-    options.since = since
+    options.level = UInt8(ascii: items.isEmpty ? "F" : level == .incremental ? "I" : "D")
+    let base = level == .incremental ? last : full
+    (options.since, options.previousJobName) = (base?.began ?? 0, base?.name)
     if !items.isEmpty, accurate {
       options.accurate = Dictionary(
         items.map { (Self.name(of: $0.entry), (mtime: $0.entry.status.st_mtim.tv_sec, size: Int($0.entry.status.st_size))) },
         uniquingKeysWith: { $1 })
     }
+    count += 1
+    options.jobName = "\(name).\(count)"
     change(&options)
-    since = Int(Date().timeIntervalSince1970)
+    let job = (began: Int(Date().timeIntervalSince1970), name: options.jobName ?? "")
     let backup = MemoryBackup()
     try withJob(options, abi: abi) { job throws in
       _ = try job.backup(line + more, to: backup)
@@ -44,6 +62,9 @@ public struct Chain {
       messages = job.messages
     }
     carried = backup.paths
+    guard !fails else { return }
+    last = job
+    full = full ?? job
     let gone = Set(deleted.map { Array($0.utf8) })
     let new = Set(backup.items.map { Self.name(of: $0.entry) })
     items = items.filter { !gone.contains(Self.name(of: $0.entry)) && !new.contains(Self.name(of: $0.entry)) } + backup.items

@@ -66,11 +66,19 @@ enum {
 enum {
   BACULA_VAR_JOB_ID = 1,
   BACULA_VAR_LEVEL = 3,
+  /* char *: the unique name of the job. */
+  BACULA_VAR_JOB_NAME = 6,
   BACULA_VAR_JOB_STATUS = 7,
   BACULA_VAR_SINCE_TIME = 8,
   BACULA_VAR_ACCURATE = 9,
   /* Write only: the name of an entry that the accurate list shall keep. */
   BACULA_VAR_FILE_SEEN = 10,
+  /* char * */
+  BACULA_VAR_WORKING_DIRECTORY = 13,
+  /* char *: the unique name of the job whose start is the since time. */
+  BACULA_VAR_PREVIOUS_JOB_NAME_9 = 20,
+  BACULA_VAR_PREVIOUS_JOB_NAME_11 = 19,
+  BACULA_VAR_PREVIOUS_JOB_NAME_13 = 20,
   BACULA_VAR_FILE_INDEX_9 = 23,
   BACULA_VAR_FILE_INDEX_11 = 22,
   BACULA_VAR_FILE_INDEX_13 = 23,

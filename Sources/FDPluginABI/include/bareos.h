@@ -62,7 +62,11 @@ enum {
   BAREOS_VAR_JOB_STATUS = 7,
   BAREOS_VAR_SINCE_TIME = 8,
   BAREOS_VAR_ACCURATE = 9,
+  /* char *, as the name of the job. */
+  BAREOS_VAR_WORKING_DIRECTORY = 12,
   BAREOS_VAR_WHERE = 13,
+  /* char *: the unique name of the job whose start is the since time. */
+  BAREOS_VAR_PREVIOUS_JOB_NAME = 18,
 };
 
 /* Bytes of the bitmap in a save packet. */

@@ -15,6 +15,8 @@ package final class BackupRun {
     package var special = 0
     package var carried: Int { files + directories + symbolicLinks + special }
     package var unchanged = 0
+    /// Of those that are carried: only a fingerprint told that they changed.
+    package var undated = 0
     package var excluded = 0
     package var failed = 0
     /// Of a list: names that are not there.
@@ -38,6 +40,7 @@ package final class BackupRun {
   package let isEstimate: Bool
   private let since: Int
   private let list: ListTerms?
+  private let undated: UndatedChanges?
   package private(set) var counts = Counts()
   package private(set) var unread = UnreadPlaces()
   /// What the list holds, when the entries come from one.
@@ -46,13 +49,18 @@ package final class BackupRun {
   package private(set) var listedPaths: ListedPaths?
 
   private var options = Options()
+  /// What the FileSet wants of any entry, as far as is known. The daemon begins with what all its parts say.
+  private var wantedOfAny = EntryFetcher.Wanted()
   /// The volume is gone; a message has said so.
   private var isGone = false
   private var base: SourceEntry?
   private var source: (any EntrySource)?
+  private var isAtEnd = false
   private var fetcher: EntryFetcher?
   /// What counts as changed depends on the FileSet's options.
   private lazy var comparesByOptions = since > 0 || daemon.isAccurate
+  /// Whether changes may have no date: where the translator `utime` keeps times.
+  private lazy var checksUndated = calls.volume.definition.checksAttributes && fetcher!.timesAreExact
   private var directoriesAbove = DirectoriesAbove()
   /// The next records, the first of them found when the one before ended at the latest.
   private var upcoming = Deque<Upcoming>()
@@ -74,6 +82,10 @@ package final class BackupRun {
   private struct Upcoming {
     var record: SaveRecord
     var entry: SourceEntry?
+    /// Its times have not changed: its fingerprint tells whether it is a record.
+    var fingerprint: Ahead<Fingerprint>?
+    /// The parts that it was asked for.
+    var seen = Fingerprint()
     /// What the daemon had been asked for options when it was found.
     var acceptance = 0
     var details: Ahead<EntryFetcher.Details>?
@@ -111,14 +123,21 @@ package final class BackupRun {
   /// - Parameters:
   ///   - since: seconds since 1970 after which an entry counts as changed; 0: all are to be carried.
   ///   - list: the list that the ``BackupSession`` has been given.
-  package init(_ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, list: ListTerms?) {
+  ///   - undated: finds changes that times do not tell.
+  package init(
+    _ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, list: ListTerms?, undated: UndatedChanges?
+  ) {
     calls = JobCalls(volume, daemon)
     budget = volume.definition.readsAhead ? volume.definition.readAhead : 0
     self.daemon = daemon
     self.isEstimate = isEstimate
     self.since = since
     self.list = list
+    self.undated = undated
   }
+
+  /// Ends the backup. To be called once, whatever became of it.
+  package func finish() { undated?.end() }
 
   // MARK: The list
 
@@ -185,6 +204,7 @@ package final class BackupRun {
   /// The next record.
   package func start(_ options: Options) throws -> SaveRecord {
     self.options = options
+    wantedOfAny.formUnion(options.wanted)
     if source == nil {
       calls.volume.startWorkers()
       let (base, rules, fetcher) = try call { ($0.backup!.base, $0.backup!.rules, $0.backup!.fetcher) }
@@ -212,12 +232,22 @@ package final class BackupRun {
   package func end() throws -> Bool {
     guard source != nil else { throw JobCalls.Ended(message: "the daemon has ended an entry before it asked for one") }
     try closeFile()
+    keepFingerprint()
     release()
     try findMore()
     guard let next = upcoming.first else { return false }
     // The daemon has its options for the next record from the last entry that it was asked for.
     if let entry = next.entry, next.acceptance != acceptances { _ = accepts(entry.path, entry.status) }
     return true
+  }
+
+  /// Keeps what was backed up of the record in hand.
+  private func keepFingerprint() {
+    guard let current, let undated, let entry = current.entry, current.record.isSaved, !isEstimate else { return }
+    var fingerprint = current.seen
+    let read = Fingerprint(entry.status, details, options.wanted, shardSize: fetcher!.shardSize)
+    for (part, digest) in read.digests { fingerprint[part] = digest }
+    if let gfid = try? entry.object.identity() { undated.backedUp(gfid, fingerprint) }
   }
 
   /// Lets go of the record in hand.
@@ -272,31 +302,74 @@ package final class BackupRun {
   /// Finds the next record, waiting for the volume if it must, and more as far as they are there and there is room.
   private func findMore() throws {
     while true {
-      if !upcoming.isEmpty {
-        guard upcoming.count < Self.mostUpcoming, cost + fetched.bytes.load(ordering: .relaxed) < budget, source!.isReady
-        else { return }
+      let hasRoom = upcoming.count < Self.mostUpcoming && cost + fetched.bytes.load(ordering: .relaxed) < budget
+      let mayFind = !isAtEnd && (upcoming.isEmpty || hasRoom && source!.isReady)
+      if let fingerprint = upcoming.first?.fingerprint, !mayFind || calls.isDone(fingerprint) {
+        try judgeFirst(fingerprint)
+      } else if mayFind {
+        guard let (record, entry, isCandidate) = try find() else {
+          isAtEnd = true
+          continue
+        }
+        enqueue(record, entry, isCandidate: isCandidate)
+      } else {
+        return
       }
-      guard let found = try find() else { return }
-      enqueue(found.record, found.entry)
     }
   }
 
-  private func enqueue(_ record: SaveRecord, _ entry: SourceEntry?) {
+  private func enqueue(_ record: SaveRecord, _ entry: SourceEntry?, isCandidate: Bool) {
     var next = Upcoming(record: record, entry: entry, acceptance: acceptances)
-    if let entry, !isEstimate || record.kind == .symbolicLink {
-      let wanted = isEstimate ? EntryFetcher.Wanted() : options.wanted
-      let readsData = record.hasData && !isEstimate && isFirstName(entry.status)
-      next.wanted = wanted
-      next.cost = Self.entryCost + (readsData ? min(Int(entry.status.st_size), FileReader.pieceSize) : 0)
+    if let entry, isCandidate {
+      next.cost = Self.entryCost
       cost += next.cost
-      let (fetcher, fetched, expected) = (fetcher!, fetched, next.cost)
-      next.details = calls.start { _ in
-        let details = try fetcher.fetch(entry, wanted, readsData: readsData)
-        fetched.bytes.add(details.size(beyond: expected), ordering: .relaxed)
-        return details
-      }
+      let (fetcher, wanted) = (fetcher!, wantedOfAny)
+      next.fingerprint = calls.start { _ in try fetcher.fingerprint(of: entry, wanted) }
+    } else {
+      fetch(&next)
     }
     upcoming.append(next)
+  }
+
+  /// Decides whether the first of the upcoming entries has changed, and is a record.
+  private func judgeFirst(_ pending: Ahead<Fingerprint>) throws {
+    var first = upcoming.removeFirst()
+    first.fingerprint = nil
+    cost -= first.cost
+    do {
+      let fingerprint = try wait(for: pending)
+      guard let entry = first.entry, undated!.hasChanged(try entry.object.identity(), fingerprint) else {
+        counts.unchanged += 1
+        return
+      }
+      first.seen = fingerprint
+    } catch let error as GlusterError {
+      try endIfGone(error)
+      // An entry that is gone has not changed. Of any other error the record will tell.
+      guard !error.meansMissing else {
+        counts.unchanged += 1
+        return
+      }
+    }
+    counts.undated += 1
+    fetch(&first)
+    upcoming.prepend(first)
+  }
+
+  /// Has what belongs to a record fetched.
+  private func fetch(_ next: inout Upcoming) {
+    guard let entry = next.entry, !isEstimate || next.record.kind == .symbolicLink else { return }
+    let wanted = isEstimate ? EntryFetcher.Wanted() : options.wanted
+    let readsData = next.record.hasData && !isEstimate && isFirstName(entry.status)
+    next.wanted = wanted
+    next.cost = Self.entryCost + (readsData ? min(Int(entry.status.st_size), FileReader.pieceSize) : 0)
+    cost += next.cost
+    let (fetcher, fetched, expected) = (fetcher!, fetched, next.cost)
+    next.details = calls.start { _ in
+      let details = try fetcher.fetch(entry, wanted, readsData: readsData)
+      fetched.bytes.add(details.size(beyond: expected), ordering: .relaxed)
+      return details
+    }
   }
 
   /// Whether a file's data are likely to be asked for: the daemon takes those of a further name from the first.
@@ -309,7 +382,8 @@ package final class BackupRun {
     return missing == status.st_nlink
   }
 
-  private func find() throws -> (record: SaveRecord, entry: SourceEntry?)? {
+  /// The next record, or entry that may be one.
+  private func find() throws -> (record: SaveRecord, entry: SourceEntry?, isCandidate: Bool)? {
     while true {
       let step: SourceStep
       do { step = try source!.next(Filter(run: self)) } catch let error as GlusterError {
@@ -320,18 +394,18 @@ package final class BackupRun {
       case .end:
         return nil
       case .failed(let failure):
-        return (try tell(failure), nil)
+        return (try tell(failure), nil, false)
       case .vanished(let path):
         counts.vanished += 1
         if counts.vanished <= Self.tellsVanished {
           daemon.tell(.notSaved, "\(printable(path)): in the list, and not there any more")
         }
       case .entry(let entry):
-        if let record = changed(entry, Self.kind(of: entry.status)) { return (record, entry) }
+        if let found = changed(entry, Self.kind(of: entry.status)) { return found }
       case .directory(let entry):
-        if let record = changed(entry, .directory) { return (record, entry) }
+        if let found = changed(entry, .directory) { return found }
       case .directoryAlone(let entry):
-        if let record = changed(entry, isEntered(entry) ? .directory : .directoryNotEntered) { return (record, entry) }
+        if let found = changed(entry, isEntered(entry) ? .directory : .directoryNotEntered) { return found }
       }
     }
   }
@@ -367,16 +441,15 @@ package final class BackupRun {
     return directoriesAbove.areTaken(path, base: (base.path, base.status), accepts: accepts)
   }
 
-  private func changed(_ entry: SourceEntry, _ kind: SaveRecord.Kind) -> SaveRecord? {
+  private func changed(_ entry: SourceEntry, _ kind: SaveRecord.Kind) -> (SaveRecord, SourceEntry?, isCandidate: Bool)? {
     let record = SaveRecord(kind: kind, path: entry.path, status: entry.status)
     // Once more, for the options: the entry that was asked for last may have others.
     if comparesByOptions { _ = accepts(entry.path, entry.status) }
     // Asked in any case: the daemon marks what it has been asked for as seen.
-    guard daemon.hasChanged(record, since: since) || entry.isListed else {
-      counts.unchanged += 1
-      return nil
-    }
-    return record
+    if daemon.hasChanged(record, since: since) || entry.isListed { return (record, entry, false) }
+    if undated != nil, checksUndated { return (record, entry, true) }
+    counts.unchanged += 1
+    return nil
   }
 
   private static func kind(of status: stat) -> SaveRecord.Kind {

@@ -8,6 +8,8 @@ package final class BackupSession {
   package let base: SourceEntry
   let rules: DirectoryReader.Rules
   let fetcher: EntryFetcher
+  /// The volume's identity, as text.
+  let volumeIdentity: String
   private let volume: Volume
   /// The list that is being read.
   private var list: ListLoader?
@@ -26,6 +28,7 @@ package final class BackupSession {
     let distribution = Distribution(volume)
     _ = try distribution?.waitUntilWhole()
     self.volume = volume
+    volumeIdentity = try volume.identity()
     fetcher = EntryFetcher(traits, distribution)
     rules = DirectoryReader.Rules(trustsListings: traits.listingsTellSizes, distribution: distribution)
     self.base = SourceEntry(

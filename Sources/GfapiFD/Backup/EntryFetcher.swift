@@ -12,6 +12,13 @@ package struct EntryFetcher: Sendable {
     package var keepsAccessTime = false
     /// The most that the daemon takes of one entry's extended attributes, in bytes; nil: all.
     package var extendedAttributeLimit: Int? = EntryFetcher.bareosLimit
+
+    /// Adds what another part of the FileSet wants.
+    mutating func formUnion(_ other: Wanted) {
+      acls = acls || other.acls
+      extendedAttributes = extendedAttributes || other.extendedAttributes
+      extendedAttributeLimit = other.extendedAttributeLimit
+    }
   }
 
   /// What belongs to an entry beside its record.
@@ -23,6 +30,8 @@ package struct EntryFetcher: Sendable {
     var extendedAttributes: [ExtendedAttribute] = []
     /// What could not be read of it, in words.
     var problems: [String] = []
+    /// Some of its attributes could not be read.
+    var isIncomplete = false
 
     /// What it holds beyond what it was expected to, in bytes.
     func size(beyond expected: Int) -> Int {
@@ -66,6 +75,8 @@ package struct EntryFetcher: Sendable {
   let readsWithoutOpening: Bool
   /// See ``FileReader``.
   let seeksAlone: Bool
+  /// Files up to this size are one piece, on a sharded volume: the smallest size that a shard can have, in bytes. nil: all files are.
+  let shardSize: Int?
   private let distribution: Distribution?
   private let pool = PiecePool()
 
@@ -74,6 +85,7 @@ package struct EntryFetcher: Sendable {
     timesAreExact = traits.bricksAgreeOnTimes
     readsWithoutOpening = traits.bricksAgreeOnTimes
     seeksAlone = !traits.listingsTellSizes
+    shardSize = traits.isSharded ? 4 << 20 : nil
   }
 
   /// Fetches what an entry needs beside its attributes, and opens it if it has many data.
@@ -124,6 +136,7 @@ package struct EntryFetcher: Sendable {
       let error = asGlusterError(error)
       if error.meansVolumeIsGone { throw error }
       if error.errno != .notSupported, error.errno != .noData {
+        details.isIncomplete = true
         if wantsACLs { details.problems.append("its ACL was not saved: \(error)") }
         if wanted.extendedAttributes { details.problems.append("its extended attributes were not saved: \(error)") }
       }
@@ -132,6 +145,18 @@ package struct EntryFetcher: Sendable {
     if names.isEmpty { return }
     if wantsACLs { try readACLs(of: entry, names, into: &details) }
     if wanted.extendedAttributes { try readExtendedAttributes(of: entry, names, wanted, into: &details) }
+  }
+
+  /// The fingerprint of an entry whose times have not changed.
+  ///
+  /// - Throws: ``GlusterError``, if the entry is missing or the volume is gone.
+  func fingerprint(of entry: SourceEntry, _ wanted: Wanted) throws -> Fingerprint {
+    var details = Details()
+    if wanted.acls || wanted.extendedAttributes {
+      try entry.makeReady()
+      try attributes(of: entry, wanted, into: &details)
+    }
+    return Fingerprint(entry.status, details, wanted, shardSize: shardSize)
   }
 
   private func readACLs(of entry: SourceEntry, _ names: [[UInt8]], into details: inout Details) throws {
@@ -144,6 +169,7 @@ package struct EntryFetcher: Sendable {
     } catch {
       let error = asGlusterError(error)
       if error.meansVolumeIsGone { throw error }
+      details.isIncomplete = true
       details.problems.append("its ACL was not saved: \(error)")
     }
   }
@@ -167,6 +193,7 @@ package struct EntryFetcher: Sendable {
       } catch {
         let error = asGlusterError(error)
         if error.meansVolumeIsGone { throw error }
+        details.isIncomplete = true
         details.problems.append("its extended attribute \(printable(name)) was not saved: \(error)")
       }
     }

@@ -3,15 +3,15 @@ import GlusterfindList
 
 /// What a plugin line says: which volume, and how to treat it.
 ///
-///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:readahead=…][:workers=…]
-///     [:logfile=…][:loglevel=…][:timeout=…]
+///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:attributes=…]
+///     [:statedir=…][:readahead=…][:workers=…][:logfile=…][:loglevel=…][:timeout=…]
 ///
 /// Arguments are separated by colons, keys stand in any case, `\` takes the next character as itself, one colon may
 /// trail.
 package struct PluginDefinition: Equatable, Sendable {
   /// The keys of a plugin line.
   package enum Key: String, CaseIterable, Sendable {
-    case volume, snapdir, gffilelist, gfencoding, gfseparator, readahead, workers, logfile, loglevel, timeout
+    case volume, snapdir, gffilelist, gfencoding, gfseparator, attributes, statedir, readahead, workers, logfile, loglevel, timeout
   }
 
   /// What is wrong with a line: the argument at fault and the reason. Its description is the whole job message.
@@ -29,7 +29,7 @@ package struct PluginDefinition: Equatable, Sendable {
   /// Grammar of the line, for messages.
   package static let grammar = """
     the form is gfapi:volume=URI[:snapdir=DIR][:gffilelist=FILE][:gfencoding=percent|plus|none][:gfseparator=TEXT]
-    [:readahead=BYTES][:workers=NUMBER][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
+    [:attributes=check|dated][:statedir=DIR][:readahead=BYTES][:workers=NUMBER][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
     with URI = \(VolumeURI.grammar), and a \\ before each colon in a value
     """
 
@@ -40,6 +40,10 @@ package struct PluginDefinition: Equatable, Sendable {
   package var fileList: [UInt8]?
   /// How that list is written.
   package var listFormat = ListFormat()
+  /// Whether entries whose times have not changed are asked for their attributes, for Gluster does not date every change of these.
+  package var checksAttributes = true
+  /// Where what jobs saw is kept; nil: in the daemon's working directory.
+  package var stateDirectory: String?
   /// How much may be fetched or kept ahead of the daemon, in bytes; 0: nothing.
   package var readAhead = 64 << 20
   /// How many calls may be on their way at once; 0: none ahead of the daemon.
@@ -159,6 +163,16 @@ package struct PluginDefinition: Equatable, Sendable {
           reason: "not a field separator: one byte at least, no newline; %09 is a tab, %25 a percent sign")
       }
       listFormat.separator = decoded
+    }
+    if let attributes = try text(.attributes) {
+      guard let checks = ["check": true, "dated": false][attributes.lowercased()] else {
+        throw ParseError(argument: "attributes=\(attributes)", reason: "not check or dated")
+      }
+      checksAttributes = checks
+    }
+    stateDirectory = try text(.statedir)
+    if let directory = stateDirectory, !directory.hasPrefix("/") {
+      throw ParseError(argument: "statedir=\(directory)", reason: "the path of the directory is absolute")
     }
     func number(_ key: Key, _ range: ClosedRange<Int>, _ what: String) throws(ParseError) -> Int? {
       guard let text = try text(key) else { return nil }

@@ -12,6 +12,12 @@ package protocol Daemon: AnyObject {
   func hasChanged(_ record: SaveRecord, since: Int) -> Bool
   /// Whether the job is accurate: the daemon compares with a list of what it has, and marks what is gone.
   var isAccurate: Bool { get }
+  /// The daemon's unique name of the job; nil: it does not tell.
+  var jobName: String? { get }
+  /// The unique name of the job that this one is compared with; nil: there is none, or the daemon does not tell.
+  var previousJobName: String? { get }
+  /// The daemon's working directory; nil: it does not tell.
+  var workingDirectory: String? { get }
   /// Whether the job has been cancelled, as the daemon sees it.
   var jobIsCancelled: Bool { get }
 }
@@ -46,6 +52,13 @@ package struct SaveRecord: Sendable {
   package let status: stat
 
   package var isDirectory: Bool { status.isDirectory }
+  /// Whether an entry is stored, and not only that one failed.
+  package var isSaved: Bool {
+    switch kind {
+    case .regular, .directory, .symbolicLink, .special, .directoryNotEntered: true
+    case .directoryUnchanged, .unknown, .unreadable, .directoryNotOpened: false
+    }
+  }
   /// Whether the daemon shall ask for data.
   package var hasData: Bool { kind == .regular && status.st_size > 0 }
 }

@@ -78,8 +78,21 @@ package final class Job {
     if !isEstimate {
       tellBeginning("backup of", volume, ": \(levelWords(since)), \(list.map { "listed by \(printable($0.file))" } ?? "by crawl")")
     }
-    backup = BackupRun(volume, daemon: daemon, isEstimate: isEstimate, since: since, list: list)
+    backup = BackupRun(
+      volume, daemon: daemon, isEstimate: isEstimate, since: since, list: list,
+      undated: undatedChanges(volume, since: since, isEstimate: isEstimate))
     return true
+  }
+
+  /// Where the state is when neither the plugin line nor the daemon tells a directory.
+  private static let stateDirectory = "/var/lib"
+
+  private func undatedChanges(_ volume: JobVolume, since: Int, isEstimate: Bool) -> UndatedChanges? {
+    guard let identity = try? volume.run(isCancelled: { false }, { $0.backup!.volumeIdentity }) else { return nil }
+    let directory = volume.definition.stateDirectory ?? (daemon.workingDirectory ?? Self.stateDirectory) + "/gfapi-fd"
+    let job = UndatedChanges.Job(
+      name: daemon.jobName, previous: daemon.previousJobName, since: since, isEstimate: isEstimate)
+    return UndatedChanges(job, directory: directory, volume: identity) { [unowned daemon] in daemon.tell($0, $1) }
   }
 
   /// Whether an entry that no backup of this job has told may be there all the same.
@@ -91,6 +104,7 @@ package final class Job {
   /// Ends the backup: the line is done, or the job is.
   package func endBackup() {
     guard backup != nil else { return }
+    backup!.finish()
     unread.add(backup!.unread)
     if let paths = backup!.listedPaths { listed.append(paths) }
     if !backup!.isEstimate {

@@ -28,6 +28,15 @@ final class PacketState {
 }
 
 extension PacketDaemon {
+  /// A text that the daemon tells; nil: it does not, or it is empty.
+  ///
+  /// - Parameter get: stores the address of a C string, which stays the daemon's. Returns false if it has none.
+  func textValue(_ get: (UnsafeMutableRawPointer) -> Bool) -> String? {
+    var text: UnsafePointer<CChar>?
+    guard get(&text), let text, text.pointee != 0 else { return nil }
+    return String(cString: text)
+  }
+
   // MARK: Backup
 
   /// Fills a packet with the next record.

@@ -81,6 +81,14 @@ final class BaculaDaemon: PacketDaemon {
     return status == Int32(FD_JOB_CANCELED) || status == Int32(BACULA_JOB_INCOMPLETE)
   }
 
+  var jobName: String? { text(Int32(BACULA_VAR_JOB_NAME)) }
+  var previousJobName: String? { text(release.previousJobVariable) }
+  var workingDirectory: String? { text(Int32(BACULA_VAR_WORKING_DIRECTORY)) }
+
+  private func text(_ variable: Int32) -> String? {
+    textValue { core.pointee.get_value(context, variable, $0) == Int32(FD_OK) }
+  }
+
   private func value(_ variable: Int32) -> Int32? {
     var value: Int32 = 0
     return core.pointee.get_value(context, variable, &value) == Int32(FD_OK) ? value : nil

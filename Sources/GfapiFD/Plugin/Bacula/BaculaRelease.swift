@@ -43,6 +43,17 @@ enum BaculaRelease: CaseIterable {
     }
   }
 
+  /// Number of the variable that tells the job that this one is compared with.
+  var previousJobVariable: Int32 {
+    let variable =
+      switch self {
+      case .v9: BACULA_VAR_PREVIOUS_JOB_NAME_9
+      case .v11: BACULA_VAR_PREVIOUS_JOB_NAME_11
+      case .v13, .v15: BACULA_VAR_PREVIOUS_JOB_NAME_13
+      }
+    return Int32(variable)
+  }
+
   /// Number of the variable that tells how many entries the job has.
   var fileIndexVariable: Int32 {
     let variable =

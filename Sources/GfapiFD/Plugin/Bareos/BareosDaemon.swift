@@ -60,6 +60,14 @@ final class BareosDaemon: PacketDaemon {
     value(Int32(BAREOS_VAR_JOB_STATUS)) == Int32(FD_JOB_CANCELED)
   }
 
+  var jobName: String? { text(Int32(BAREOS_VAR_JOB_NAME)) }
+  var previousJobName: String? { text(Int32(BAREOS_VAR_PREVIOUS_JOB_NAME)) }
+  var workingDirectory: String? { text(Int32(BAREOS_VAR_WORKING_DIRECTORY)) }
+
+  private func text(_ variable: Int32) -> String? {
+    textValue { core.pointee.get_value(context, variable, $0) == Int32(FD_OK) }
+  }
+
   private func value(_ variable: Int32) -> Int32? {
     var value: Int32 = 0
     return core.pointee.get_value(context, variable, &value) == Int32(FD_OK) ? value : nil

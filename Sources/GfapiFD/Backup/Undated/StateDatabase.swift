@@ -1,0 +1,164 @@
+import Glibc
+
+/// The fingerprints that earlier jobs saw, in one file for each volume.
+///
+/// Tables:
+///
+/// - `jobs`: one row for each job, in the order in which they began. `name` is the daemon's unique name of the job, NULL if it has none;
+///   `started` is in seconds since 1970, by this host's clock.
+/// - `entries`: one row for each part of an entry that has it, or had it. `gfid` is the entry's identity on the volume, `part` the number
+///   of a ``Fingerprint/Part``, `digest` its digest: 0 if the entry does not have the part any more, NULL if it is unknown. `seen` is the
+///   latest job that had begun when this digest was first seen.
+///
+/// An entry has not changed for a job if its digests are those of `entries`, and were seen no later than the job that the daemon
+/// compares with. So a differential backup finds what an incremental one before it found, and what a failed job saw is found again.
+final class StateDatabase {
+  typealias Failure = Database.Failure
+
+  /// What is known of one part of an entry.
+  struct Known {
+    let digest: Fingerprint.Digest
+    let seen: Int64
+  }
+
+  /// `PRAGMA user_version`: the version of the tables.
+  private static let version: Int64 = 1
+  /// How long to wait for another job that writes, in milliseconds.
+  private static let wait: Int32 = 30_000
+  /// `gfap`, which file(1) can show.
+  private static let application: Int64 = 0x6766_6170
+
+  private let database: Database
+  let path: String
+
+  /// Opens the database of a volume, made if it is missing.
+  ///
+  /// - Parameters:
+  ///   - directory: where databases are; made if it is missing, for this user alone.
+  ///   - volume: the volume's identity, as text.
+  init(directory: String, volume: String) throws(Failure) {
+    if mkdir(directory, 0o700) != 0, errno != EEXIST {
+      throw Failure(description: "\(directory): \(String(cString: strerror(errno)))")
+    }
+    // SQLite is told to follow no link, and would refuse one in the middle of the path as well.
+    guard let real = realpath(directory, nil) else {
+      throw Failure(description: "\(directory): \(String(cString: strerror(errno)))")
+    }
+    defer { free(real) }
+    path = "\(String(cString: real))/\(volume).db"
+    database = try Database(path, wait: Self.wait)
+    chmod(path, 0o600)
+    try database.execute("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -8192", "BEGIN IMMEDIATE")
+    var version: Int64 = 0
+    try database.run("PRAGMA user_version", []) { version = $0.integer(0) }
+    if version == 0 {
+      try database.execute(
+        "CREATE TABLE jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, started INTEGER NOT NULL)",
+        "CREATE TABLE entries (gfid BLOB NOT NULL, part INTEGER NOT NULL, digest INTEGER, seen INTEGER NOT NULL, "
+          + "PRIMARY KEY (gfid, part)) WITHOUT ROWID",
+        "PRAGMA application_id = \(Self.application)", "PRAGMA user_version = \(Self.version)")
+    }
+    try database.execute("COMMIT")
+    guard version == 0 || version == Self.version else {
+      throw Failure(description: "its format is version \(version), this release knows \(Self.version)")
+    }
+  }
+
+  // MARK: Jobs
+
+  /// Enters a job, and returns its number. A job that is tried again, or has several plugin lines, keeps its first one.
+  func begin(job name: String?, now: Int) throws(Failure) -> Int64 {
+    var number: Int64 = 0
+    try database.run(
+      "INSERT INTO jobs (name, started) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+      [name.map { .text($0) } ?? .null, .integer(Int64(now))])
+    if let name {
+      try database.run("SELECT id FROM jobs WHERE name = ?1", [.text(name)]) { number = $0.integer(0) }
+    } else {
+      try database.run("SELECT last_insert_rowid()", []) { number = $0.integer(0) }
+    }
+    return number
+  }
+
+  /// The number of the job that the daemon compares with; nil: this database does not reach back to it.
+  ///
+  /// - Parameters:
+  ///   - name: its unique name, if the daemon tells.
+  ///   - since: when it began, in seconds since 1970.
+  func number(ofJob name: String?, since: Int) throws(Failure) -> Int64? {
+    var number: Int64?
+    if let name {
+      try database.run("SELECT id FROM jobs WHERE name = ?1", [.text(name)]) { number = $0.integer(0) }
+    }
+    if number == nil {
+      try database.run("SELECT max(id) FROM jobs WHERE started <= ?1", [.integer(Int64(since))]) {
+        if !$0.isNull(0) { number = $0.integer(0) }
+      }
+    }
+    return number
+  }
+
+  // MARK: Entries
+
+  /// What is known of an entry.
+  func known(_ gfid: [UInt8]) throws(Failure) -> [Fingerprint.Part: Known] {
+    var known: [Fingerprint.Part: Known] = [:]
+    try database.run("SELECT part, digest, seen FROM entries WHERE gfid = ?1", [.bytes(gfid)]) { row in
+      guard let part = Fingerprint.Part(rawValue: row.integer(0)) else { return }
+      let digest: Fingerprint.Digest = row.isNull(1) ? .unknown : row.integer(1) == 0 ? .nothing : .value(row.integer(1))
+      known[part] = Known(digest: digest, seen: row.integer(2))
+    }
+    return known
+  }
+
+  /// Keeps what a job saw of entries that it backed up.
+  ///
+  /// - Parameter job: its number. A digest that differs from one that another job has written since then becomes unknown: which of the two
+  ///   came first cannot be told.
+  func save(_ entries: [(gfid: [UInt8], fingerprint: Fingerprint)], job: Int64) throws(Failure) {
+    try database.execute("BEGIN IMMEDIATE")
+    do {
+      var seen: Int64 = 0
+      try database.run("SELECT max(id) FROM jobs", []) { seen = $0.integer(0) }
+      for (gfid, fingerprint) in entries {
+        for (part, digest) in fingerprint.digests { try save(gfid, part, digest, seen: seen, job: job) }
+      }
+      try database.execute("COMMIT")
+    } catch {
+      try? database.execute("ROLLBACK")
+      throw error
+    }
+  }
+
+  private func save(_ gfid: [UInt8], _ part: Fingerprint.Part, _ digest: Fingerprint.Digest, seen: Int64, job: Int64)
+    throws(Failure)
+  {
+    let value: Database.Value =
+      switch digest {
+      case .nothing: .integer(0)
+      case .unknown: .null
+      case .value(let value): .integer(value)
+      }
+    let values = [.bytes(gfid), .integer(part.rawValue), value, .integer(seen), .integer(job)]
+    // What an entry does not have, and never had, needs no row.
+    if digest == .nothing {
+      try database.run(
+        "UPDATE entries SET digest = CASE WHEN seen >= ?5 THEN NULL ELSE ?3 END, seen = ?4 "
+          + "WHERE gfid = ?1 AND part = ?2 AND digest IS NOT ?3", values)
+    } else {
+      try database.run(
+        "INSERT INTO entries VALUES (?1, ?2, ?3, ?4) ON CONFLICT (gfid, part) DO UPDATE "
+          + "SET digest = CASE WHEN seen >= ?5 THEN NULL ELSE ?3 END, seen = ?4 WHERE digest IS NOT ?3", values)
+    }
+  }
+
+  // MARK: Removal
+
+  /// Removes the database: what it holds is not true any more. The next job makes a new one.
+  func remove() { Self.remove(path) }
+
+  static func remove(_ path: String) {
+    unlink(path)
+    unlink("\(path)-journal")
+  }
+}
