@@ -136,9 +136,16 @@ public enum Scratch {
     // glusterd starts none of which it has not yet noticed that it is gone.
     let areRunning = try eventually {
       try gluster("volume", "start", kind, "force")
-      return try brickProcesses(kind).count == count
+      return try brickProcesses(kind).count == count && onlineBricks(kind) == count
     }
     guard areRunning else { throw DaemonError("not all bricks of \(kind) are running") }
+  }
+
+  /// How many bricks of a volume have told glusterd where they listen. A client that connects before does without the others: what it
+  /// makes on a distributed volume is on one brick alone.
+  private static func onlineBricks(_ volume: String) throws -> Int {
+    try gluster("volume", "status", volume, "--xml")
+      .matches(of: /<path>\/[^<]*<\/path>\s*<peerid>[^<]*<\/peerid>\s*<status>1<\/status>/).count
   }
 
   /// Replaces the first brick of a volume by an empty one.
