@@ -189,6 +189,22 @@ public final class Volume: @unchecked Sendable {
     return found
   }
 
+  /// The entry with an identity.
+  ///
+  /// - Parameter gfid: 16 bytes, see ``Object/identity()``.
+  /// - Throws: ``GlusterError``; `ENOENT` or `ESTALE` where there is no such entry.
+  ///
+  /// The corresponding C function is `glfs_h_create_from_handle`.
+  func lookUp(identity gfid: [UInt8]) throws -> (object: Object, status: stat) {
+    var (gfid, status) = (gfid, stat())
+    return try patience.run { _ in
+      guard let found = glfs_h_create_from_handle(handle, &gfid, Int32(gfid.count), &status) else {
+        throw failure("glfs_h_create_from_handle")
+      }
+      return (Object(found, on: self), status)
+    }
+  }
+
   /// The paths of the entry with an identity: those that the volume tells, one at least, not always all.
   ///
   /// - Parameter gfid: 16 bytes.
@@ -197,12 +213,7 @@ public final class Volume: @unchecked Sendable {
   /// The corresponding C functions are `glfs_h_create_from_handle` and `glfs_h_getxattrs` with Gluster's virtual
   /// `glusterfs.gfidtopath`: paths from the root, `:` between them.
   public func paths(ofGFID gfid: [UInt8]) throws -> [[UInt8]] {
-    var status = stat()
-    var gfid = gfid
-    guard let handle = glfs_h_create_from_handle(handle, &gfid, Int32(gfid.count), &status) else {
-      throw failure("glfs_h_create_from_handle")
-    }
-    let object = Object(handle, on: self)
+    let (object, status) = try lookUp(identity: gfid)
     guard let value = try object.extendedAttribute("glusterfs.gfidtopath".utf8) else {
       throw GlusterError(errno: .noData, call: "glfs_h_getxattrs", path: Array("glusterfs.gfidtopath".utf8))
     }
@@ -214,12 +225,21 @@ public final class Volume: @unchecked Sendable {
     }
   }
 
-  /// The volume's identity: a UUID as text, which a volume of the same name made later does not have.
+  /// The volume's identity: a UUID as text, which a volume of the same name made later does not have. glusterd is asked for it.
+  ///
+  /// - Throws: ``GlusterError``; glusterd (10.3) does not tell it through its Unix socket.
   ///
   /// The corresponding C function is `glfs_get_volumeid`.
   public func identity() throws -> String {
     var bytes = [UInt8](repeating: 0, count: 16)
     guard glfs_get_volumeid(handle, &bytes, bytes.count) == 16 else { throw failure("glfs_get_volumeid") }
+    return Self.text(ofIdentity: bytes)
+  }
+
+  /// A UUID as text, in lower case.
+  ///
+  /// - Parameter bytes: 16 of them.
+  static func text(ofIdentity bytes: [UInt8]) -> String {
     let digits = Array("0123456789abcdef")
     let text = bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
     return [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(text[$0]) }.joined(separator: "-")

@@ -197,7 +197,9 @@ struct JobLog {
   /// Expects that the job was cancelled, and that nothing is said of it but what the daemons say: that a file's reading was
   /// interrupted, or that the storage daemon was the quicker one to end.
   func expectCancelled(sourceLocation: SourceLocation = #_sourceLocation) {
-    let said = client.filter { !$0.contains("ERR=Interrupted system call") && !Self.tellsHangUp($0) }
+    let said = client.filter {
+      !$0.contains("ERR=Interrupted system call") && !$0.contains("send while terminated") && !Self.tellsHangUp($0)
+    }
     #expect(termination == "Backup Canceled" && said == [], "\(text)", sourceLocation: sourceLocation)
   }
 

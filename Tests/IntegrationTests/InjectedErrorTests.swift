@@ -45,6 +45,8 @@ struct InjectedErrorTests {
     var options = MiniJob.Options()
     options.level = UInt8(ascii: "I")
     options.since = Int(Date().timeIntervalSince1970) + 3600
+    // The job that it is compared with.
+    _ = try withJob { try $0.backup(Scratch.line("small", path), to: MemoryBackup()) }
     try failing("open") {
       try withJob(options) { job throws in
         #expect(try job.backup(Scratch.line("small", path), to: MemoryBackup())?.failed == 0)

@@ -42,10 +42,7 @@ public struct Chain {
     _ more: String = "", _ level: Level = .incremental, accurate: Bool = true, fails: Bool = false,
     _ change: (inout MiniJob.Options) -> Void = { _ in }
   ) throws {
-    var options = MiniJob.Options()
-    options.level = UInt8(ascii: items.isEmpty ? "F" : level == .incremental ? "I" : "D")
-    let base = level == .incremental ? last : full
-    (options.since, options.previousJobName) = (base?.began ?? 0, base?.name)
+    var options = options(level)
     if !items.isEmpty, accurate {
       options.accurate = Dictionary(
         items.map { (Self.name(of: $0.entry), (mtime: $0.entry.status.st_mtim.tv_sec, size: Int($0.entry.status.st_size))) },
@@ -68,6 +65,25 @@ public struct Chain {
     let gone = Set(deleted.map { Array($0.utf8) })
     let new = Set(backup.items.map { Self.name(of: $0.entry) })
     items = items.filter { !gone.contains(Self.name(of: $0.entry)) && !new.contains(Self.name(of: $0.entry)) } + backup.items
+  }
+
+  private func options(_ level: Level) -> MiniJob.Options {
+    var options = MiniJob.Options()
+    options.level = UInt8(ascii: items.isEmpty ? "F" : level == .incremental ? "I" : "D")
+    let base = level == .incremental ? last : full
+    (options.since, options.previousJobName) = (base?.began ?? 0, base?.name)
+    return options
+  }
+
+  /// The paths that an incremental job would carry now, as an estimate tells them.
+  public func estimate() throws -> Set<String> {
+    var paths = Set<String>()
+    try withJob(options(.incremental), abi: abi) { job throws in
+      _ = job.estimate(line) { entry in
+        if entry.type != FD_FT_DIRNOCHG, entry.type != FD_FT_NOCHG { paths.insert(String(decoding: entry.path, as: UTF8.self)) }
+      }
+    }
+    return paths
   }
 
   /// As the accurate list names an entry: a directory with a slash.

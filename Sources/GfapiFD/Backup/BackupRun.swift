@@ -59,8 +59,8 @@ package final class BackupRun {
   private var fetcher: EntryFetcher?
   /// What counts as changed depends on the FileSet's options.
   private lazy var comparesByOptions = since > 0 || daemon.isAccurate
-  /// Whether changes may have no date: where the translator `utime` keeps times.
-  private lazy var checksUndated = calls.volume.definition.checksAttributes && fetcher!.timesAreExact
+  /// Whether attributes, ACLs and holes are looked at: their changes have no date where the translator `utime` keeps times.
+  private lazy var checksAttributes = calls.volume.definition.checksAttributes && fetcher!.timesAreExact
   private var directoriesAbove = DirectoriesAbove()
   /// The next records, the first of them found when the one before ended at the latest.
   private var upcoming = Deque<Upcoming>()
@@ -82,10 +82,10 @@ package final class BackupRun {
   private struct Upcoming {
     var record: SaveRecord
     var entry: SourceEntry?
-    /// Its times have not changed: its fingerprint tells whether it is a record.
-    var fingerprint: Ahead<Fingerprint>?
-    /// The parts that it was asked for.
-    var seen = Fingerprint()
+    /// Its times have not changed: these tell whether it is a record.
+    var signs: Ahead<UndatedChanges.Signs>?
+    /// The fingerprint that they had.
+    var fingerprint = Fingerprint()
     /// What the daemon had been asked for options when it was found.
     var acceptance = 0
     var details: Ahead<EntryFetcher.Details>?
@@ -207,7 +207,15 @@ package final class BackupRun {
     wantedOfAny.formUnion(options.wanted)
     if source == nil {
       calls.volume.startWorkers()
-      let (base, rules, fetcher) = try call { ($0.backup!.base, $0.backup!.rules, $0.backup!.fetcher) }
+      let (base, rules, fetcher, problem) = try call {
+        ($0.backup!.base, $0.backup!.rules, $0.backup!.fetcher, $0.backup!.shardsProblem)
+      }
+      if let problem {
+        daemon.tell(
+          .warning,
+          "files of more than one shard count as changed: their times are those of the first shard, and the others cannot be looked up: \(problem)"
+        )
+      }
       (self.base, self.fetcher) = (base, fetcher)
       source = try list.map { try load($0, rules) } ?? Crawler(calls, base: base, rules)
       try findMore()
@@ -244,7 +252,7 @@ package final class BackupRun {
   /// Keeps what was backed up of the record in hand.
   private func keepFingerprint() {
     guard let current, let undated, let entry = current.entry, current.record.isSaved, !isEstimate else { return }
-    var fingerprint = current.seen
+    var fingerprint = current.fingerprint
     let read = Fingerprint(entry.status, details, options.wanted, shardSize: fetcher!.shardSize)
     for (part, digest) in read.digests { fingerprint[part] = digest }
     if let gfid = try? entry.object.identity() { undated.backedUp(gfid, fingerprint) }
@@ -304,8 +312,8 @@ package final class BackupRun {
     while true {
       let hasRoom = upcoming.count < Self.mostUpcoming && cost + fetched.bytes.load(ordering: .relaxed) < budget
       let mayFind = !isAtEnd && (upcoming.isEmpty || hasRoom && source!.isReady)
-      if let fingerprint = upcoming.first?.fingerprint, !mayFind || calls.isDone(fingerprint) {
-        try judgeFirst(fingerprint)
+      if let signs = upcoming.first?.signs, !mayFind || calls.isDone(signs) {
+        try judgeFirst(signs)
       } else if mayFind {
         guard let (record, entry, isCandidate) = try find() else {
           isAtEnd = true
@@ -323,8 +331,8 @@ package final class BackupRun {
     if let entry, isCandidate {
       next.cost = Self.entryCost
       cost += next.cost
-      let (fetcher, wanted) = (fetcher!, wantedOfAny)
-      next.fingerprint = calls.start { _ in try fetcher.fingerprint(of: entry, wanted) }
+      let (fetcher, wanted) = (fetcher!, checksAttributes ? wantedOfAny : EntryFetcher.Wanted())
+      next.signs = calls.start { _ in try fetcher.signs(of: entry, wanted) }
     } else {
       fetch(&next)
     }
@@ -332,17 +340,18 @@ package final class BackupRun {
   }
 
   /// Decides whether the first of the upcoming entries has changed, and is a record.
-  private func judgeFirst(_ pending: Ahead<Fingerprint>) throws {
+  private func judgeFirst(_ pending: Ahead<UndatedChanges.Signs>) throws {
     var first = upcoming.removeFirst()
-    first.fingerprint = nil
+    first.signs = nil
     cost -= first.cost
     do {
-      let fingerprint = try wait(for: pending)
-      guard let entry = first.entry, undated!.hasChanged(try entry.object.identity(), fingerprint) else {
-        counts.unchanged += 1
-        return
+      if case .fingerprint(let fingerprint) = try wait(for: pending) {
+        guard let entry = first.entry, undated!.hasChanged(try entry.object.identity(), fingerprint) else {
+          counts.unchanged += 1
+          return
+        }
+        first.fingerprint = fingerprint
       }
-      first.seen = fingerprint
     } catch let error as GlusterError {
       try endIfGone(error)
       // An entry that is gone has not changed. Of any other error the record will tell.
@@ -447,9 +456,14 @@ package final class BackupRun {
     if comparesByOptions { _ = accepts(entry.path, entry.status) }
     // Asked in any case: the daemon marks what it has been asked for as seen.
     if daemon.hasChanged(record, since: since) || entry.isListed { return (record, entry, false) }
-    if undated != nil, checksUndated { return (record, entry, true) }
+    if undated != nil, mayHaveChanged(entry.status) { return (record, entry, true) }
     counts.unchanged += 1
     return nil
+  }
+
+  /// Whether an entry may have changed without a change of its times.
+  private func mayHaveChanged(_ status: stat) -> Bool {
+    checksAttributes || status.isRegular && fetcher!.shardSize.map { status.st_size > $0 } ?? false
   }
 
   private static func kind(of status: stat) -> SaveRecord.Kind {

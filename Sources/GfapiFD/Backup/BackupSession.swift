@@ -8,17 +8,21 @@ package final class BackupSession {
   package let base: SourceEntry
   let rules: DirectoryReader.Rules
   let fetcher: EntryFetcher
-  /// The volume's identity, as text.
+  /// Names the volume among those that a database may be kept for.
   let volumeIdentity: String
   private let volume: Volume
   /// The list that is being read.
   private var list: ListLoader?
   private var listIsRead = false
 
+  /// Why shards of files cannot be looked up; nil: they can, or need not be.
+  let shardsProblem: GlusterError?
+
   /// Finds the base directory and gets ready to crawl it, or to tell what a list names.
   ///
+  /// - Parameter since: seconds since 1970 after which an entry counts as changed; 0: all are to be carried.
   /// - Throws: ``GlusterError``, ``ListFailure``.
-  package init(_ volume: Volume, _ traits: VolumeTraits, list terms: ListTerms?) throws {
+  package init(_ volume: Volume, _ traits: VolumeTraits, _ definition: PluginDefinition, list terms: ListTerms?, since: Int) throws {
     let directory = volume.uri.directory
     let base = try volume.lookUp(directory)
     // A link as well: none is followed.
@@ -28,8 +32,18 @@ package final class BackupSession {
     let distribution = Distribution(volume)
     _ = try distribution?.waitUntilWhole()
     self.volume = volume
-    volumeIdentity = try volume.identity()
-    fetcher = EntryFetcher(traits, distribution)
+    // glusterd does not tell it through its Unix socket (10.3). The volume's name does as well: entries have identities of their own.
+    volumeIdentity = (try? volume.identity()) ?? volume.uri.volume
+    var (shards, shardsProblem): (ShardTimes?, GlusterError?)
+    if traits.isSharded, since > 0 {
+      do {
+        shards = try ShardTimes(volume.uri, logging: definition.logging, patience: volume.patience)
+      } catch {
+        shardsProblem = asGlusterError(error)
+      }
+    }
+    self.shardsProblem = shardsProblem
+    fetcher = EntryFetcher(traits, distribution, shards: shards, since: since)
     rules = DirectoryReader.Rules(trustsListings: traits.listingsTellSizes, distribution: distribution)
     self.base = SourceEntry(
       path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object)

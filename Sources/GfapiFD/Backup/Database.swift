@@ -7,6 +7,8 @@ package final class Database: @unchecked Sendable {
   /// A call that failed: the disk is full, the file is damaged, …
   package struct Failure: Error, CustomStringConvertible {
     package let description: String
+    /// The file is no database, or not a whole one.
+    package var isDamage = false
   }
 
   /// A value that is bound to a statement.
@@ -46,9 +48,8 @@ package final class Database: @unchecked Sendable {
     let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
     let code = sqlite3_open_v2(path, &handle, flags, nil)
     guard code == SQLITE_OK, let handle else {
-      let text = handle.map { String(cString: sqlite3_errmsg($0)) } ?? "no memory"
-      sqlite3_close_v2(handle)
-      throw Failure(description: text)
+      defer { sqlite3_close_v2(handle) }
+      throw handle.map(Self.failure) ?? Failure(description: "no memory")
     }
     self.handle = handle
     sqlite3_busy_timeout(handle, wait)
@@ -104,5 +105,11 @@ package final class Database: @unchecked Sendable {
     return statement
   }
 
-  private func failure() -> Failure { Failure(description: String(cString: sqlite3_errmsg(handle))) }
+  private func failure() -> Failure { Self.failure(handle) }
+
+  private static func failure(_ handle: OpaquePointer) -> Failure {
+    let code = sqlite3_errcode(handle) & 0xff
+    return Failure(
+      description: String(cString: sqlite3_errmsg(handle)), isDamage: code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+  }
 }

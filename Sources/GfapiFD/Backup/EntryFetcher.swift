@@ -77,11 +77,15 @@ package struct EntryFetcher: Sendable {
   let seeksAlone: Bool
   /// Files up to this size are one piece, on a sharded volume: the smallest size that a shard can have, in bytes. nil: all files are.
   let shardSize: Int?
+  /// Of a sharded volume, in a job that compares times: since when, in seconds since 1970.
+  private let shards: ShardTimes?
+  private let since: Int
   private let distribution: Distribution?
   private let pool = PiecePool()
 
-  init(_ traits: VolumeTraits, _ distribution: Distribution?) {
+  init(_ traits: VolumeTraits, _ distribution: Distribution?, shards: ShardTimes?, since: Int) {
     self.distribution = distribution
+    (self.shards, self.since) = (shards, since)
     timesAreExact = traits.bricksAgreeOnTimes
     readsWithoutOpening = traits.bricksAgreeOnTimes
     seeksAlone = !traits.listingsTellSizes
@@ -147,16 +151,22 @@ package struct EntryFetcher: Sendable {
     if wanted.extendedAttributes { try readExtendedAttributes(of: entry, names, wanted, into: &details) }
   }
 
-  /// The fingerprint of an entry whose times have not changed.
+  /// What tells whether an entry has changed whose times have not.
   ///
   /// - Throws: ``GlusterError``, if the entry is missing or the volume is gone.
-  func fingerprint(of entry: SourceEntry, _ wanted: Wanted) throws -> Fingerprint {
+  func signs(of entry: SourceEntry, _ wanted: Wanted) throws -> UndatedChanges.Signs {
     var details = Details()
+    if let shardSize, entry.status.isRegular, entry.status.st_size > shardSize {
+      // Where shards cannot be looked up the file counts as changed.
+      guard let shards else { return .changed }
+      let identity = try entry.object.identity()
+      if try sure({ try shards.haveChanged(of: identity, size: Int(entry.status.st_size), since: since) }) { return .changed }
+    }
     if wanted.acls || wanted.extendedAttributes {
       try entry.makeReady()
       try attributes(of: entry, wanted, into: &details)
     }
-    return Fingerprint(entry.status, details, wanted, shardSize: shardSize)
+    return .fingerprint(Fingerprint(entry.status, details, wanted, shardSize: shardSize))
   }
 
   private func readACLs(of entry: SourceEntry, _ names: [[UInt8]], into details: inout Details) throws {

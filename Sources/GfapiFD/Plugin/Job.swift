@@ -72,7 +72,7 @@ package final class Job {
     let since = isFull ? 0 : since
     let list = definition.fileList.map { ListTerms(file: $0, format: definition.listFormat, isFull: isFull, since: since) }
     let volume = connect(.backup, definition) { session, volume in
-      session.backup = try BackupSession(volume, session.traits!, list: list)
+      session.backup = try BackupSession(volume, session.traits!, definition, list: list, since: since)
     }
     guard let volume else { return false }
     if !isEstimate {

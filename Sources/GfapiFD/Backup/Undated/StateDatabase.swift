@@ -4,11 +4,11 @@ import Glibc
 ///
 /// Tables:
 ///
-/// - `jobs`: one row for each job, in the order in which they began. `name` is the daemon's unique name of the job, NULL if it has none;
-///   `started` is in seconds since 1970, by this host's clock.
+/// - `jobs`: one row for each job, in the order in which they began. `name` is the daemon's unique name of the job, NULL if it has none or
+///   has not ended; `started` is in seconds since 1970, by this host's clock; `complete` is 1 if all that the job saw is in `entries`.
 /// - `entries`: one row for each part of an entry that has it, or had it. `gfid` is the entry's identity on the volume, `part` the number
 ///   of a ``Fingerprint/Part``, `digest` its digest: 0 if the entry does not have the part any more, NULL if it is unknown. `seen` is the
-///   latest job that had begun when this digest was first seen.
+///   first job that saw this digest; if others had begun since then, the one that comes after these.
 ///
 /// An entry has not changed for a job if its digests are those of `entries`, and were seen no later than the job that the daemon
 /// compares with. So a differential backup finds what an incremental one before it found, and what a failed job saw is found again.
@@ -29,7 +29,7 @@ final class StateDatabase {
   private static let application: Int64 = 0x6766_6170
 
   private let database: Database
-  let path: String
+  private let path: String
 
   /// Opens the database of a volume, made if it is missing.
   ///
@@ -48,55 +48,96 @@ final class StateDatabase {
     path = "\(String(cString: real))/\(volume).db"
     database = try Database(path, wait: Self.wait)
     chmod(path, 0o600)
-    try database.execute("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -8192", "BEGIN IMMEDIATE")
+    try database.execute("PRAGMA cache_size = -8192")
+    if try version() == 0 { try create() }
+    let version = try version()
+    guard version == Self.version else {
+      throw Failure(description: "its format is version \(version), this release knows \(Self.version)", isDamage: true)
+    }
+  }
+
+  private func version() throws(Failure) -> Int64 {
     var version: Int64 = 0
     try database.run("PRAGMA user_version", []) { version = $0.integer(0) }
-    if version == 0 {
+    return version
+  }
+
+  private func create() throws(Failure) {
+    try inTransaction { () throws(Failure) in
+      // Another job may have made the tables meanwhile.
+      guard try version() == 0 else { return }
       try database.execute(
-        "CREATE TABLE jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, started INTEGER NOT NULL)",
+        "CREATE TABLE jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, started INTEGER NOT NULL, complete INTEGER NOT NULL)",
         "CREATE TABLE entries (gfid BLOB NOT NULL, part INTEGER NOT NULL, digest INTEGER, seen INTEGER NOT NULL, "
           + "PRIMARY KEY (gfid, part)) WITHOUT ROWID",
         "PRAGMA application_id = \(Self.application)", "PRAGMA user_version = \(Self.version)")
     }
-    try database.execute("COMMIT")
-    guard version == 0 || version == Self.version else {
-      throw Failure(description: "its format is version \(version), this release knows \(Self.version)")
+  }
+
+  private func inTransaction(_ body: () throws(Failure) -> Void) throws(Failure) {
+    try database.execute("BEGIN IMMEDIATE")
+    do {
+      try body()
+      try database.execute("COMMIT")
+    } catch {
+      try? database.execute("ROLLBACK")
+      throw error
     }
   }
 
   // MARK: Jobs
 
-  /// Enters a job, and returns its number. A job that is tried again, or has several plugin lines, keeps its first one.
+  /// Enters a job, and returns its number. A job of several plugin lines keeps its first one.
   func begin(job name: String?, now: Int) throws(Failure) -> Int64 {
-    var number: Int64 = 0
-    try database.run(
-      "INSERT INTO jobs (name, started) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
-      [name.map { .text($0) } ?? .null, .integer(Int64(now))])
-    if let name {
-      try database.run("SELECT id FROM jobs WHERE name = ?1", [.text(name)]) { number = $0.integer(0) }
-    } else {
-      try database.run("SELECT last_insert_rowid()", []) { number = $0.integer(0) }
-    }
-    return number
-  }
-
-  /// The number of the job that the daemon compares with; nil: this database does not reach back to it.
-  ///
-  /// - Parameters:
-  ///   - name: its unique name, if the daemon tells.
-  ///   - since: when it began, in seconds since 1970.
-  func number(ofJob name: String?, since: Int) throws(Failure) -> Int64? {
     var number: Int64?
     if let name {
       try database.run("SELECT id FROM jobs WHERE name = ?1", [.text(name)]) { number = $0.integer(0) }
     }
-    if number == nil {
-      try database.run("SELECT max(id) FROM jobs WHERE started <= ?1", [.integer(Int64(since))]) {
-        if !$0.isNull(0) { number = $0.integer(0) }
+    if let number {
+      do {
+        try database.run("UPDATE jobs SET complete = 0, name = NULL WHERE id = ?1", [.integer(number)])
+      } catch {
+        // It would stay complete.
+        remove()
+        throw error
       }
+      return number
     }
-    return number
+    try database.run("INSERT INTO jobs (started, complete) VALUES (?1, 0)", [.integer(Int64(now))])
+    try database.run("SELECT last_insert_rowid()", []) { number = $0.integer(0) }
+    return number ?? 0
   }
+
+  /// Notes that all that a job saw has been saved: later jobs may be compared with it.
+  func complete(job number: Int64, _ name: String?) throws(Failure) {
+    try database.run(
+      "UPDATE jobs SET complete = 1, name = ?2 WHERE id = ?1", [.integer(number), name.map { .text($0) } ?? .null])
+  }
+
+  /// The number of the job that the daemon compares with; nil: this database does not have what that job saw.
+  ///
+  /// - Parameters:
+  ///   - name: its unique name, if the daemon tells. A job that the daemon has put together from others has another name and their time.
+  ///   - since: when it began, in seconds since 1970.
+  func number(ofJob name: String?, since: Int) throws(Failure) -> Int64? {
+    var found: (number: Int64, isComplete: Bool)?
+    func find(_ query: String, _ values: [Database.Value]) throws(Failure) {
+      try database.run(query, values) { found = ($0.integer(0), $0.integer(1) != 0) }
+    }
+    if let name {
+      try find("SELECT id, complete FROM jobs WHERE name = ?1", [.text(name)])
+      if found == nil {
+        let times = [Database.Value.integer(Int64(since)), .integer(Int64(since + Self.longestWait))]
+        try find("SELECT id, complete FROM jobs WHERE started BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1", times)
+      }
+    } else {
+      try find("SELECT id, complete FROM jobs WHERE started <= ?1 ORDER BY id DESC LIMIT 1", [.integer(Int64(since))])
+    }
+    return found.flatMap { $0.isComplete ? $0.number : nil }
+  }
+
+  /// How long it may take from the director's start of a job to its beginning here, in seconds.
+  private static let longestWait = 300
 
   // MARK: Entries
 
@@ -116,17 +157,13 @@ final class StateDatabase {
   /// - Parameter job: its number. A digest that differs from one that another job has written since then becomes unknown: which of the two
   ///   came first cannot be told.
   func save(_ entries: [(gfid: [UInt8], fingerprint: Fingerprint)], job: Int64) throws(Failure) {
-    try database.execute("BEGIN IMMEDIATE")
-    do {
-      var seen: Int64 = 0
-      try database.run("SELECT max(id) FROM jobs", []) { seen = $0.integer(0) }
+    try inTransaction { () throws(Failure) in
+      // Others that have begun since then may have looked before.
+      var seen = job
+      try database.run("SELECT max(id) FROM jobs", []) { if $0.integer(0) > job { seen = $0.integer(0) + 1 } }
       for (gfid, fingerprint) in entries {
         for (part, digest) in fingerprint.digests { try save(gfid, part, digest, seen: seen, job: job) }
       }
-      try database.execute("COMMIT")
-    } catch {
-      try? database.execute("ROLLBACK")
-      throw error
     }
   }
 
@@ -154,7 +191,7 @@ final class StateDatabase {
 
   // MARK: Removal
 
-  /// Removes the database: what it holds is not true any more. The next job makes a new one.
+  /// Removes the database. This object goes on with what it has.
   func remove() { Self.remove(path) }
 
   static func remove(_ path: String) {

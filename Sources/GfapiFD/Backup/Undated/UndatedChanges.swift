@@ -18,13 +18,25 @@ package final class UndatedChanges {
     }
   }
 
+  /// What tells whether an entry has changed whose times have not.
+  package enum Signs: Sendable {
+    /// It has.
+    case changed
+    /// It has if its fingerprint is another.
+    case fingerprint(Fingerprint)
+  }
+
   /// How many entries are kept in memory before they are saved.
   private static let batch = 4096
 
   private let tell: (Severity, String) -> Void
+  private let name: String?
   private let isEstimate: Bool
+  /// For messages.
+  private let file: String
   private var database: StateDatabase?
-  private var job: Int64 = 0
+  /// This job's number; nil: what it sees is not kept.
+  private var job: Int64?
   /// The number of the job that the daemon compares with. What was first seen later has changed; nil: everything has that was ever
   /// there.
   private var baseline: Int64?
@@ -37,43 +49,47 @@ package final class UndatedChanges {
   ///   - volume: the volume's identity, as text.
   ///   - tell: takes messages.
   package init(_ job: Job, directory: String, volume: String, tell: @escaping (Severity, String) -> Void) {
-    self.tell = tell
-    isEstimate = job.isEstimate
-    let file = "the state database \(directory)/\(volume).db"
-    guard let reason = open(job, directory, volume, file) else { return }
-    if job.since > 0 {
-      tell(
-        .warning,
-        "\(file) \(reason): this job backs up every entry that has extended attributes, an ACL or holes, because Gluster does not date every change to them; only a full backup finds ACLs that were removed since then"
-      )
-    } else if database == nil, !isEstimate {
-      tell(.warning, "\(file) \(reason): \(Self.consequence)")
+    (self.tell, name, isEstimate) = (tell, job.name, job.isEstimate)
+    file = "the state database \(directory)/\(volume).db"
+    let problem = open(job, directory, volume)
+    guard job.since > 0, baseline == nil else {
+      if let problem, !isEstimate { tellLoss(problem) }
+      return
     }
+    tell(
+      .warning,
+      "\(file) \(problem ?? "does not reach back to \(utc(job.since))"): this job backs up every entry that has extended attributes, an ACL or holes, because Gluster does not date every change to them; a full backup also finds ACLs that were removed since then"
+    )
   }
 
-  /// What follows when the database is lost.
-  private static let consequence =
-    "the next incremental or differential job backs up every entry that has extended attributes, an ACL or holes"
-
-  /// Opens the database, a new one if need be. Returns why it cannot tell what has changed; nil: it can.
-  private func open(_ job: Job, _ directory: String, _ volume: String, _ file: String) -> String? {
+  /// Opens the database, a new one if need be. Returns what is wrong with it.
+  private func open(_ job: Job, _ directory: String, _ volume: String) -> String? {
     if isEstimate, access("\(directory)/\(volume).db", F_OK) != 0 { return "is missing" }
     do {
-      try begin(job, directory, volume)
-    } catch {
-      if isEstimate { return "cannot be used: \(error)" }
+      database = try StateDatabase(directory: directory, volume: volume)
+      if job.since > 0 { baseline = try database!.number(ofJob: job.previous, since: job.since) }
+      if !isEstimate { self.job = try database!.begin(job: job.name, now: time(nil)) }
+      return nil
+    } catch  where error.isDamage && !isEstimate {
       tell(.warning, "\(file) cannot be used, a new one is made: \(error)")
+      (database, baseline) = (nil, nil)
       StateDatabase.remove("\(directory)/\(volume).db")
-      do { try begin(job, directory, volume) } catch { return "cannot be made: \(error)" }
+      do {
+        database = try StateDatabase(directory: directory, volume: volume)
+        self.job = try database!.begin(job: job.name, now: time(nil))
+        return nil
+      } catch {
+        return "cannot be made: \(error)"
+      }
+    } catch {
+      return (database == nil ? "cannot be opened" : "cannot be written") + ": \(error)"
     }
-    return baseline == nil ? "does not reach back to \(utc(job.since))" : nil
   }
 
-  private func begin(_ job: Job, _ directory: String, _ volume: String) throws(Database.Failure) {
-    let database = try StateDatabase(directory: directory, volume: volume)
-    if job.since > 0 { baseline = try database.number(ofJob: job.previous, since: job.since) }
-    if !isEstimate { self.job = try database.begin(job: job.name, now: time(nil)) }
-    self.database = database
+  private func tellLoss(_ problem: String) {
+    tell(
+      .warning,
+      "\(file) \(problem): the next incremental or differential job backs up every entry that has extended attributes, an ACL or holes")
   }
 
   /// Whether an entry whose times have not changed has changed all the same.
@@ -83,6 +99,7 @@ package final class UndatedChanges {
       known = try database?.known(gfid) ?? [:]
     } catch {
       giveUp("cannot be read", error)
+      (database, baseline) = (nil, nil)
       known = [:]
     }
     return fingerprint.digests.contains { part, digest in
@@ -94,7 +111,7 @@ package final class UndatedChanges {
 
   /// Keeps what has been backed up of an entry.
   package func backedUp(_ gfid: [UInt8], _ fingerprint: Fingerprint) {
-    guard database != nil, !isEstimate else { return }
+    guard job != nil else { return }
     pending.append((gfid, fingerprint))
     if pending.count >= Self.batch { save() }
   }
@@ -102,21 +119,23 @@ package final class UndatedChanges {
   /// Ends the job: all is saved.
   package func end() {
     save()
+    if let database, let job {
+      do { try database.complete(job: job, name) } catch { giveUp("cannot be written", error) }
+    }
     database = nil
   }
 
   private func save() {
-    guard let database, !pending.isEmpty else { return }
+    guard let database, let job, !pending.isEmpty else { return }
     defer { pending = [] }
     do { try database.save(pending, job: job) } catch { giveUp("cannot be written", error) }
   }
 
-  /// Does without the database, and removes it: it does not have what this job has backed up.
+  /// Keeps nothing of what this job sees: it stays incomplete, and no later one is compared with it.
   private func giveUp(_ what: String, _ error: Database.Failure) {
-    guard let database else { return }
-    self.database = nil
-    baseline = nil
-    if !isEstimate { database.remove() }
-    tell(.warning, "the state database \(database.path) \(what): \(error): \(Self.consequence)")
+    job = nil
+    guard !isEstimate else { return }
+    tellLoss("\(what): \(error)")
+    if error.isDamage { database?.remove() }
   }
 }
