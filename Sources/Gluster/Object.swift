@@ -183,7 +183,6 @@ public final class Object: @unchecked Sendable {
 
     public static let mode = Attributes(rawValue: GFAPI_SET_ATTR_MODE)
     public static let owner = Attributes(rawValue: GFAPI_SET_ATTR_UID | GFAPI_SET_ATTR_GID)
-    public static let accessTime = Attributes(rawValue: GFAPI_SET_ATTR_ATIME)
     public static let times = Attributes(rawValue: GFAPI_SET_ATTR_ATIME | GFAPI_SET_ATTR_MTIME)
   }
 

@@ -77,15 +77,48 @@ public final class ArchiveReader {
     var isSocket = false
     archive_entry_xattr_reset(entry)
     var (name, value, size) = (UnsafePointer<CChar>?.none, UnsafeRawPointer?.none, 0)
+    var attributes: [SavedEntry.Attribute] = []
     while archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK {
       let key = bytes(name)
       if key.elementsEqual(ArchiveWriter.socketMark.utf8) {
         isSocket = true
       } else {
-        saved.extendedAttributes.append((key, Array(UnsafeRawBufferPointer(start: value, count: size))))
+        attributes.append((key, Array(UnsafeRawBufferPointer(start: value, count: size))))
       }
     }
+    saved.extendedAttributes = Self.decoded(attributes)
     return isSocket
+  }
+
+  /// Attributes with their own names. `SCHILY.xattr.NAME` has the name with `%XX` for some bytes: GNU tar writes `%` and `=` so,
+  /// libarchive (3.6) all that is not printable ASCII as well. libarchive hands it on as it stands. Its own archives may also have
+  /// `LIBARCHIVE.xattr.NAME` for each attribute, which it decodes: then the attribute comes twice.
+  static func decoded(_ attributes: [SavedEntry.Attribute]) -> [SavedEntry.Attribute] {
+    let percent = UInt8(ascii: "%")
+    guard attributes.contains(where: { $0.name.contains(percent) }) else { return unique(attributes) }
+    // A name that another one, with the same value, is the encoded form of has been decoded.
+    let own = attributes.map { percentDecoded($0.name) }
+    let isDecoded = Set(zip(attributes, own).filter { $0.name != $1 }.map { [$1, $0.value] })
+    return unique(zip(attributes, own).map { (isDecoded.contains([$0.name, $0.value]) ? $0.name : $1, $0.value) })
+  }
+
+  private static func unique(_ attributes: [SavedEntry.Attribute]) -> [SavedEntry.Attribute] {
+    var names = Set<[UInt8]>()
+    return attributes.filter { names.insert($0.name).inserted }
+  }
+
+  private static func percentDecoded(_ name: [UInt8]) -> [UInt8] {
+    var (decoded, rest) = ([UInt8](), name[...])
+    while let byte = rest.popFirst() {
+      let digits = String(decoding: rest.prefix(2), as: UTF8.self)
+      if byte == UInt8(ascii: "%"), digits.utf8.count == 2, digits.allSatisfy(\.isHexDigit), let value = UInt8(digits, radix: 16) {
+        decoded.append(value)
+        rest = rest.dropFirst(2)
+      } else {
+        decoded.append(byte)
+      }
+    }
+    return decoded
   }
 
   private func absolute(_ name: UnsafePointer<CChar>?) -> [UInt8] {

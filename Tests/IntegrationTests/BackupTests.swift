@@ -411,6 +411,56 @@ struct BackupTests {
     }
   }
 
+  @Test(
+    "with keepatime changes nothing on the volume: access times stay, and an incremental one right after it carries nothing",
+    arguments: ["features.ctime": "off", "ctime.noatime": "off", "features.read-only": "on"].map { ($0, $1) })
+  func keepsAccessTimes(_ option: String, _ value: String) throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    let times = [timespec(tv_sec: 1_000_000_000, tv_nsec: 0), timespec(tv_sec: 1_100_000_000, tv_nsec: 0)]
+    for name in ["small", "large"] {
+      write(local + "/" + name, String(repeating: "x", count: name == "small" ? 10 : 3_000_000))
+      utimensat(AT_FDCWD, local + "/" + name, times, 0)
+    }
+    let brick = try #require(try Scratch.bricks(of: "small").first)
+    try Scratch.withSmall([option: value]) {
+      nextSecond()
+      var chain = Chain(Scratch.line("small", path))
+      try chain.backUp { $0.keepsAccessTime = true }
+      #expect(chain.carried.count == 3 && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.messages)")
+      nextSecond()
+      try chain.backUp(accurate: false) { $0.keepsAccessTime = true }
+      #expect(chain.carried == [] && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.carried) \(chain.messages)")
+      for name in ["small", "large"] {
+        #expect(chain.items.first { $0.entry.path == Array("\(path)/\(name)".utf8) }?.entry.status.st_atim.tv_sec == 1_000_000_000)
+        if option == "features.ctime" {
+          var status = stat()
+          #expect(stat("\(brick)\(path)/\(name)", &status) == 0 && status.st_atim.tv_sec == 1_000_000_000)
+        }
+      }
+    }
+    try FileManager.default.removeItem(atPath: local)
+  }
+
+  @Test("carries the context of SELinux, which a volume lists under another name")
+  func selinux() throws {
+    let context = Array("system_u:object_r:httpd_sys_content_t:s0".utf8)
+    var status = stat()
+    (status.st_mode, status.st_nlink, status.st_size) = (S_IFREG | 0o644, 1, 1)
+    var entry = SavedEntry(type: FD_FT_REG, path: Array("/file".utf8), status: status)
+    entry.extendedAttributes = [(Array("security.selinux".utf8), context)]
+    let saved = MemoryBackup([.init(entry: entry, data: [7])])
+    let (_, path) = try Scratch.folder()
+    var options = RestoreOptions()
+    options.place = Array(path.utf8)
+    try withJob { job throws in
+      #expect(try saved.restore(job, Scratch.line(), options).failed == 0, "\(job.messages)")
+    }
+    let backup = MemoryBackup()
+    _ = try withJob { try $0.backup(Scratch.line("plain", path), to: backup) }
+    let attributes = try #require(backup.item(path + "/file")).entry.extendedAttributes
+    #expect(attributes.count == 1 && attributes.first?.name == Array("security.selinux".utf8) && attributes.first?.value == context)
+  }
+
   @Test("carries ACLs as ACLs and not once more as extended attributes")
   func aclsOnce() throws {
     let (local, path) = try Scratch.folder()

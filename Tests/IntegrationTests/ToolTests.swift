@@ -117,6 +117,32 @@ struct ToolTests {
     return path
   }
 
+  @Test(
+    "keeps the names of extended attributes, whatever is in them and whoever wrote the archive",
+    arguments: [
+      #"$tool backup "gfapi:volume=gluster\\://scratch/plain$path" -o $archive"#, "tar --xattrs --xattrs-include='user.*' -C $local -cf $archive .",
+      "bsdtar --format pax --xattrs -C $local -cf $archive .",
+    ])
+  func attributeNames(_ writer: String) throws {
+    let (local, path) = try Scratch.folder()
+    let names = ["user.plain", "user.my attr", "user.a=b", "user.50%25", "user.50%", "user.%zz", "user.ümläut", "user.tab\tand\"quote"]
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
+    for (number, name) in names.enumerated() {
+      #expect(try run("setfattr", "-n", name, "-v", "value \(number)", local + "/file").status == 0)
+    }
+    let archive = try Scratch.temporaryFile(".pax")
+    let written = try run("sh", "-c", writer, environment: ["tool": Scratch.tool, "local": local, "path": path, "archive": archive])
+    #expect(written.status == 0, "\(written.output)")
+    #expect(try run(Scratch.tool, "restore", archive, Scratch.line("plain"), "--where", path + "/restored").status == 0)
+    let restored = writer.hasPrefix("$tool") ? "\(local)/restored\(path)/file" : "\(local)/restored/file"
+    for (number, name) in names.enumerated() {
+      let value = try run("getfattr", "--only-values", "-n", name, restored)
+      #expect(value.output.hasSuffix("value \(number)"), "\(name): \(value.output)")
+    }
+    let count = try run("sh", "-c", "getfattr --absolute-names -d '\(restored)' | grep -c =")
+    #expect(count.output == "\(names.count)\n")
+  }
+
   @Test("estimates by type, without reading", arguments: ["bareos26", "bacula9", "bacula15"])
   func estimate(_ layout: String) throws {
     let line = Scratch.line("plain", try makeTree())

@@ -9,6 +9,18 @@ package enum AttributeRules {
     "virtual.glusterfs", "user.glusterfs.",
   ].map { Array($0.utf8) }
 
+  /// The attribute of SELinux, and the name under which a volume lists it.
+  private static let (selinux, listedSELinux) = (Array("security.selinux".utf8), Array("trusted.glusterfs.selinux".utf8))
+
+  /// The names that a client uses for the attributes that a volume lists. Gluster lists an entry's SELinux context under a name of its
+  /// own, and serves it under the usual one.
+  package static func ownNames(_ listed: [[UInt8]]) -> [[UInt8]] {
+    guard let index = listed.firstIndex(of: listedSELinux), !listed.contains(selinux) else { return listed }
+    var names = listed
+    names[index] = selinux
+    return names
+  }
+
   /// Whether the attribute `name` is part of an entry.
   ///
   /// - Parameter aclsTravelAlone: the ACLs are carried as ACLs, so not once more as extended attributes.

@@ -298,9 +298,6 @@ package final class BackupRun {
     self.details = try call { [details] _ in
       var details = details
       try fetcher.attributes(of: entry, wanted, into: &details)
-      if wanted.keepsAccessTime, !guess.keepsAccessTime, case .whole = details.content {
-        try entry.object.setAttributes(entry.status, .accessTime)
-      }
       return details
     }
   }
@@ -512,9 +509,9 @@ package final class BackupRun {
     }
     var content = details.content
     if case .none = content {
-      let (fetcher, wanted) = (fetcher!, options.wanted)
+      let fetcher = fetcher!
       do {
-        content = try call { _ in try fetcher.content(of: entry, wanted) }
+        content = try call { _ in try fetcher.content(of: entry) }
       } catch let error as GlusterError {
         reading.isOpen = false
         counts.failed += 1
@@ -589,7 +586,6 @@ package final class BackupRun {
     if let file = reading.file {
       do {
         change = try orEnd { try file.finish(timesAreExact: fetcher!.timesAreExact) }
-        if options.wanted.keepsAccessTime { try call { _ in try entry.object.setAttributes(entry.status, .accessTime) } }
       } catch let error as GlusterError {
         daemon.tell(.warning, "\(printable(current.record.path)): after it was read: \(error)")
         return

@@ -8,8 +8,6 @@ package struct EntryFetcher: Sendable {
   package struct Wanted: Sendable, Equatable {
     package var acls = false
     package var extendedAttributes = false
-    /// Set the access time back after reading.
-    package var keepsAccessTime = false
     /// The most that the daemon takes of one entry's extended attributes, in bytes; nil: all.
     package var extendedAttributeLimit: Int? = EntryFetcher.bareosLimit
 
@@ -100,7 +98,7 @@ package struct EntryFetcher: Sendable {
     var details = Details()
     try entry.makeReady()
     if entry.status.isSymbolicLink { details.linkTarget = try sure { try entry.object.linkTarget() } }
-    if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: entry, wanted) }
+    if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: entry) }
     try attributes(of: entry, wanted, into: &details)
     return details
   }
@@ -108,9 +106,9 @@ package struct EntryFetcher: Sendable {
   private func sure<T>(_ call: () throws -> T) throws -> T { try distribution.map { try $0.sure(call) } ?? call() }
 
   /// A regular file's data, or the file opened for them.
-  func content(of entry: SourceEntry, _ wanted: Wanted) throws -> Content { try sure { try read(entry, wanted) } }
+  func content(of entry: SourceEntry) throws -> Content { try sure { try read(entry) } }
 
-  private func read(_ entry: SourceEntry, _ wanted: Wanted) throws -> Content {
+  private func read(_ entry: SourceEntry) throws -> Content {
     let size = Int(entry.status.st_size)
     if size <= Self.wholeSize, readsWithoutOpening {
       // One byte more than there should be tells that there is none.
@@ -118,7 +116,6 @@ package struct EntryFetcher: Sendable {
       if data.count <= size {
         // The reply to the reading has told the client: this is no call on the network where it keeps attributes.
         let now = try entry.object.status()
-        if wanted.keepsAccessTime { try entry.object.setAttributes(entry.status, .accessTime) }
         return .whole(data, change: entry.status.change(bytesRead: data.count, now: now, timesAreExact: timesAreExact))
       }
     }
@@ -188,7 +185,7 @@ package struct EntryFetcher: Sendable {
     of entry: SourceEntry, _ names: [[UInt8]], _ wanted: Wanted, into details: inout Details
   ) throws {
     var size = 0
-    for name in names where AttributeRules.carries(name, aclsTravelAlone: wanted.acls) {
+    for name in AttributeRules.ownNames(names) where AttributeRules.carries(name, aclsTravelAlone: wanted.acls) {
       do {
         guard let value = try sure({ try entry.object.extendedAttribute(name) }) else { continue }
         // As Bareos counts: magic, two lengths, name with NUL, value.

@@ -198,7 +198,6 @@ final class BareosDaemon: PacketDaemon {
     options.recurses = !isSet(FD_FO_NO_RECURSION)
     options.wanted.acls = isSet(FD_FO_ACL)
     options.wanted.extendedAttributes = isSet(FD_FO_XATTR)
-    options.wanted.keepsAccessTime = isSet(FD_FO_KEEPATIME)
     return options
   }
 }
