@@ -127,6 +127,22 @@ struct GlusterfindTests {
     try watched.expectNoDifference("second incremental")
   }
 
+  @Test(
+    "lists what Gluster does not date, and a job without a list after it finds nothing more",
+    arguments: Soak.cases(["plain-logged"], of: Scratch.kinds.map { $0 + "-logged" }))
+  func undated(_ volume: String) throws {
+    let changes = UndatedChange.all
+    func python(_ script: String) -> String { "import subprocess; subprocess.run(['sh', '-ec', r\"\"\"\(script)\"\"\"], check=True)" }
+    var watched = try Watched(on: volume, python(UndatedTree.script(changes, in: ["changed", "same"], \.make)) + "; settle()")
+    try watched.change(python(UndatedTree.script(changes, in: ["changed"], \.change)))
+    try watched.backUp("Incremental")
+    #expect(watched.complaints == [])
+    #expect(Set(watched.chain.carried).isSuperset(of: UndatedTree.paths(changes, in: watched.path + "/changed")), "\(watched.listed)")
+    try watched.expectNoDifference()
+    try watched.chain.backUp(accurate: false)
+    #expect(watched.chain.carried == [], "\(watched.chain.messages)")
+  }
+
   @Test("by a session, which moves on when the job ended well, and needs no time", .soak)
   func session() throws {
     let name = "nightly-\(UUID().uuidString.prefix(8))"

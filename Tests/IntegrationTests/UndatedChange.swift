@@ -1,0 +1,89 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// An entry, and a change to it, most of which Gluster does not date: how it is made, in a shell, `$e` is its path; and how it changes.
+struct UndatedChange: Sendable {
+  let name: String
+  let make: String
+  let change: String
+
+  static let all = [
+    UndatedChange(name: "attribute set", make: "head -c 9000 /dev/urandom > $e", change: "setfattr -n user.a -v 1 $e"),
+    UndatedChange(
+      name: "attribute changed", make: "echo x > $e; setfattr -n user.a -v 1 $e", change: "setfattr -n user.a -v 2 $e"),
+    UndatedChange(name: "attribute removed", make: "echo x > $e; setfattr -n user.a -v 1 $e", change: "setfattr -x user.a $e"),
+    UndatedChange(name: "attribute of a directory", make: "mkdir $e", change: "setfattr -n user.a -v 1 $e"),
+    UndatedChange(name: "attribute of an empty file", make: "touch $e", change: "setfattr -n user.a -v 1 $e"),
+    UndatedChange(name: "ACL set", make: "echo x > $e", change: "setfacl -m u:1:r $e"),
+    UndatedChange(name: "ACL changed", make: "echo x > $e; setfacl -m u:1:r $e", change: "setfacl -m u:1:rw $e"),
+    UndatedChange(name: "ACL removed", make: "echo x > $e; setfacl -m u:1:r $e", change: "setfacl -b $e"),
+    UndatedChange(name: "ACL of a directory", make: "mkdir $e", change: "setfacl -m u:1:rwx $e"),
+    UndatedChange(name: "default ACL set", make: "mkdir $e", change: "setfacl -d -m u:1:rwx $e"),
+    UndatedChange(name: "default ACL removed", make: "mkdir $e; setfacl -d -m u:1:rwx $e", change: "setfacl -k $e"),
+    UndatedChange(name: "hole", make: "head -c 600000 /dev/urandom > $e", change: "fallocate -p -o 0 -l 262144 $e"),
+    UndatedChange(
+      name: "another hole", make: "head -c 600000 /dev/urandom > $e; fallocate -p -o 0 -l 131072 $e",
+      change: "fallocate -p -o 262144 -l 131072 $e"),
+    UndatedChange(name: "mode", make: "echo x > $e", change: "chmod 640 $e"),
+    UndatedChange(name: "owner", make: "echo x > $e", change: "chown 7 $e"),
+    UndatedChange(
+      name: "data", make: "head -c 9000 /dev/urandom > $e", change: "printf X | dd of=$e bs=1 seek=100 conv=notrunc status=none"),
+  ]
+
+  /// Of a sharded volume with shards of 4 MiB, beyond the first.
+  static let ofShards = [
+    UndatedChange(
+      name: "write", make: "head -c 12000000 /dev/urandom > $e",
+      change: "printf X | dd of=$e bs=1 seek=9000000 conv=notrunc status=none"),
+    UndatedChange(name: "append", make: "head -c 9000000 /dev/urandom > $e", change: "printf X >> $e"),
+    UndatedChange(name: "append of a shard", make: "head -c 8388608 /dev/urandom > $e", change: "printf X >> $e"),
+    UndatedChange(name: "truncation", make: "head -c 12000000 /dev/urandom > $e", change: "truncate -s 9000000 $e"),
+    UndatedChange(name: "truncation of whole shards", make: "head -c 12582912 /dev/urandom > $e", change: "truncate -s 8388608 $e"),
+    UndatedChange(name: "truncation to one shard", make: "head -c 12582912 /dev/urandom > $e", change: "truncate -s 4194304 $e"),
+    UndatedChange(name: "growth by a hole", make: "head -c 9000000 /dev/urandom > $e", change: "truncate -s 30000000 $e"),
+    UndatedChange(
+      name: "hole in a shard", make: "head -c 12000000 /dev/urandom > $e", change: "fallocate -p -o 8388608 -l 1048576 $e"),
+    UndatedChange(
+      name: "write into a hole", make: "truncate -s 20000000 $e",
+      change: "printf X | dd of=$e bs=1 seek=17000000 conv=notrunc status=none"),
+    UndatedChange(
+      name: "write into the first shard", make: "head -c 12000000 /dev/urandom > $e",
+      change: "printf X | dd of=$e bs=1 seek=100 conv=notrunc status=none"),
+  ]
+}
+
+/// Two of each entry: one that changes, and one that stays.
+struct UndatedTree {
+  let local: String
+  let path: String
+
+  init(_ kind: String, _ changes: [UndatedChange]) throws {
+    (local, path) = try Scratch.folder(on: kind, "undated")
+    try each(changes, ["changed", "same"], \.make)
+  }
+
+  func change(_ changes: [UndatedChange]) throws { try each(changes, ["changed"], \.change) }
+
+  private func each(_ changes: [UndatedChange], _ folders: [String], _ script: (UndatedChange) -> String) throws {
+    let result = try run("sh", "-ec", "cd '\(local)'\n" + Self.script(changes, in: folders, script))
+    try #require(result.status == 0, "\(result.output)")
+    // What was done is done in the second before the next job.
+    nextSecond()
+  }
+
+  /// What makes or changes entries in folders of the shell's directory.
+  static func script(_ changes: [UndatedChange], in folders: [String], _ script: (UndatedChange) -> String) -> String {
+    folders.map { folder in
+      "mkdir -p \(folder)\n" + changes.map { "e=\(folder)/\(file($0))\n\(script($0))\n" }.joined()
+    }.joined()
+  }
+
+  private static func file(_ change: UndatedChange) -> String { change.name.replacing(" ", with: "-") }
+
+  func paths(_ changes: [UndatedChange], in folder: String = "changed") -> Set<String> {
+    Self.paths(changes, in: "\(path)/\(folder)")
+  }
+
+  static func paths(_ changes: [UndatedChange], in folder: String) -> Set<String> { Set(changes.map { "\(folder)/\(file($0))" }) }
+}
