@@ -57,6 +57,28 @@ struct BaculaTests {
     try bacula.end()
   }
 
+  @Test("finds changes that Gluster does not date, accurate or not", arguments: ["backup", "accurate"])
+  func undated(_ job: String) throws {
+    let tree = try UndatedTree("plain", UndatedChange.all)
+    let bacula = try Bacula(Bacula.line("plain", tree.path))
+    let count = UndatedChange.all.count
+    func backUp(_ level: String, _ carried: Int) throws {
+      try bacula.job("run job=\(job) level=\(level) yes")
+        .expect("Backup OK", try Regex("gfapi: \(carried) entries and \\d+ bytes read, \\d+ unchanged, 0 excluded, 0 failed"))
+    }
+    try backUp("Full", 2 * count + 3)
+    try backUp("Incremental", 0)
+    try tree.change(UndatedChange.all)
+    try backUp("Incremental", count)
+    try backUp("Incremental", 0)
+    try backUp("Differential", count)
+    try bacula.restore("/undated-restored").expect("Restore OK", JobLog.wellRestored)
+    let restored = try Scratch.mount("plain") + "/undated-restored"
+    try expectIdentical(tree.local, restored + tree.path)
+    try FileManager.default.removeItem(atPath: restored)
+    try bacula.end()
+  }
+
   @Test("in accurate mode the last restore is what is on the volume: deleted, renamed and changed entries, whole directories")
   func accurate() throws {
     let (local, path) = try Scratch.folder()

@@ -60,6 +60,33 @@ struct BareosTests {
     #expect(found == ". ./a ./a/file ./a/new ./c ./c/file ")
   }
 
+  @Test(
+    "finds changes that Gluster does not date, accurate or not",
+    arguments: Bareos.trees.flatMap { tree in ["backup", "accurate"].map { (tree, $0) } })
+  func undated(_ tree: String, _ job: String) throws {
+    let entries = try UndatedTree("plain", UndatedChange.all)
+    let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + entries.path)
+    let count = UndatedChange.all.count
+    func backUp(_ level: String, _ carried: Int) throws {
+      let log = try bareos.console("run job=\(job) level=\(level) yes", "wait", "messages")
+      #expect(log.contains("Backup OK\n") && log.contains("gfapi: \(carried) entries and "), "\(log)")
+    }
+    try backUp("Full", 2 * count + 3)
+    try backUp("Incremental", 0)
+    try entries.change(UndatedChange.all)
+    let estimate = try bareos.console("estimate job=\(job) level=Incremental")
+    #expect(estimate.contains("files=\(count) "), "\(estimate)")
+    try backUp("Incremental", count)
+    try backUp("Incremental", 0)
+    try backUp("Differential", count)
+    let log = try bareos.console(
+      "restore client=client restorejob=restore where=/undated-restored select current all done yes", "wait", "messages")
+    #expect(log.contains("Restore OK\n"), "\(log)")
+    let restored = try Scratch.mount("plain") + "/undated-restored"
+    try expectIdentical(entries.local, restored + entries.path)
+    try FileManager.default.removeItem(atPath: restored)
+  }
+
   @Test("backs up what glusterfind lists, and restores the last state: full, incremental, differential", arguments: Bareos.trees)
   func listed(_ tree: String) throws {
     let (local, path) = try Scratch.folder(on: "plain-logged")

@@ -1,14 +1,13 @@
 import Foundation
-import TestSupport
-import Testing
+import MiniDaemon
 
 /// An entry, and a change to it, most of which Gluster does not date: how it is made, in a shell, `$e` is its path; and how it changes.
-struct UndatedChange: Sendable {
-  let name: String
-  let make: String
-  let change: String
+public struct UndatedChange: Sendable {
+  public let name: String
+  public let make: String
+  public let change: String
 
-  static let all = [
+  public static let all = [
     UndatedChange(name: "attribute set", make: "head -c 9000 /dev/urandom > $e", change: "setfattr -n user.a -v 1 $e"),
     UndatedChange(
       name: "attribute changed", make: "echo x > $e; setfattr -n user.a -v 1 $e", change: "setfattr -n user.a -v 2 $e"),
@@ -32,7 +31,7 @@ struct UndatedChange: Sendable {
   ]
 
   /// Of a sharded volume with shards of 4 MiB, beyond the first.
-  static let ofShards = [
+  public static let ofShards = [
     UndatedChange(
       name: "write", make: "head -c 12000000 /dev/urandom > $e",
       change: "printf X | dd of=$e bs=1 seek=9000000 conv=notrunc status=none"),
@@ -54,26 +53,26 @@ struct UndatedChange: Sendable {
 }
 
 /// Two of each entry: one that changes, and one that stays.
-struct UndatedTree {
-  let local: String
-  let path: String
+public struct UndatedTree {
+  public let local: String
+  public let path: String
 
-  init(_ kind: String, _ changes: [UndatedChange]) throws {
+  public init(_ kind: String, _ changes: [UndatedChange]) throws {
     (local, path) = try Scratch.folder(on: kind, "undated")
     try each(changes, ["changed", "same"], \.make)
   }
 
-  func change(_ changes: [UndatedChange]) throws { try each(changes, ["changed"], \.change) }
+  public func change(_ changes: [UndatedChange]) throws { try each(changes, ["changed"], \.change) }
 
   private func each(_ changes: [UndatedChange], _ folders: [String], _ script: (UndatedChange) -> String) throws {
     let result = try run("sh", "-ec", "cd '\(local)'\n" + Self.script(changes, in: folders, script))
-    try #require(result.status == 0, "\(result.output)")
+    guard result.status == 0 else { throw DaemonError(result.output) }
     // What was done is done in the second before the next job.
     nextSecond()
   }
 
   /// What makes or changes entries in folders of the shell's directory.
-  static func script(_ changes: [UndatedChange], in folders: [String], _ script: (UndatedChange) -> String) -> String {
+  public static func script(_ changes: [UndatedChange], in folders: [String], _ script: (UndatedChange) -> String) -> String {
     folders.map { folder in
       "mkdir -p \(folder)\n" + changes.map { "e=\(folder)/\(file($0))\n\(script($0))\n" }.joined()
     }.joined()
@@ -81,9 +80,9 @@ struct UndatedTree {
 
   private static func file(_ change: UndatedChange) -> String { change.name.replacing(" ", with: "-") }
 
-  func paths(_ changes: [UndatedChange], in folder: String = "changed") -> Set<String> {
+  public func paths(_ changes: [UndatedChange], in folder: String = "changed") -> Set<String> {
     Self.paths(changes, in: "\(path)/\(folder)")
   }
 
-  static func paths(_ changes: [UndatedChange], in folder: String) -> Set<String> { Set(changes.map { "\(folder)/\(file($0))" }) }
+  public static func paths(_ changes: [UndatedChange], in folder: String) -> Set<String> { Set(changes.map { "\(folder)/\(file($0))" }) }
 }
