@@ -38,6 +38,26 @@ struct InjectedErrorTests {
     }
   }
 
+  @Test("that kept data from being read is made up for by the next incremental backup, and counts each entry once")
+  func unreadData() throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    for (name, size) in [("small", 10), ("large", 3_000_000)] {
+      _ = FileManager.default.createFile(atPath: local + "/" + name, contents: Data(repeating: 7, count: size))
+    }
+    try FileManager.default.linkItem(atPath: local + "/small", toPath: local + "/link")
+    nextSecond()
+    var chain = Chain(Scratch.line("small", path), abi: .bacula9)
+    try failing("read") { try chain.backUp() }
+    let counts = chain.messages.compactMap { $0.text.firstMatch(of: /(\d+) entries and .* (\d+) failed/) }.first
+    #expect(counts?.1 == "1" && counts?.2 == "3", "\(chain.messages)")
+    nextSecond()
+    try chain.backUp(accurate: false)
+    #expect(Set(chain.carried) == Set(["small", "link", "large"].map { "\(path)/\($0)" }), "\(chain.messages)")
+    try chain.backUp(accurate: false)
+    #expect(chain.carried == [])
+    try FileManager.default.removeItem(atPath: local)
+  }
+
   @Test("is not asked for the data of what did not change")
   func unchanged() throws {
     let (local, path) = try Scratch.folder(on: "small")

@@ -86,6 +86,8 @@ package final class BackupRun {
     var signs: Ahead<UndatedChanges.Signs>?
     /// The fingerprint that they had.
     var fingerprint = Fingerprint()
+    /// Its data could not be read.
+    var isUnread = false
     /// What the daemon had been asked for options when it was found.
     var acceptance = 0
     var details: Ahead<EntryFetcher.Details>?
@@ -190,13 +192,22 @@ package final class BackupRun {
 
   private var paceWords: String { pace.words(entries: counts.carried, bytes: counts.bytes, waited: calls.waited) }
 
-  private func countCarried(_ kind: SaveRecord.Kind) {
+  private func countCarried(_ kind: SaveRecord.Kind, by step: Int = 1) {
     switch kind {
-    case .regular: counts.files += 1
-    case .symbolicLink: counts.symbolicLinks += 1
-    case .special: counts.special += 1
-    default: counts.directories += 1
+    case .regular: counts.files += step
+    case .symbolicLink: counts.symbolicLinks += step
+    case .special: counts.special += step
+    default: counts.directories += step
     }
+  }
+
+  /// Counts the record in hand as failed, no longer as carried: its data cannot be read.
+  private func countUnread() {
+    guard current?.isUnread == false else { return }
+    current?.isUnread = true
+    // It has been counted as failed if one of its attributes could not be read.
+    if details.problems.isEmpty { counts.failed += 1 }
+    countCarried(current!.record.kind, by: -1)
   }
 
   // MARK: Records
@@ -251,10 +262,16 @@ package final class BackupRun {
 
   /// Keeps what was backed up of the record in hand.
   private func keepFingerprint() {
-    guard let current, let undated, let entry = current.entry, current.record.isSaved, !isEstimate else { return }
-    var fingerprint = current.fingerprint
-    let read = Fingerprint(entry.status, details, options.wanted, shardSize: fetcher!.shardSize)
-    for (part, digest) in read.digests { fingerprint[part] = digest }
+    guard let current, let undated, let entry = current.entry, !isEstimate else { return }
+    var fingerprint = Fingerprint()
+    if current.isUnread || current.record.kind == .unreadable {
+      // The next job tries again.
+      fingerprint[.layout] = .unknown
+    } else if current.record.isSaved {
+      fingerprint = current.fingerprint
+      let read = Fingerprint(entry.status, details, options.wanted, shardSize: fetcher!.shardSize)
+      for (part, digest) in read.digests { fingerprint[part] = digest }
+    }
     if let gfid = try? entry.object.identity() { undated.backedUp(gfid, fingerprint) }
   }
 
@@ -514,7 +531,7 @@ package final class BackupRun {
         content = try call { _ in try fetcher.content(of: entry) }
       } catch let error as GlusterError {
         reading.isOpen = false
-        counts.failed += 1
+        countUnread()
         try endIfGone(error)
         throw error
       }
@@ -559,7 +576,7 @@ package final class BackupRun {
         do {
           take(try orEnd { try file.next() })
         } catch let error as GlusterError {
-          counts.failed += 1
+          countUnread()
           try endIfGone(error)
           throw error
         }
