@@ -19,18 +19,29 @@ package enum GlusterfindNeeds {
       findings.add(.problem, subject, "\(keys): \(String(cString: strerror(errno)))", cure: "mkdir -p \(keys) on each node of the volume")
     }
     for option in ChangelogOptions.names {
-      guard let answer = output("gluster --mode=script volume get \(volume) \(option)") else {
+      guard let value = value(of: option, volume) else {
         findings.add(
           .problem, subject, "gluster tells nothing of the volume", cure: "run the wrapper, and this, as root on a node of the volume")
         break
       }
-      let value = answer.split(separator: "\n").last?.split(separator: " ").dropFirst().first ?? ""
-      if !ChangelogOptions.isOn(String(value)) {
+      if !ChangelogOptions.isOn(value) {
         findings.add(
           .warning, subject, "\(option) is \(value): changes are not logged", cure: "gluster volume set \(volume) \(option) on")
       }
     }
     if !findings.all.contains(where: { $0.subject == subject }) { findings.add(subject, "all that it needs is here") }
+  }
+
+  /// Whether the bricks of a volume log changes; nil: this host is no node of it.
+  ///
+  /// - Parameter volume: see ``look(_:into:)``.
+  package static func areChangesLogged(_ volume: String) -> Bool? {
+    ChangelogOptions.names.first.flatMap { value(of: $0, volume) }.map(ChangelogOptions.isOn)
+  }
+
+  private static func value(of option: String, _ volume: String) -> String? {
+    guard let answer = output("gluster --mode=script volume get \(volume) \(option)") else { return nil }
+    return answer.split(separator: "\n").last?.split(separator: " ").dropFirst().first.map(String.init) ?? ""
   }
 
   private static func isInPath(_ program: String) -> Bool {

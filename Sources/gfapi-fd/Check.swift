@@ -126,7 +126,43 @@ struct Check: ParsableCommand {
       "latency",
       "\(milliseconds(latency.lookUp)) for looking a name up"
         + (latency.read.map { ", \(milliseconds($0)) for reading a small file" } ?? ""))
+    checkChanges(parsed, report, latency, &findings)
     return report.access == nil
+  }
+
+  /// Which changes an incremental job finds, and what that costs.
+  private func checkChanges(_ parsed: PluginDefinition, _ report: VolumeReport, _ latency: VolumeLatency, _ findings: inout Findings) {
+    let changes = "changes"
+    if parsed.fileList != nil {
+      findings.add(changes, "by list: all that the changelogs of the bricks record")
+    } else if !report.keepsTimes {
+      findings.add(changes, "by crawl: all, because the bricks date every change (features.ctime is off)")
+    } else if parsed.checksAttributes {
+      let seconds = latency.lookUp / .seconds(1) * 100_000 / Double(max(parsed.workers, 1))
+      findings.add(
+        changes,
+        "by crawl: all; Gluster does not date attributes, ACLs and holes (features.ctime), so an incremental job asks each unchanged entry: "
+          + "about \(max(Int(seconds.rounded()), 1)) s for 100,000")
+    } else {
+      findings.add(
+        .warning, changes,
+        "by crawl: not all; Gluster does not date attributes, ACLs and holes (features.ctime), and attributes=dated misses them",
+        cure: "remove attributes=dated from the plugin line")
+    }
+    guard parsed.fileList == nil else { return }
+    switch GlusterfindNeeds.areChangesLogged(parsed.volume.volume) {
+    case .some(true): findings.add("changelogs", "on: with a list of glusterfind (gffilelist=) a job does not crawl")
+    case .some(false): findings.add("changelogs", "off: a job can only crawl")
+    case nil: findings.add("changelogs", "not known: gluster answers only on a node of the volume")
+    }
+    guard report.isSharded else { return }
+    if let problem = report.shards {
+      findings.add(
+        .warning, "shards", "cannot be looked up, so each incremental job backs up every file of more than one shard: \(problem)",
+        cure: "install libgfapi 6.1 or later")
+    } else {
+      findings.add("shards", "are looked up, because the times of a file are those of its first shard")
+    }
   }
 
   private func checkList(_ parsed: PluginDefinition, _ findings: inout Findings) {

@@ -25,9 +25,21 @@ struct ToolTests {
     #expect(result.status == 0, "\(result.output)")
     for words in [
       "valid", "tcp scratch (default port), volume \(kind)", "type:        \(type)\n", "libgfapi:    10.", "MiB free",
-      "ACLs:        supported",
+      "ACLs:        supported", "changes:     by crawl: all; Gluster does not date ", "changelogs:  off: a job can only crawl\n",
     ] {
       #expect(result.output.contains(words), "\(words): \(result.output)")
+    }
+    #expect(result.output.contains("\nshards:      are looked up, ") == (kind == "sharded"))
+  }
+
+  @Test("checks which changes an incremental job would miss")
+  func checkChanges() throws {
+    func check(_ more: String) throws -> CommandResult { try run(Scratch.tool, "check", Scratch.line("small", "", more)) }
+    let dated = try check(":attributes=dated")
+    #expect(dated.status == 1 && dated.output.contains("\nchanges:     warning: by crawl: not all; "), "\(dated.output)")
+    try Scratch.withSmall(["features.ctime": "off"]) {
+      let result = try check(":attributes=dated")
+      #expect(result.status == 0 && result.output.contains("\nchanges:     by crawl: all, because the bricks date every change"))
     }
   }
 

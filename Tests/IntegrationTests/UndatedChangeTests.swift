@@ -79,9 +79,11 @@ struct UndatedChangeTests {
     let dated = tree.paths(UndatedChange.all.filter { Self.dated.contains($0.name) })
     try chain.backUp(":attributes=dated", accurate: false)
     #expect(Set(chain.carried) == dated)
+    #expect(chain.messages.first?.text.hasSuffix(", by crawl (times)") == true, "\(chain.messages)")
     nextSecond()
     try chain.backUp(accurate: false)
     #expect(Set(chain.carried) == all.subtracting(dated))
+    #expect(chain.messages.first?.text.hasSuffix(", by crawl (times, attributes, ACLs, holes)") == true, "\(chain.messages)")
   }
 
   @Test("is found again after a job that failed, and is only counted by an estimate")

@@ -75,8 +75,11 @@ package final class Job {
       session.backup = try BackupSession(volume, session.traits!, definition, list: list, since: since)
     }
     guard let volume else { return false }
-    if !isEstimate {
-      tellBeginning("backup of", volume, ": \(levelWords(since)), \(list.map { "listed by \(printable($0.file))" } ?? "by crawl")")
+    if !isEstimate || since > 0 {
+      tellBeginning(isEstimate ? "estimate of" : "backup of", volume) { traits in
+        ": \(self.levelWords(since)), "
+          + (list.map { "listed by \(printable($0.file))" } ?? "by crawl" + (since > 0 ? self.signsWords(traits, definition) : ""))
+      }
     }
     backup = BackupRun(
       volume, daemon: daemon, isEstimate: isEstimate, since: since, list: list,
@@ -134,7 +137,7 @@ package final class Job {
         session.restoreRoot = root
       }
       guard let volume else { return false }
-      tellBeginning("restore onto", volume, "")
+      tellBeginning("restore onto", volume)
       restore = RestoreRun(
         volume, daemon: daemon, originalDirectory: originalDirectory, overriddenDirectory: overridden)
       return true
@@ -238,12 +241,21 @@ package final class Job {
   }
 
   /// Says what a job is about, and with what.
-  private func tellBeginning(_ what: String, _ volume: JobVolume, _ how: String) {
+  ///
+  /// - Parameter how: what follows.
+  private func tellBeginning(_ what: String, _ volume: JobVolume, _ how: (VolumeTraits) -> String = { _ in "" }) {
     guard let traits = try? volume.run(isCancelled: { false }, { $0.traits! }) else { return }
     daemon.tell(
       .info,
-      "gfapi-fd \(Version.version), libgfapi \(VolumeReport.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how)"
+      "gfapi-fd \(Version.version), libgfapi \(VolumeReport.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how(traits))"
     )
+  }
+
+  /// What a crawl compares of an entry, in words.
+  private func signsWords(_ traits: VolumeTraits, _ definition: PluginDefinition) -> String {
+    let checks = traits.bricksAgreeOnTimes && definition.checksAttributes
+    let signs = ["times"] + (checks ? ["attributes", "ACLs", "holes"] : []) + (traits.isSharded ? ["shards"] : [])
+    return " (\(signs.joined(separator: ", ")))"
   }
 
   /// Level and time, in words.

@@ -11,6 +11,11 @@ package struct VolumeReport: Sendable {
   /// In bytes.
   package var size: Int
   package var free: Int
+  /// Whether Gluster keeps the times of entries itself (`features.ctime`): then it does not date every change.
+  package var keepsTimes: Bool
+  package var isSharded: Bool
+  /// Why the shards of a file cannot be looked up; nil: they can, or there are none.
+  package var shards: String?
   /// Why ACLs cannot be had; nil: they can.
   package var acls: String?
   package var extendedAttributes: String?
@@ -24,6 +29,10 @@ package struct VolumeReport: Sendable {
     size = Int(space.f_blocks) * Int(space.f_frsize)
     free = Int(space.f_bavail) * Int(space.f_frsize)
     type = Self.type(traits)
+    (keepsTimes, isSharded) = (traits.bricksAgreeOnTimes, traits.isSharded)
+    if traits.isSharded {
+      shards = Self.problem { _ = try ShardTimes(volume.uri, logging: Volume.Logging(), patience: volume.patience) }
+    }
     clientVersion = Self.clientVersion
     acls = Self.problem { _ = try base.extendedAttributeIfSupported(ACLStream.accessName) }
     extendedAttributes = Self.problem { _ = try base.extendedAttributeNames() }
