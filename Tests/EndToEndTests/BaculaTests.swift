@@ -57,23 +57,27 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("finds changes that Gluster does not date, accurate or not", arguments: ["backup", "accurate"])
-  func undated(_ job: String) throws {
-    let tree = try UndatedTree("plain", UndatedChange.all)
-    let bacula = try Bacula(Bacula.line("plain", tree.path))
-    let count = UndatedChange.all.count
+  @Test(
+    "finds changes that Gluster does not date, accurate or not",
+    arguments: Soak.cases([("backup", "plain"), ("accurate", "sharded")], of: Soak.pairs(["backup", "accurate"], Scratch.kinds)))
+  func undated(_ job: String, _ kind: String) throws {
+    let changes = UndatedChange.all + (kind == "sharded" ? UndatedChange.ofShards : [])
+    let tree = try UndatedTree(kind, changes)
+    let bacula = try Bacula(Bacula.line(kind, tree.path))
+    let count = changes.count
     func backUp(_ level: String, _ carried: Int) throws {
       try bacula.job("run job=\(job) level=\(level) yes")
         .expect("Backup OK", try Regex("gfapi: \(carried) entries and \\d+ bytes read, \\d+ unchanged, 0 excluded, 0 failed"))
     }
     try backUp("Full", 2 * count + 3)
     try backUp("Incremental", 0)
-    try tree.change(UndatedChange.all)
+    try tree.change(changes)
     try backUp("Incremental", count)
     try backUp("Incremental", 0)
     try backUp("Differential", count)
     try bacula.restore("/undated-restored").expect("Restore OK", JobLog.wellRestored)
-    let restored = try Scratch.mount("plain") + "/undated-restored"
+    let restored = try Scratch.mount(kind) + "/undated-restored"
+    if kind == "sharded" { try Scratch.remount(kind) }
     try expectIdentical(tree.local, restored + tree.path)
     try FileManager.default.removeItem(atPath: restored)
     try bacula.end()

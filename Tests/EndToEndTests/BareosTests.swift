@@ -62,18 +62,20 @@ struct BareosTests {
 
   @Test(
     "finds changes that Gluster does not date, accurate or not",
-    arguments: Bareos.trees.flatMap { tree in ["backup", "accurate"].map { (tree, $0) } })
-  func undated(_ tree: String, _ job: String) throws {
-    let entries = try UndatedTree("plain", UndatedChange.all)
-    let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + entries.path)
-    let count = UndatedChange.all.count
+    arguments: Soak.pairs(Bareos.trees, [("backup", "sharded"), ("accurate", "plain"), ("accurate", "sharded")]))
+  func undated(_ tree: String, _ kinds: (job: String, volume: String)) throws {
+    let (job, kind) = kinds
+    let changes = UndatedChange.all + (kind == "sharded" ? UndatedChange.ofShards : [])
+    let entries = try UndatedTree(kind, changes)
+    let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/"# + kind + entries.path)
+    let count = changes.count
     func backUp(_ level: String, _ carried: Int) throws {
       let log = try bareos.console("run job=\(job) level=\(level) yes", "wait", "messages")
       #expect(log.contains("Backup OK\n") && log.contains("gfapi: \(carried) entries and "), "\(log)")
     }
     try backUp("Full", 2 * count + 3)
     try backUp("Incremental", 0)
-    try entries.change(UndatedChange.all)
+    try entries.change(changes)
     let estimate = try bareos.console("estimate job=\(job) level=Incremental")
     #expect(estimate.contains("files=\(count) "), "\(estimate)")
     try backUp("Incremental", count)
@@ -82,7 +84,8 @@ struct BareosTests {
     let log = try bareos.console(
       "restore client=client restorejob=restore where=/undated-restored select current all done yes", "wait", "messages")
     #expect(log.contains("Restore OK\n"), "\(log)")
-    let restored = try Scratch.mount("plain") + "/undated-restored"
+    let restored = try Scratch.mount(kind) + "/undated-restored"
+    if kind == "sharded" { try Scratch.remount(kind) }
     try expectIdentical(entries.local, restored + entries.path)
     try FileManager.default.removeItem(atPath: restored)
   }

@@ -67,6 +67,52 @@ struct UndatedChangeTests {
     #expect(differences.count == 1, "\(comparison.output)")
   }
 
+  @Test("is in a sparse image of 2 GiB, with shards of the usual 64 MiB, wherever it is written", .soak)
+  func image() throws {
+    try Scratch.withVolume("image", bricks: 1) {
+      try Scratch.gluster("volume", "set", "image", "features.shard", "on")
+      try Scratch.remount("image")
+      let mount = try Scratch.mount("image")
+      let local = mount + "/disk"
+      /// Writes a MiB at each of some random places beyond the first shard, in an image and one that stays.
+      func write(_ names: [String], seed: UInt64, count: Int) throws {
+        let script = """
+          import os, random
+          for name in '\(names.joined(separator: " "))'.split():
+            places = random.Random(\(seed))
+            with open('\(local).' + name, 'r+b' if os.path.exists('\(local).' + name) else 'w+b') as file:
+              file.truncate(2 << 30)
+              for _ in range(\(count)):
+                file.seek(places.randrange(65 << 20, 2047 << 20)); file.write(os.urandom(1 << 20))
+          """
+        let result = try run("python3", "-c", script)
+        try #require(result.status == 0, "\(result.output)")
+        nextSecond()
+      }
+      let archive = try Scratch.temporaryFile(".pax")
+      defer { try? FileManager.default.removeItem(atPath: archive) }
+      /// The names of images that an incremental backup has.
+      func backUp(since: Int) throws -> String {
+        let result = try run(Scratch.tool, "backup", Scratch.line("image"), "-o", archive, "--since", "\(since)")
+        #expect(result.status == 0 && !result.output.contains("warning"), "\(result.output)")
+        return try run("tar", "-tf", archive).output
+      }
+      try write(["changes", "stays"], seed: 1, count: 20)
+      #expect(try run(Scratch.tool, "backup", Scratch.line("image"), "-o", "/dev/null").status == 0)
+      for seed in 2..<5 as Range<UInt64> {
+        nextSecond()
+        let since = time(nil)
+        #expect(try backUp(since: since) == "")
+        try write(["changes"], seed: seed, count: 1)
+        #expect(try backUp(since: since) == "disk.changes\n")
+      }
+      #expect(try run(Scratch.tool, "restore", archive, Scratch.line("image"), "--where", "/restored").status == 0)
+      try Scratch.remount("image")
+      let sums = try run("sh", "-c", "cd '\(mount)'; sha256sum < disk.changes; sha256sum < restored/disk.changes").output
+      #expect(Set(sums.split(separator: "\n")).count == 1, "\(sums)")
+    }
+  }
+
   static let dated = ["attribute removed", "default ACL removed", "mode", "owner", "data"]
 
   @Test("is missed with attributes=dated, and found by the next job without it")
