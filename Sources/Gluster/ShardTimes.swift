@@ -13,6 +13,7 @@ public final class ShardTimes: Sendable {
   private static let sizeAttribute = "trusted.glusterfs.shard.block-size"
 
   private let volume: Volume
+  private let distribution: Distribution?
   private let setProcess: SetProcess
   private typealias SetProcess = @convention(c) @Sendable (OpaquePointer, pid_t) -> Int32
 
@@ -25,6 +26,7 @@ public final class ShardTimes: Sendable {
     setProcess = unsafeBitCast(function, to: SetProcess.self)
     // No memory of attributes: a shard is looked up once, and its times are to be those of now.
     volume = try Volume(uri, logging: logging, attributeAge: 0, patience: patience)
+    distribution = Distribution(volume)
   }
 
   /// Whether a shard of a file beyond the first has changed at a time or later.
@@ -33,28 +35,45 @@ public final class ShardTimes: Sendable {
   ///   - identity: of the file, see ``Object/identity()``.
   ///   - size: of the file, in bytes.
   ///   - since: seconds since 1970.
-  /// - Throws: ``GlusterError``; `ENODATA` if the file has no size of shards.
+  /// - Throws: ``GlusterError``; `ENOENT` or `ESTALE` if there is no such file.
   public func haveChanged(of identity: [UInt8], size: Int, since: Int) throws -> Bool {
     _ = setProcess(volume.handle, Self.rawProcess)
     // The thread makes calls of other connections as well.
     defer { _ = setProcess(volume.handle, getpid()) }
+    // A file that was made before the volume was sharded is whole.
     guard let value = try volume.lookUp(identity: identity).object.extendedAttribute(Self.sizeAttribute.utf8), value.count == 8 else {
-      throw GlusterError(errno: .noData, call: "glfs_h_getxattrs", path: Array(Self.sizeAttribute.utf8))
+      return false
     }
     let shardSize = value.reduce(0) { $0 << 8 | Int($1) }
     guard shardSize > 0, size > shardSize else { return false }
-    let folder = try volume.lookUp("/.shard".utf8).object
-    let prefix = Volume.text(ofIdentity: identity) + "."
-    for number in 1...((size - 1) / shardSize) {
-      do {
-        let status = try folder.lookUp("\(prefix)\(number)".utf8).status
-        // Reading a hole makes empty shards (10.3): they have a time and no data. What shrinks a shard changes the file's size.
-        guard status.st_size > 0 else { continue }
-        if status.st_mtim.tv_sec >= since || status.st_ctim.tv_sec >= since { return true }
-      } catch let error as GlusterError where error.errno == .noSuchFileOrDirectory {
-        // A hole.
-      }
+    let names = (1...((size - 1) / shardSize)).lazy.map { "\(Volume.text(ofIdentity: identity)).\($0)" }
+    while true {
+      let state = try distribution?.waitUntilWhole()
+      let (isChanged, missing) = try look(names, since)
+      // A shard may be missing because the subvolume that it is on is away.
+      if isChanged || missing == 0 || distribution?.isWhole(since: state) ?? true { return isChanged }
     }
-    return false
+  }
+
+  /// Looks shards up by their names. Returns whether one has changed, and how many are not there: a hole is no shard.
+  private func look(_ names: some Sequence<String>, _ since: Int) throws -> (isChanged: Bool, missing: Int) {
+    var missing = 0
+    do {
+      let folder = try volume.lookUp("/.shard".utf8).object
+      for name in names {
+        do {
+          let status = try folder.lookUp(name.utf8).status
+          // Reading a hole makes empty shards (10.3): they have a time and no data. What shrinks a shard changes the file's size.
+          guard status.st_size > 0 else { continue }
+          if status.st_mtim.tv_sec >= since || status.st_ctim.tv_sec >= since { return (true, missing) }
+        } catch let error as GlusterError where error.errno == .noSuchFileOrDirectory {
+          missing += 1
+        }
+      }
+      return (false, missing)
+    } catch let error as GlusterError where error.errno == .noSuchFileOrDirectory {
+      // No file has a second shard.
+      return (false, 1)
+    }
   }
 }

@@ -90,6 +90,8 @@ extension MiniJob {
     while !isCancelled {
       guard let record = calls.startBackupFile(options) else { break }
       let entry = SavedEntry(type: record.type, path: record.path, link: record.link, status: record.status)
+      // Stands for a backup in which nothing changed.
+      if [FD_FT_NOCHG, FD_FT_DIRNOCHG].contains(entry.type) { break }
       if entry.isFailure { counts.failed += 1 } else { counts.entries += 1 }
       if record.type != FD_FT_LNKSAVED, record.status.st_mode & S_IFMT == S_IFREG {
         counts.bytes += Int(record.status.st_size)

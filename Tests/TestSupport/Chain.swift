@@ -79,9 +79,7 @@ public struct Chain {
   public func estimate() throws -> Set<String> {
     var paths = Set<String>()
     try withJob(options(.incremental), abi: abi) { job throws in
-      _ = job.estimate(line) { entry in
-        if entry.type != FD_FT_DIRNOCHG, entry.type != FD_FT_NOCHG { paths.insert(String(decoding: entry.path, as: UTF8.self)) }
-      }
+      _ = job.estimate(line) { paths.insert(String(decoding: $0.path, as: UTF8.self)) }
     }
     return paths
   }
