@@ -5,6 +5,7 @@ import Glibc
 public struct Directory: ~Copyable {
   private let descriptor: OpaquePointer
   private let volume: Volume
+  private let namesOnly: Bool
 
   /// One name in a directory.
   public struct Entry {
@@ -14,9 +15,10 @@ public struct Directory: ~Copyable {
     public let found: (object: Object, status: stat)?
   }
 
-  init(_ descriptor: OpaquePointer, on volume: Volume) {
+  init(_ descriptor: OpaquePointer, on volume: Volume, namesOnly: Bool) {
     self.descriptor = descriptor
     self.volume = volume
+    self.namesOnly = namesOnly
   }
 
   deinit { glfs_closedir(descriptor) }
@@ -26,16 +28,19 @@ public struct Directory: ~Copyable {
   /// Does not wait for a volume that is away: a replicated one goes on with another brick, on which a place in the directory is another
   /// one, and only if it is opened anew.
   ///
-  /// The corresponding C function is `glfs_xreaddirplus_r`.
+  /// The corresponding C functions are `glfs_xreaddirplus_r` and `glfs_readdir_r`.
   public func next() throws -> Entry? {
     while true {
       var extended: OpaquePointer?
       var entry = dirent()
       var result: UnsafeMutablePointer<dirent>?
-      let got = glfs_xreaddirplus_r(
-        descriptor, UInt32(GFAPI_XREADDIRP_STAT | GFAPI_XREADDIRP_HANDLE), &extended, &entry, &result)
+      if namesOnly {
+        guard glfs_readdir_r(descriptor, &entry, &result) == 0 else { throw failure("glfs_readdir_r") }
+      } else {
+        let flags = UInt32(GFAPI_XREADDIRP_STAT | GFAPI_XREADDIRP_HANDLE)
+        guard glfs_xreaddirplus_r(descriptor, flags, &extended, &entry, &result) >= 0 else { throw failure("glfs_xreaddirplus_r") }
+      }
       defer { if let extended { glfs_free(UnsafeMutableRawPointer(extended)) } }
-      guard got >= 0 else { throw failure("glfs_xreaddirplus_r") }
       guard let result else { return nil }
 
       let offset = MemoryLayout<dirent>.offset(of: \.d_name)!

@@ -151,13 +151,16 @@ public final class Object: @unchecked Sendable {
 
   /// Opens this directory for reading.
   ///
+  /// - Parameter namesOnly: it is listed without what the volume tells of each entry. The root of a sharded volume has to be: the other
+  ///   listing (10.3, 11.1) loses all entries of a reply in which the directory `.shard` comes last, if no other reply follows.
+  ///
   /// The corresponding C function is `glfs_h_opendir`.
-  public func openDirectory() throws -> Directory {
+  public func openDirectory(namesOnly: Bool = false) throws -> Directory {
     let descriptor = try volume.patience.run { _ in
       guard let descriptor = glfs_h_opendir(volume.handle, handle) else { throw failure("glfs_h_opendir") }
       return descriptor
     }
-    return Directory(descriptor, on: volume)
+    return Directory(descriptor, on: volume, namesOnly: namesOnly)
   }
 
   /// Opens this regular file.

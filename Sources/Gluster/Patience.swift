@@ -36,6 +36,9 @@ public final class Patience: Sendable {
   /// Whether a call waits just now.
   public var isNeeded: Bool { state.withLock { $0.waiting > 0 } }
 
+  /// Whether no call waits any more: the job has ended.
+  public var isOver: Bool { state.withLock { $0.isOver } }
+
   /// Has no call wait any more, from any thread.
   public func end() { state.withLock { $0.isOver = true } }
 

@@ -119,6 +119,8 @@ public final class Volume: @unchecked Sendable {
       try check(
         glfs_set_xlator_option(fs, "*-md-cache", "md-cache-timeout", "\(attributeAge)"), "glfs_set_xlator_option")
     }
+    // A listing of names is to be one: see `Object.openDirectory`.
+    try check(glfs_set_xlator_option(fs, "*-md-cache", "force-readdirp", "false"), "glfs_set_xlator_option")
     if patience.seconds > 0 {
       // What the client has taken and not yet sent when a brick goes away is lost: only what the volume has answered is done.
       try check(glfs_set_xlator_option(fs, "*-write-behind", "pass-through", "true"), "glfs_set_xlator_option")

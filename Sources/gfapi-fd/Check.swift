@@ -158,10 +158,10 @@ struct Check: ParsableCommand {
     guard report.isSharded else { return }
     if let problem = report.shards {
       findings.add(
-        .warning, "shards", "cannot be looked up, so each incremental job backs up every file of more than one shard: \(problem)",
+        .warning, "shards", "cannot be listed, so each incremental job backs up every file of more than one shard: \(problem)",
         cure: "install libgfapi 6.1 or later")
     } else {
-      findings.add("shards", "are looked up, because the times of a file are those of its first shard")
+      findings.add("shards", "are listed, because the times of a file are those of its first shard")
     }
   }
 

@@ -23,6 +23,7 @@ struct DocumentedMessagesTests {
     ("StateDatabase.swift", "PRIMARY KEY *", sql), ("Database.swift", "no memory", "SQLite's own reason when it has none"),
     ("TouchedPaths.swift", "PRAGMA *", sql), ("TouchedPaths.swift", "CREATE TABLE *", sql),
     ("TouchedPaths.swift", "INSERT *", sql), ("TouchedPaths.swift", "SELECT *", sql),
+    ("ShardTimes.swift", "listing of shards", "the call of an error that ends a job which has been cancelled"),
     ("ListHeader.swift", "#begin … level=… since=… until=… ", listFormat), ("ListHeader.swift", "#crawl … ", listFormat),
     ("ListHeader.swift", "#end … ", listFormat),
     ("ConnectionLog.swift", "certificate verify failed", otherProgram),

@@ -441,6 +441,22 @@ struct BackupTests {
     try FileManager.default.removeItem(atPath: local)
   }
 
+  @Test("of a sharded volume carries all that is in its root, wherever Gluster lists its own directory of shards", arguments: [1, 2])
+  func shardedRoot(_ bricks: Int) throws {
+    try Scratch.withVolume("root", bricks: bricks) {
+      try Scratch.gluster("volume", "set", "root", "features.shard", "on")
+      try Scratch.gluster("volume", "set", "root", "features.shard-block-size", "4MB")
+      try Scratch.remount("root")
+      let local = try Scratch.mount("root")
+      // In memory the oldest entry is listed last: after the first file is gone that is `.shard`.
+      let commands = "cd '\(local)'; head -c 9000000 /dev/urandom > first; rm first; mkdir d; for n in 1 2 3 4 5 6; do echo $n > $n; done"
+      #expect(try run("sh", "-ec", commands).status == 0)
+      let backup = MemoryBackup()
+      _ = try withJob { try $0.backup(Scratch.line("root"), to: backup) }
+      #expect(backup.paths.sorted() == ["/", "/1", "/2", "/3", "/4", "/5", "/6", "/d"])
+    }
+  }
+
   @Test("carries the context of SELinux, which a volume lists under another name")
   func selinux() throws {
     let context = Array("system_u:object_r:httpd_sys_content_t:s0".utf8)

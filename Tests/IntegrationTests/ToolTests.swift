@@ -29,7 +29,7 @@ struct ToolTests {
     ] {
       #expect(result.output.contains(words), "\(words): \(result.output)")
     }
-    #expect(result.output.contains("\nshards:      are looked up, ") == (kind == "sharded"))
+    #expect(result.output.contains("\nshards:      are listed, ") == (kind == "sharded"))
   }
 
   @Test("checks which changes an incremental job would miss")

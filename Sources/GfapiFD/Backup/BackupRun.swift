@@ -56,6 +56,7 @@ package final class BackupRun {
   private var base: SourceEntry?
   private var source: (any EntrySource)?
   private var isAtEnd = false
+  private var hasToldShardsProblem = false
   private var fetcher: EntryFetcher?
   /// What counts as changed depends on the FileSet's options.
   private lazy var comparesByOptions = since > 0 || daemon.isAccurate
@@ -218,15 +219,7 @@ package final class BackupRun {
     wantedOfAny.formUnion(options.wanted)
     if source == nil {
       calls.volume.startWorkers()
-      let (base, rules, fetcher, problem) = try call {
-        ($0.backup!.base, $0.backup!.rules, $0.backup!.fetcher, $0.backup!.shardsProblem)
-      }
-      if let problem {
-        daemon.tell(
-          .warning,
-          "files of more than one shard count as changed: their times are those of the first shard, and the others cannot be looked up: \(problem)"
-        )
-      }
+      let (base, rules, fetcher) = try call { ($0.backup!.base, $0.backup!.rules, $0.backup!.fetcher) }
       (self.base, self.fetcher) = (base, fetcher)
       source = try list.map { try load($0, rules) } ?? Crawler(calls, base: base, rules)
       try findMore()
@@ -359,7 +352,10 @@ package final class BackupRun {
     first.signs = nil
     cost -= first.cost
     do {
-      if case .fingerprint(let fingerprint) = try wait(for: pending) {
+      switch try wait(for: pending) {
+      case .changed:
+        tellShardsProblem()
+      case .fingerprint(let fingerprint):
         guard let entry = first.entry, undated!.hasChanged(try entry.object.identity(), fingerprint) else {
           counts.unchanged += 1
           return
@@ -377,6 +373,15 @@ package final class BackupRun {
     counts.undated += 1
     fetch(&first)
     upcoming.prepend(first)
+  }
+
+  private func tellShardsProblem() {
+    guard !hasToldShardsProblem, let problem = fetcher!.shardsProblem else { return }
+    hasToldShardsProblem = true
+    daemon.tell(
+      .warning,
+      "files of more than one shard count as changed: their times are those of the first shard, and the others cannot be listed: \(problem)"
+    )
   }
 
   /// Has what belongs to a record fetched.

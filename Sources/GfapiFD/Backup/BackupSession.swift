@@ -15,9 +15,6 @@ package final class BackupSession {
   private var list: ListLoader?
   private var listIsRead = false
 
-  /// Why shards of files cannot be looked up; nil: they can, or need not be.
-  let shardsProblem: GlusterError?
-
   /// Finds the base directory and gets ready to crawl it, or to tell what a list names.
   ///
   /// - Parameter since: seconds since 1970 after which an entry counts as changed; 0: all are to be carried.
@@ -34,17 +31,17 @@ package final class BackupSession {
     self.volume = volume
     // glusterd does not tell it through its Unix socket (10.3). The volume's name does as well: entries have identities of their own.
     volumeIdentity = (try? volume.identity()) ?? volume.uri.volume
-    var (shards, shardsProblem): (ShardTimes?, GlusterError?)
+    var (shards, noShards): (ShardTimes?, GlusterError?)
     if traits.isSharded, since > 0 {
       do {
-        shards = try ShardTimes(volume.uri, logging: definition.logging, patience: volume.patience)
+        shards = try ShardTimes(volume.uri, since: since, logging: definition.logging, patience: volume.patience)
       } catch {
-        shardsProblem = asGlusterError(error)
+        noShards = asGlusterError(error)
       }
     }
-    self.shardsProblem = shardsProblem
-    fetcher = EntryFetcher(traits, distribution, shards: shards, since: since)
-    rules = DirectoryReader.Rules(trustsListings: traits.listingsTellSizes, distribution: distribution)
+    fetcher = EntryFetcher(traits, distribution, shards: shards, noShards: noShards)
+    rules = DirectoryReader.Rules(
+      trustsListings: traits.listingsTellSizes, isSharded: traits.isSharded, distribution: distribution)
     self.base = SourceEntry(
       path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object)
     list = try terms.map { try ListLoader($0, base: BaseDirectory(self.base.path)) }

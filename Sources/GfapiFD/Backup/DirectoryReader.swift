@@ -30,6 +30,8 @@ final class DirectoryReader: @unchecked Sendable {
   struct Rules: Sendable {
     /// Listings tell files' sizes; else each file is asked for its own.
     let trustsListings: Bool
+    /// Files are in pieces, in a directory of the root that listings leave out.
+    let isSharded: Bool
     /// Tells whether a listing can be whole.
     let distribution: Distribution?
   }
@@ -103,7 +105,8 @@ final class DirectoryReader: @unchecked Sendable {
     let state = try rules.distribution?.check()
     return try found(in: state) {
       try entry.makeReady()
-      return Open(try entry.object.openDirectory(), state)
+      let isRoot = entry.path == [UInt8(ascii: "/")]
+      return Open(try entry.object.openDirectory(namesOnly: rules.isSharded && isRoot), state)
     }
   }
 

@@ -75,15 +75,18 @@ package struct EntryFetcher: Sendable {
   let seeksAlone: Bool
   /// Files up to this size are one piece, on a sharded volume: the smallest size that a shard can have, in bytes. nil: all files are.
   let shardSize: Int?
-  /// Of a sharded volume, in a job that compares times: since when, in seconds since 1970.
+  /// Of a sharded volume, in a job that compares times.
   private let shards: ShardTimes?
-  private let since: Int
+  private let noShards: GlusterError?
   private let distribution: Distribution?
   private let pool = PiecePool()
 
-  init(_ traits: VolumeTraits, _ distribution: Distribution?, shards: ShardTimes?, since: Int) {
+  /// - Parameters:
+  ///   - shards: of a sharded volume, in a job that compares times.
+  ///   - noShards: why that could not be had.
+  init(_ traits: VolumeTraits, _ distribution: Distribution?, shards: ShardTimes?, noShards: GlusterError?) {
     self.distribution = distribution
-    (self.shards, self.since) = (shards, since)
+    (self.shards, self.noShards) = (shards, noShards)
     timesAreExact = traits.bricksAgreeOnTimes
     readsWithoutOpening = traits.bricksAgreeOnTimes
     seeksAlone = !traits.listingsTellSizes
@@ -148,16 +151,22 @@ package struct EntryFetcher: Sendable {
     if wanted.extendedAttributes { try readExtendedAttributes(of: entry, names, wanted, into: &details) }
   }
 
+  /// Why shards cannot be listed, so that files of several count as changed; nil: they can, or need not be.
+  var shardsProblem: GlusterError? { noShards ?? shards?.problem }
+
   /// What tells whether an entry has changed whose times have not.
   ///
   /// - Throws: ``GlusterError``, if the entry is missing or the volume is gone.
   func signs(of entry: SourceEntry, _ wanted: Wanted) throws -> UndatedChanges.Signs {
     var details = Details()
     if let shardSize, entry.status.isRegular, entry.status.st_size > shardSize {
-      // Where shards cannot be looked up the file counts as changed.
+      // Where shards cannot be listed the file counts as changed.
       guard let shards else { return .changed }
-      let identity = try entry.object.identity()
-      if try sure({ try shards.haveChanged(of: identity, size: Int(entry.status.st_size), since: since) }) { return .changed }
+      do {
+        if try shards.haveChanged(of: try entry.object.identity()) { return .changed }
+      } catch let error as GlusterError where !error.meansVolumeIsGone {
+        return .changed
+      }
     }
     if wanted.acls || wanted.extendedAttributes {
       try entry.makeReady()

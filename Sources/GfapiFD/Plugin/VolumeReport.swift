@@ -14,7 +14,7 @@ package struct VolumeReport: Sendable {
   /// Whether Gluster keeps the times of entries itself (`features.ctime`): then it does not date every change.
   package var keepsTimes: Bool
   package var isSharded: Bool
-  /// Why the shards of a file cannot be looked up; nil: they can, or there are none.
+  /// Why the shards of files cannot be listed; nil: they can, or there are none.
   package var shards: String?
   /// Why ACLs cannot be had; nil: they can.
   package var acls: String?
@@ -31,7 +31,7 @@ package struct VolumeReport: Sendable {
     type = Self.type(traits)
     (keepsTimes, isSharded) = (traits.bricksAgreeOnTimes, traits.isSharded)
     if traits.isSharded {
-      shards = Self.problem { _ = try ShardTimes(volume.uri, logging: Volume.Logging(), patience: volume.patience) }
+      shards = Self.problem { _ = try ShardTimes(volume.uri, since: 0, logging: Volume.Logging(), patience: volume.patience) }
     }
     clientVersion = Self.clientVersion
     acls = Self.problem { _ = try base.extendedAttributeIfSupported(ACLStream.accessName) }

@@ -1,0 +1,17 @@
+import Testing
+
+@testable import Gluster
+
+@Suite("The name of a shard")
+struct ShardTimesTests {
+  @Test(
+    "tells the identity of its file",
+    arguments: [
+      ("2b0f1c3e-9a4d-4c55-8f00-0123456789ab.1", true), ("2b0f1c3e-9a4d-4c55-8f00-0123456789ab.16383", true),
+      ("2b0f1c3e-9a4d-4c55-8f00-0123456789ab.", false), ("2b0f1c3e-9a4d-4c55-8f00-0123456789ab", false),
+      ("2b0f1c3e-9a4d-4c55-8f00-0123456789ab.x", false), (".remove_me", false), ("", false), (".", false),
+    ])
+  func identity(_ name: String, _ isShard: Bool) {
+    #expect(ShardTimes.identity(Array(name.utf8)) == (isShard ? Array(name.utf8.prefix(36)) : nil))
+  }
+}
