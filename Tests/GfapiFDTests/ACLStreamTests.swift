@@ -66,7 +66,8 @@ struct AttributeRulesTests {
     "of Gluster's own bookkeeping are not carried",
     arguments: [
       "trusted.glusterfs.dht", "trusted.glusterfs.mdata", "trusted.afr.vol-client-0", "trusted.gfid", "trusted.gfid2path.1",
-      "trusted.pgfid.x", "trusted.ec.size", "trusted.bit-rot.version", "glusterfs.gfid.string",
+      "trusted.pgfid.x", "trusted.ec.size", "trusted.bit-rot.version", "glusterfs.gfid.string", "trusted.gfs.squota.size",
+      "trusted.gfs.squota.limit", "trusted.worm_file", "trusted.start_time", "trusted.reten_state",
     ])
   func bookkeeping(_ name: String) {
     #expect(!AttributeRules.carries(Array(name.utf8), aclsTravelAlone: false))
@@ -79,6 +80,16 @@ struct AttributeRulesTests {
     ])
   func carried(_ name: String) {
     #expect(AttributeRules.carries(Array(name.utf8), aclsTravelAlone: true))
+  }
+
+  @Test("of SELinux has its usual name, once")
+  func selinux() {
+    func names(_ listed: String...) -> [String] {
+      AttributeRules.ownNames(listed.map { Array($0.utf8) }).map { String(decoding: $0, as: UTF8.self) }
+    }
+    #expect(names("user.a", "trusted.glusterfs.selinux") == ["user.a", "security.selinux"])
+    #expect(names("security.selinux", "trusted.glusterfs.selinux") == ["security.selinux", "trusted.glusterfs.selinux"])
+    #expect(names("user.a") == ["user.a"])
   }
 
   @Test("that are ACLs travel once")

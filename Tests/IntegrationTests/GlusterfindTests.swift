@@ -20,12 +20,12 @@ struct GlusterfindTests {
 
     private var sessionOption: [String] { session.map { ["--session", $0] } ?? [] }
 
-    init(on volume: String = "plain-logged", _ script: String, session: String? = nil) throws {
+    init(on volume: String = "plain-logged", _ script: String, session: String? = nil, abi: ABI = .bareos26) throws {
       self.volume = volume
       self.session = session
       (local, path) = try Scratch.folder(on: volume, "watched")
       list = try Scratch.temporaryFile(".list")
-      chain = Chain(Scratch.line(volume, path))
+      chain = Chain(Scratch.line(volume, path), abi: abi)
       try change(script)
       try backUp("Full")
     }
@@ -129,11 +129,11 @@ struct GlusterfindTests {
 
   @Test(
     "lists what Gluster does not date, and a job without a list after it finds nothing more",
-    arguments: Soak.cases(["plain-logged"], of: Scratch.kinds.map { $0 + "-logged" }))
-  func undated(_ volume: String) throws {
+    arguments: Soak.cases([("plain-logged", .bareos26)], of: Soak.pairs(Scratch.kinds.map { $0 + "-logged" }, [ABI.bareos26, .bacula15])))
+  func undated(_ volume: String, _ abi: ABI) throws {
     let changes = UndatedChange.all
     func python(_ script: String) -> String { "import subprocess; subprocess.run(['sh', '-ec', r\"\"\"\(script)\"\"\"], check=True)" }
-    var watched = try Watched(on: volume, python(UndatedTree.script(changes, in: ["changed", "same"], \.make)) + "; settle()")
+    var watched = try Watched(on: volume, python(UndatedTree.script(changes, in: ["changed", "same"], \.make)) + "; settle()", abi: abi)
     try watched.change(python(UndatedTree.script(changes, in: ["changed"], \.change)))
     try watched.backUp("Incremental")
     #expect(watched.complaints == [])

@@ -162,31 +162,28 @@ final class StateDatabase {
       var seen = job
       try database.run("SELECT max(id) FROM jobs", []) { if $0.integer(0) > job { seen = $0.integer(0) + 1 } }
       for (gfid, fingerprint) in entries {
-        for (part, digest) in fingerprint.digests { try save(gfid, part, digest, seen: seen, job: job) }
+        let known = try known(gfid)
+        for (part, digest) in fingerprint.digests {
+          guard let row = known[part] else {
+            // What an entry does not have, and never had, needs no row.
+            if digest != .nothing { try write(gfid, part, digest, seen) }
+            continue
+          }
+          if row.digest != digest { try write(gfid, part, row.seen >= job ? .unknown : digest, seen) }
+        }
       }
     }
   }
 
-  private func save(_ gfid: [UInt8], _ part: Fingerprint.Part, _ digest: Fingerprint.Digest, seen: Int64, job: Int64)
-    throws(Failure)
-  {
+  private func write(_ gfid: [UInt8], _ part: Fingerprint.Part, _ digest: Fingerprint.Digest, _ seen: Int64) throws(Failure) {
     let value: Database.Value =
       switch digest {
       case .nothing: .integer(0)
       case .unknown: .null
       case .value(let value): .integer(value)
       }
-    let values = [.bytes(gfid), .integer(part.rawValue), value, .integer(seen), .integer(job)]
-    // What an entry does not have, and never had, needs no row.
-    if digest == .nothing {
-      try database.run(
-        "UPDATE entries SET digest = CASE WHEN seen >= ?5 THEN NULL ELSE ?3 END, seen = ?4 "
-          + "WHERE gfid = ?1 AND part = ?2 AND digest IS NOT ?3", values)
-    } else {
-      try database.run(
-        "INSERT INTO entries VALUES (?1, ?2, ?3, ?4) ON CONFLICT (gfid, part) DO UPDATE "
-          + "SET digest = CASE WHEN seen >= ?5 THEN NULL ELSE ?3 END, seen = ?4 WHERE digest IS NOT ?3", values)
-    }
+    try database.run(
+      "INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3, ?4)", [.bytes(gfid), .integer(part.rawValue), value, .integer(seen)])
   }
 
   // MARK: Removal
