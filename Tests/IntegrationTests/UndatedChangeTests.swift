@@ -208,6 +208,28 @@ struct UndatedChangeTests {
     #expect(try chain.estimate() == [])
   }
 
+  @Test("is not lost where jobs are killed at any moment")
+  func killed() throws {
+    let tree = try UndatedTree("plain", UndatedChange.all)
+    let directory = try Scratch.temporaryFile(".state")
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let line = Scratch.line("plain", tree.path, ":statedir=\(directory)")
+    #expect(try run(Scratch.tool, "backup", line, "-o", "/dev/null").status == 0)
+    nextSecond()
+    let since = time(nil)
+    try tree.change(UndatedChange.all)
+    for hundredths in Soak.isOn ? Array(1...60) : [5, 15, 25, 40] {
+      _ = try run(
+        "timeout", "-s", "KILL", "\(Double(hundredths) / 100)", Scratch.tool, "backup", line, "-o", "/dev/null", "--since", "\(since)")
+    }
+    let output = try run(Scratch.tool, "backup", line, "-o", "/dev/null", "--since", "\(since)").output
+    #expect(output.contains("gfapi: \(UndatedChange.all.count) entries and "), "\(output)")
+    let databases = try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasSuffix(".db") }
+    #expect(databases.count == 1)
+    let check = try run("sqlite3", "\(directory)/\(databases.first ?? "")", "PRAGMA integrity_check")
+    #expect(check.output == "ok\n", "\(check.output)")
+  }
+
   @Test("is backed up once more where the database is lost or damaged, with one message", arguments: ["rm $d", "echo nonsense > $d"])
   func lost(_ damage: String) throws {
     let tree = try UndatedTree("plain", UndatedChange.all)
