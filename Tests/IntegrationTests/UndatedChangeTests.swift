@@ -202,6 +202,8 @@ struct UndatedChangeTests {
       try chain.backUp(accurate: false, fails: true)
       #expect(Set(chain.carried) == changed)
     }
+    let undated = UndatedChange.all.count - Self.dated.count
+    #expect(chain.messages.last?.text.hasSuffix("; \(undated) have changed without a new time") == true, "\(chain.messages)")
     for _ in 0..<2 { #expect(try chain.estimate() == changed) }
     try chain.backUp(accurate: false)
     #expect(Set(chain.carried) == changed)

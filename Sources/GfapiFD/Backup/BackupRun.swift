@@ -15,7 +15,7 @@ package final class BackupRun {
     package var special = 0
     package var carried: Int { files + directories + symbolicLinks + special }
     package var unchanged = 0
-    /// Of those that are carried: only a fingerprint told that they changed.
+    /// Entries that have changed, as something else than their times told.
     package var undated = 0
     package var excluded = 0
     package var failed = 0
@@ -182,6 +182,7 @@ package final class BackupRun {
       if listCounts.unreadable > 0 { text += ", \(listCounts.unreadable) lines left out" }
       if listCounts.outside > 0 { text += ", \(listCounts.outside) names outside the base directory" }
     }
+    if counts.undated > 0 { text += "; \(counts.undated) have changed without a new time" }
     return text
   }
 
