@@ -53,3 +53,8 @@ extension Errno {
   /// `EBADFD`, for which there is no name.
   static let badFileDescriptorState = Errno(rawValue: EBADFD)
 }
+
+/// Every call of this module throws this one type; the compiler does not know.
+package func asGlusterError(_ error: any Error) -> GlusterError {
+  error as? GlusterError ?? GlusterError(errno: .ioError, call: "\(error)")
+}

@@ -46,7 +46,7 @@ public final class ShardTimes: Sendable {
   /// - Throws: ``GlusterError``, if the shards cannot be listed.
   public func haveChanged(of identity: [UInt8]) throws -> Bool {
     let listed = changed.withLock { known in
-      let result = known ?? Result { try list() }.mapError { $0 as? GlusterError ?? GlusterError(errno: .ioError, call: "\($0)") }
+      let result = known ?? Result { try list() }.mapError(asGlusterError)
       known = result
       return result
     }

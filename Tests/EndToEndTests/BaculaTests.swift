@@ -61,7 +61,7 @@ struct BaculaTests {
     "finds changes that Gluster does not date, accurate or not",
     arguments: Soak.cases([("backup", "plain"), ("accurate", "sharded")], of: Soak.pairs(["backup", "accurate"], Scratch.kinds)))
   func undated(_ job: String, _ kind: String) throws {
-    let changes = UndatedChange.all + (kind == "sharded" ? UndatedChange.ofShards : [])
+    let changes = UndatedChange.all(on: kind)
     let tree = try UndatedTree(kind, changes)
     let bacula = try Bacula(Bacula.line(kind, tree.path))
     let count = changes.count

@@ -65,7 +65,7 @@ struct BareosTests {
     arguments: Soak.pairs(Bareos.trees, [("backup", "sharded"), ("accurate", "plain"), ("accurate", "sharded")]))
   func undated(_ tree: String, _ kinds: (job: String, volume: String)) throws {
     let (job, kind) = kinds
-    let changes = UndatedChange.all + (kind == "sharded" ? UndatedChange.ofShards : [])
+    let changes = UndatedChange.all(on: kind)
     let entries = try UndatedTree(kind, changes)
     let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/"# + kind + entries.path)
     let count = changes.count

@@ -9,7 +9,7 @@ import Testing
 struct UndatedChangesTests {
   private let folder: TemporaryFolder
   private let gfid = [UInt8](repeating: 7, count: 16)
-  /// What jobs have told.
+  /// The messages of the jobs.
   private final class Log {
     var messages: [String] = []
   }

@@ -444,9 +444,7 @@ struct BackupTests {
   @Test("of a sharded volume carries all that is in its root, wherever Gluster lists its own directory of shards", arguments: [1, 2])
   func shardedRoot(_ bricks: Int) throws {
     try Scratch.withVolume("root", bricks: bricks) {
-      try Scratch.gluster("volume", "set", "root", "features.shard", "on")
-      try Scratch.gluster("volume", "set", "root", "features.shard-block-size", "4MB")
-      try Scratch.remount("root")
+      try Scratch.shard("root")
       let local = try Scratch.mount("root")
       // In memory the oldest entry is listed last: after the first file is gone that is `.shard`.
       let commands = "cd '\(local)'; head -c 9000000 /dev/urandom > first; rm first; mkdir d; for n in 1 2 3 4 5 6; do echo $n > $n; done"

@@ -70,8 +70,7 @@ struct UndatedChangeTests {
   @Test("is in a sparse image of 2 GiB, with shards of the usual 64 MiB, wherever it is written", .soak)
   func image() throws {
     try Scratch.withVolume("image", bricks: 1) {
-      try Scratch.gluster("volume", "set", "image", "features.shard", "on")
-      try Scratch.remount("image")
+      try Scratch.shard("image", size: nil)
       let mount = try Scratch.mount("image")
       let local = mount + "/disk"
       /// Writes a MiB at each of some random places beyond the first shard, in an image and one that stays.
@@ -156,9 +155,7 @@ struct UndatedChangeTests {
     try Scratch.withVolume("later") {
       let local = try Scratch.mount("later")
       #expect(try run("sh", "-ec", "cd '\(local)'; head -c 9000000 /dev/urandom > old; truncate -s 9000000 hole").status == 0)
-      try Scratch.gluster("volume", "set", "later", "features.shard", "on")
-      try Scratch.gluster("volume", "set", "later", "features.shard-block-size", "4MB")
-      try Scratch.remount("later")
+      try Scratch.shard("later")
       nextSecond()
       var chain = Chain(Scratch.line("later"))
       try chain.backUp(accurate: false)
@@ -170,9 +167,7 @@ struct UndatedChangeTests {
   @Test("beyond the first shard waits for a brick that is away: a shard that is not there is no hole")
   func shardOnBrickThatIsAway() throws {
     try Scratch.withVolume("pieces") {
-      try Scratch.gluster("volume", "set", "pieces", "features.shard", "on")
-      try Scratch.gluster("volume", "set", "pieces", "features.shard-block-size", "4MB")
-      try Scratch.remount("pieces")
+      try Scratch.shard("pieces")
       let local = try Scratch.mount("pieces")
       #expect(try run("sh", "-ec", "cd '\(local)'; for n in 1 2 3 4; do head -c 30000000 /dev/urandom > $n; done").status == 0)
       nextSecond()

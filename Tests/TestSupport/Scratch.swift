@@ -369,6 +369,15 @@ public enum Scratch {
     }
   }
 
+  /// Keeps the files of a volume in shards from now on, and mounts it anew.
+  ///
+  /// - Parameter size: of a shard, such as `4MB`; nil: Gluster's default, 64 MiB.
+  public static func shard(_ volume: String, size: String? = "4MB") throws {
+    try gluster("volume", "set", volume, "features.shard", "on")
+    if let size { try gluster("volume", "set", volume, "features.shard-block-size", size) }
+    try remount(volume)
+  }
+
   /// A folder in memory.
   public static func temporaryFolder() throws -> String { try variable("GFAPI_FD_SCRATCH_TMP") }
 

@@ -30,6 +30,9 @@ public struct UndatedChange: Sendable {
       name: "data", make: "head -c 9000 /dev/urandom > $e", change: "printf X | dd of=$e bs=1 seek=100 conv=notrunc status=none"),
   ]
 
+  /// All that there are on a kind of volume, for a process that finds shards.
+  public static func all(on kind: String) -> [UndatedChange] { all + (kind == "sharded" ? ofShards : []) }
+
   /// Of a sharded volume with shards of 4 MiB, beyond the first.
   public static let ofShards = [
     UndatedChange(

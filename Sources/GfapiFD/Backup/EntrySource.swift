@@ -87,8 +87,3 @@ package struct SourceFailure: Sendable {
         kind: .pathTooLong, path: path, error: GlusterError(errno: .fileNameTooLong, call: "path", path: path))
   }
 }
-
-/// Every call of `Gluster` throws this one type; the compiler does not know.
-func asGlusterError(_ error: any Error) -> GlusterError {
-  error as? GlusterError ?? GlusterError(errno: .ioError, call: "\(error)")
-}

@@ -3,7 +3,7 @@ import Glibc
 /// Digests of the parts of an entry that can change without a change of its times.
 package struct Fingerprint: Sendable, Equatable {
   /// A part of an entry. The numbers are stored: do not change them.
-  package enum Part: Int64, CaseIterable, Sendable {
+  package enum Part: Int64, Sendable {
     case acls = 1
     /// Extended attributes; ACLs are backed up as ACLs.
     case attributes = 2

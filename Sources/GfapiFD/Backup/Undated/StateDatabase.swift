@@ -31,6 +31,9 @@ final class StateDatabase {
   private let database: Database
   private let path: String
 
+  /// Where the database of a volume is.
+  static func path(directory: String, volume: String) -> String { "\(directory)/\(volume).db" }
+
   /// Opens the database of a volume, made if it is missing.
   ///
   /// - Parameters:
@@ -40,12 +43,12 @@ final class StateDatabase {
     if mkdir(directory, 0o700) != 0, errno != EEXIST {
       throw Failure(description: "\(directory): \(String(cString: strerror(errno)))")
     }
-    // SQLite is told to follow no link, and would refuse one in the middle of the path as well.
+    // SQLITE_OPEN_NOFOLLOW refuses a symbolic link anywhere in the path: resolve those of the directory first.
     guard let real = realpath(directory, nil) else {
       throw Failure(description: "\(directory): \(String(cString: strerror(errno)))")
     }
     defer { free(real) }
-    path = "\(String(cString: real))/\(volume).db"
+    path = Self.path(directory: String(cString: real), volume: volume)
     database = try Database(path, wait: Self.wait)
     chmod(path, 0o600)
     try database.execute("PRAGMA cache_size = -8192")

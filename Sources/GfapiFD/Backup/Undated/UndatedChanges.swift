@@ -32,8 +32,7 @@ package final class UndatedChanges {
   private let tell: (Severity, String) -> Void
   private let name: String?
   private let isEstimate: Bool
-  /// For messages.
-  private let file: String
+  private let path: String
   private var database: StateDatabase?
   /// This job's number; nil: what it sees is not kept.
   private var job: Int64?
@@ -50,7 +49,7 @@ package final class UndatedChanges {
   ///   - tell: takes messages.
   package init(_ job: Job, directory: String, volume: String, tell: @escaping (Severity, String) -> Void) {
     (self.tell, name, isEstimate) = (tell, job.name, job.isEstimate)
-    file = "the state database \(directory)/\(volume).db"
+    path = StateDatabase.path(directory: directory, volume: volume)
     let problem = open(job, directory, volume)
     guard job.since > 0, baseline == nil else {
       if let problem, !isEstimate { tellLoss(problem) }
@@ -58,22 +57,22 @@ package final class UndatedChanges {
     }
     tell(
       .warning,
-      "\(file) \(problem ?? "does not reach back to \(utc(job.since))"): this job backs up every entry that has extended attributes, an ACL or holes, because Gluster does not date every change to them; a full backup also finds ACLs that were removed since then"
+      "the state database \(path) \(problem ?? "does not reach back to \(utc(job.since))"): this job backs up every entry that has extended attributes, an ACL or holes, because Gluster does not date every change to them; a full backup also finds ACLs that were removed since then"
     )
   }
 
   /// Opens the database, a new one if need be. Returns what is wrong with it.
   private func open(_ job: Job, _ directory: String, _ volume: String) -> String? {
-    if isEstimate, access("\(directory)/\(volume).db", F_OK) != 0 { return "is missing" }
+    if isEstimate, access(path, F_OK) != 0 { return "is missing" }
     do {
       database = try StateDatabase(directory: directory, volume: volume)
       if job.since > 0 { baseline = try database!.number(ofJob: job.previous, since: job.since) }
       if !isEstimate { self.job = try database!.begin(job: job.name, now: time(nil)) }
       return nil
     } catch  where error.isDamage && !isEstimate {
-      tell(.warning, "\(file) cannot be used, a new one is made: \(error)")
+      tell(.warning, "the state database \(path) cannot be used, a new one is made: \(error)")
       (database, baseline) = (nil, nil)
-      StateDatabase.remove("\(directory)/\(volume).db")
+      StateDatabase.remove(path)
       do {
         database = try StateDatabase(directory: directory, volume: volume)
         self.job = try database!.begin(job: job.name, now: time(nil))
@@ -89,7 +88,8 @@ package final class UndatedChanges {
   private func tellLoss(_ problem: String) {
     tell(
       .warning,
-      "\(file) \(problem): the next incremental or differential job backs up every entry that has extended attributes, an ACL or holes")
+      "the state database \(path) \(problem): the next incremental or differential job backs up every entry that has extended attributes, an ACL or holes"
+    )
   }
 
   /// Whether an entry whose times have not changed has changed all the same.
