@@ -60,17 +60,19 @@ public final class ShardTimes: Sendable {
     return try volume.patience.run { _ in
       var changed = Set<[UInt8]>()
       let state = try distribution?.check()
-      do {
-        let folder = try volume.lookUp("/.shard".utf8).object
+      // Without it no file has a second shard.
+      if let folder = try find("/.shard".utf8) {
         // A listing of a distributed volume leaves out what a rebalance moves meanwhile.
         for _ in 0..<((state?.count ?? 1) > 1 ? 2 : 1) { try list(folder, into: &changed) }
-      } catch let error as GlusterError where error.meansMissing {
-        // No file has a second shard.
       }
       // A listing leaves out what is on a subvolume that cannot be reached, and says nothing.
       if let state { try distribution?.check(since: state) }
       return changed
     }
+  }
+
+  private func find(_ path: String.UTF8View) throws -> Object? {
+    do { return try volume.lookUp(path).object } catch let error as GlusterError where error.meansMissing { return nil }
   }
 
   private func list(_ folder: Object, into changed: inout Set<[UInt8]>) throws {

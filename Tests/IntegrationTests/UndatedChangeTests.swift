@@ -112,6 +112,33 @@ struct UndatedChangeTests {
     }
   }
 
+  /// In the root of a sharded volume, which is listed by names alone.
+  @Test("beyond the first shard may be in any file of several where the shards cannot be listed: all are carried, with a warning")
+  func noShards() throws {
+    try Scratch.withVolume("unlisted", bricks: 1) {
+      try Scratch.shard("unlisted")
+      let commands =
+        "cd '\(try Scratch.mount("unlisted"))'; for n in 1 2; do head -c 9000000 /dev/urandom > large-$n; echo $n > small-$n; done"
+      #expect(try run("sh", "-ec", commands).status == 0)
+      let archive = try Scratch.temporaryFile(".pax")
+      defer { try? FileManager.default.removeItem(atPath: archive) }
+      func backUp(_ options: String...) throws -> (said: String, paths: Set<Substring>) {
+        let result = try run(Scratch.tool, ["backup", Scratch.line("unlisted"), "-o", archive] + options)
+        #expect(result.status == 0, "\(result.output)")
+        return (result.output, Set(try run("tar", "-tf", archive).output.split(separator: "\n")))
+      }
+      nextSecond()
+      let since = "\(time(nil))"
+      _ = try backUp()
+      nextSecond()
+      let warning = "files of more than one shard count as changed: their times are those of the first shard, and the others cannot"
+      let listed = try backUp("--since", since)
+      #expect(!listed.said.contains(warning) && listed.paths == [], "\(listed)")
+      let unlisted = try Scratch.withoutListings(on: "unlisted") { try backUp("--since", since) }
+      #expect(unlisted.said.contains(warning) && unlisted.paths == ["large-1", "large-2"], "\(unlisted)")
+    }
+  }
+
   static let dated = ["attribute removed", "default ACL removed", "mode", "owner", "data"]
 
   @Test("is missed with attributes=dated, and found by the next job without it", arguments: Soak.cases(["plain"], of: Scratch.kinds))

@@ -27,10 +27,16 @@ public struct ProcessUsage: CustomStringConvertible {
     return try ProcessUsage(process)
   }
 
-  /// Names of a process's threads, by number.
+  /// Names of a process's threads, by number: where a thread ends meanwhile the kernel may leave another one out of its list, so
+  /// the list is read until it is the same twice.
   public static func threads(_ process: pid_t) throws -> [String: String] {
     let folder = "/proc/\(process)/task"
-    let numbers = try FileManager.default.contentsOfDirectory(atPath: folder)
+    var numbers: [String] = []
+    for _ in 0..<100 {
+      let before = numbers
+      numbers = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+      if numbers == before { break }
+    }
     return Dictionary(
       uniqueKeysWithValues: numbers.map {
         ($0, (try? String(contentsOfFile: "\(folder)/\($0)/comm", encoding: .utf8)) ?? "")

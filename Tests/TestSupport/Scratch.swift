@@ -300,6 +300,12 @@ public enum Scratch {
       ], on: volume, body)
   }
 
+  /// Runs `body` while the bricks of a volume refuse each listing that tells more than names.
+  public static func withoutListings<R>(on volume: String, _ body: () throws -> R) throws -> R {
+    try withOptions(
+      ["debug.error-gen": "posix", "debug.error-fops": "readdirp", "debug.error-failure": "100%"], on: volume, body)
+  }
+
   /// Runs `body` while a volume has options that its bricks take when they start.
   private static func withOptions<R>(
     _ options: KeyValuePairs<String, String>, on volume: String, _ body: () throws -> R
