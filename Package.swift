@@ -53,7 +53,7 @@ let package = Package(
     .executableTarget(
       name: "gfapi-fd",
       dependencies: [
-        "MiniDaemon", "GfapiFD", "Gluster", "GlusterfindList", "SetupCheck", "Version",
+        "MiniDaemon", "GfapiFD", "Gluster", "GlusterfindList", "GlusterfindWrapper", "Locks", "SetupCheck", "Version",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(

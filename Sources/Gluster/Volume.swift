@@ -213,11 +213,12 @@ public final class Volume: @unchecked Sendable {
   /// - Throws: ``GlusterError``; `ENOENT` or `ESTALE` where there is no such entry, `ENODATA` where the volume does not keep paths.
   ///
   /// The corresponding C functions are `glfs_h_create_from_handle` and `glfs_h_getxattrs` with Gluster's virtual
-  /// `glusterfs.gfidtopath`: paths from the root, `:` between them.
+  /// `glusterfs.gfidtopath`: paths from the root, `:` between them. Of a directory it is `glusterfs.ancestry.path`: one path.
   public func paths(ofGFID gfid: [UInt8]) throws -> [[UInt8]] {
     let (object, status) = try lookUp(identity: gfid)
-    guard let value = try object.extendedAttribute("glusterfs.gfidtopath".utf8) else {
-      throw GlusterError(errno: .noData, call: "glfs_h_getxattrs", path: Array("glusterfs.gfidtopath".utf8))
+    let name = status.isDirectory ? "glusterfs.ancestry.path" : "glusterfs.gfidtopath"
+    guard let value = try object.extendedAttribute(name.utf8) else {
+      throw GlusterError(errno: .noData, call: "glfs_h_getxattrs", path: Array(name.utf8))
     }
     // A name may have a colon as well. What is no path of this entry is left out.
     let pieces = [value] + value.split(separator: UInt8(ascii: ":")).map(Array.init)

@@ -19,6 +19,12 @@ public struct Change: Equatable, Sendable {
     self.isGuess = isGuess
   }
 
+  /// A change of the entry with an identity, whatever its names are: `MODIFY .gfid/0123abcd-…`, as a client shows such an entry whose
+  /// mount has `aux-gfid-mount`.
+  ///
+  /// - Parameter gfid: 36 characters.
+  public init(_ kind: Kind, identity gfid: some Collection<UInt8>) { self.init(kind, Array("/.gfid/".utf8) + gfid) }
+
   /// Why a line is none.
   public struct Unreadable: Error, Equatable, Sendable, CustomStringConvertible {
     public let description: String

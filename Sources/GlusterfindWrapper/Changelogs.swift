@@ -1,206 +1,216 @@
-import CSysXattr
 import Glibc
 import GlusterfindList
 
-/// The changelogs of a brick of this node, read by libgfchangelog as glusterfind reads them, for what glusterfind (GlusterFS
-/// 10) leaves out of its lists:
+/// The changelogs of a brick of this node.
+///
+/// They are read as the brick writes them, and not by libgfchangelog: what a brick had open when it was stopped or killed is renamed when
+/// it starts, and at times not entered into its list of changelogs (GlusterFS 10.3), so that the library never reads it, nor what is open
+/// now. They have what glusterfind (10.3) leaves out:
 ///
 /// - a directory whose mode, owner, times, ACL or extended attributes changed (every brick logs that),
 /// - what was moved out of a directory that was then deleted,
 /// - a name with a comma, with control characters, or with blanks at its end,
-/// - the other names of a file that got or lost one.
-///
-/// One per process: the library holds the brick in a global, and other nodes' bricks are read there.
+/// - the other names of a file that got or lost one,
+/// - what was moved to another brick.
 struct Changelogs {
+  /// The changelogs do not have all changes since a time, and why.
+  struct Gap: Error, Equatable {
+    let reason: String
+  }
+
   let brick: String
-  /// Where the library keeps what it is reading.
-  let folder: String
+  /// Seconds after which the brick begins a new changelog.
+  let rollover: Int
 
-  /// When the brick began to log without a gap, in seconds since 1970; nil: it does not log. Told by the names of files
-  /// `.glusterfs/changelogs/htime/HTIME.SECONDS`: a new one begins whenever logging is turned on.
-  static func start(_ names: [some StringProtocol]) -> Int? {
-    names.compactMap { $0.hasPrefix("HTIME.") ? Int($0.dropFirst("HTIME.".count)) : nil }.max()
+  /// The changelogs of this volume.
+  private var folder: String { brick + "/.glusterfs/changelogs" }
+
+  // MARK: What there is
+
+  /// A changelog that the brick has closed, and when, in seconds since 1970 by its node's clock: it has what changed before that time and
+  /// since the one before it.
+  struct Closed: Equatable {
+    let path: String
+    let time: Int
   }
 
-  /// The folder with those files.
-  static func htimeFolder(_ brick: String) -> String { brick + "/.glusterfs/changelogs/htime" }
-
-  // MARK: libgfchangelog
-
-  private struct Library {
-    typealias Init = @convention(c) (UnsafeMutableRawPointer?) -> Int32
-    typealias Register = @convention(c) (UnsafePointer<CChar>, UnsafePointer<CChar>, UnsafePointer<CChar>, Int32, Int32) -> Int32
-    typealias History = @convention(c) (UnsafePointer<CChar>, UInt, UInt, Int32, UnsafeMutablePointer<UInt>) -> Int32
-    typealias Scan = @convention(c) () -> Int
-    typealias Next = @convention(c) (UnsafeMutablePointer<CChar>, Int) -> Int
-    typealias Done = @convention(c) (UnsafePointer<CChar>) -> Int32
-
-    let initialize: Init
-    let register: Register
-    let history: History
-    let scan: Scan
-    let next: Next
-    let done: Done
-
-    init() throws {
-      guard let library = dlopen("libgfchangelog.so.0", RTLD_NOW | RTLD_GLOBAL) else {
-        throw Failure("libgfchangelog.so.0 cannot be loaded: \(String(cString: dlerror()))")
-      }
-      func find<F>(_ name: String, _: F.Type) throws -> F {
-        guard let symbol = dlsym(library, name) else { throw Failure("libgfchangelog has no \(name)") }
-        return unsafeBitCast(symbol, to: F.self)
-      }
-      initialize = try find("gf_changelog_init", Init.self)
-      register = try find("gf_changelog_register", Register.self)
-      history = try find("gf_history_changelog", History.self)
-      scan = try find("gf_history_changelog_scan", Scan.self)
-      next = try find("gf_history_changelog_next_change", Next.self)
-      done = try find("gf_history_changelog_done", Done.self)
-    }
+  /// A line of the brick's list of its changelogs, which has one whenever the brick closes one.
+  struct Entry: Equatable {
+    let time: Int
+    /// Nothing was in it, and it is not kept.
+    let isEmpty: Bool
   }
 
-  /// Tells the changes that were logged since a time.
-  func read(since: Int, _ tell: (Change) throws -> Void) throws {
-    let library = try Library()
-    func check(_ result: Int, _ call: String) throws {
-      if result < 0 { throw Failure("\(call) \(brick): \(String(cString: strerror(errno)))") }
+  /// Since when the brick logs, in seconds since 1970: a new list `htime/HTIME.SECONDS` begins when logging is turned on.
+  ///
+  /// - Throws: ``Gap`` where it does not log.
+  func start() throws -> Int {
+    let names = try Self.names(in: folder + "/htime")
+    guard let start = names.compactMap({ Self.start(inList: $0) }).max() else {
+      throw Gap(reason: "the brick \(brick) has no list of changelogs in \(folder)/htime")
     }
-    try check(Int(library.initialize(nil)), "gf_changelog_init")
-    try check(Int(library.register(brick, folder, "/dev/null", 0, 5)), "gf_changelog_register")
-    var end: UInt = 0
-    try check(
-      Int(library.history(brick + "/.glusterfs/changelogs", UInt(since), .max, 3, &end)), "gf_history_changelog")
-    var names = BrickNames(brick: brick)
+    return start
+  }
+
+  /// When the list of a name begins; nil: it is none.
+  static func start(inList name: some StringProtocol) -> Int? { number(name, after: "HTIME.") }
+
+  private static func names(in folder: String) throws -> [String] {
+    guard let directory = opendir(folder) else { throw Failure("cannot read \(folder): \(String(cString: strerror(errno)))") }
+    defer { closedir(directory) }
+    var names: [String] = []
     while true {
-      let count = library.scan()
-      try check(count, "gf_history_changelog_scan")
-      if count == 0 { break }
-      while true {
-        var buffer = [CChar](repeating: 0, count: 4097)
-        let length = library.next(&buffer, 4096)
-        try check(length, "gf_history_changelog_next_change")
-        if length == 0 { break }
-        let reader: LineReader
-        do { reader = try LineReader(buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))) } catch {
-          throw Failure("a changelog of \(brick): \(error)")
+      errno = 0
+      guard let entry = readdir(directory) else { break }
+      names.append(
+        withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } })
+    }
+    guard errno == 0 else { throw Failure("cannot read \(folder): \(String(cString: strerror(errno)))") }
+    return names.filter { $0 != "." && $0 != ".." }
+  }
+
+  private static func number(_ name: some StringProtocol, after prefix: String) -> Int? {
+    guard name.hasPrefix(prefix) else { return nil }
+    let digits = name.dropFirst(prefix.count)
+    return digits.utf8.allSatisfy { 0x30...0x39 ~= $0 } ? Int(digits) : nil
+  }
+
+  /// The brick's list, in its order: `FOLDER/YYYY/MM/DD/CHANGELOG.SECONDS`, or `changelog.SECONDS` of an empty one, each with a zero byte
+  /// after it. Bricks of GlusterFS before 9 have no folders for days.
+  private func entries(_ start: Int) throws -> [Entry] {
+    let reader = try FieldReader("\(folder)/htime/HTIME.\(start)")
+    var entries: [Entry] = []
+    do {
+      while let field = try reader.next() {
+        let name = String(decoding: field[(field.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0)...], as: UTF8.self)
+        if let time = Self.number(name, after: "CHANGELOG.") {
+          entries.append(Entry(time: time, isEmpty: false))
+        } else if let time = Self.number(name, after: "changelog.") {
+          entries.append(Entry(time: time, isEmpty: true))
+        } else {
+          throw Gap(reason: "the list of the changelogs of \(brick) has an entry that is not known: \(name.prefix(100))")
         }
-        while let line = try reader.next() {
-          for change in names.changes(line.bytes) { try tell(change) }
+      }
+    } catch is FieldReader.CutOff {
+      // The brick is about to write it.
+    }
+    return entries
+  }
+
+  /// The closed changelogs on disk of a time and later, also those that the brick's list does not have.
+  private func closed(since: Int) throws -> [Closed] {
+    var found: [Closed] = []
+    // Folders are named by the day, in UTC; a day more is looked at.
+    var (time, day) = (since - 86_400, tm())
+    gmtime_r(&time, &day)
+    let earliest = [Int(day.tm_year) + 1900, Int(day.tm_mon) + 1, Int(day.tm_mday)]
+    func collect(_ folder: String, _ date: [Int]) throws {
+      for name in try Self.names(in: folder) {
+        if let time = Self.number(name, after: "CHANGELOG.") {
+          if time >= since { found.append(Closed(path: "\(folder)/\(name)", time: time)) }
+        } else if date.count < 3, let number = Self.number(name, after: "") {
+          let date = date + [number]
+          if !date.lexicographicallyPrecedes(earliest.prefix(date.count)) { try collect("\(folder)/\(name)", date) }
         }
-        _ = library.done(buffer)
       }
     }
+    try collect(folder, [])
+    return found
   }
-}
 
-/// Turns the records of a changelog into changes, by the identities that the brick keeps.
-///
-/// The records, as libgfchangelog writes them, with names encoded as glusterfind does:
-///
-///     E GFID CREATE|MKNOD|MKDIR MODE UID GID PARENT/NAME
-///     E GFID LINK|SYMLINK PARENT/NAME
-///     E GFID RENAME PARENT/NAME PARENT/NAME
-///     E GFID UNLINK|RMDIR PARENT/NAME [PATH]
-///     D GFID
-///     M GFID …
-struct BrickNames {
-  private static let root = Array("00000000-0000-0000-0000-000000000001".utf8)
-  private static let slash = UInt8(ascii: "/")
+  // MARK: What is to be read
 
-  let brick: String
-  private var known: [[UInt8]: [UInt8]] = [:]
-  private var told: Set<[UInt8]> = []
-
-  init(brick: String) { self.brick = brick }
-
-  /// The changes that a record tells.
-  mutating func changes(_ record: [UInt8]) -> [Change] {
-    let fields = record.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
-    guard fields.count >= 2, let first = fields[0].first, fields[0].count == 1 else { return [] }
-    let gfid = Array(fields[1])
-    guard first == UInt8(ascii: "E"), fields.count >= 4 else {
-      return [UInt8(ascii: "D"), UInt8(ascii: "M")].contains(first) ? modified(gfid) : []
-    }
-    switch String(decoding: fields[2], as: UTF8.self) {
-    case "CREATE", "MKNOD", "MKDIR": return path(fields.last!).map { [Change(.new, $0)] } ?? []
-    case "SYMLINK": return path(fields[3]).map { [Change(.new, $0)] } ?? []
-    case "LINK": return (path(fields[3]).map { [Change(.new, $0)] } ?? []) + modified(gfid)
-    case "RENAME":
-      let removed = path(fields[3]).map { [Change(.delete, $0)] } ?? []
-      let new = fields.count > 4 ? path(fields[4]) : nil
-      return removed + (new.map { [Change(.new, $0)] } ?? [])
-    case "UNLINK", "RMDIR":
-      let deleted = fields.count > 4 ? ListFormat().decode(fields[4]) : nil
-      let paths = [path(fields[3]), deleted.flatMap { $0.isEmpty ? nil : [Self.slash] + $0 }]
-      // Other names of the file, if it has any.
-      return paths.compactMap { $0 }.map { Change(.delete, $0) } + modified(gfid)
-    default: return []
+  /// The changelogs that have the changes since a time.
+  ///
+  /// - Throws: ``Gap`` where they do not have all.
+  func files(since: Int) throws -> [Closed] {
+    // In this order: what the list has is on disk before, and what is closed meanwhile is in the later answer.
+    let entries = try entries(start())
+    let history = Self.History(entries, since: since)
+    let isOpen = access(folder + "/CHANGELOG", F_OK) == 0
+    do {
+      return try history.files(
+        try closed(since: history.earliest), lastWritten: Self.lastWritten, isOpen: isOpen, rollover: rollover, now: time(nil))
+    } catch let gap as Gap {
+      throw Gap(reason: "\(gap.reason) on the brick \(brick)")
     }
   }
 
-  /// An entry with an identity has changed: all its names.
-  private mutating func modified(_ gfid: [UInt8]) -> [Change] {
-    // The same again and again, in each changelog: the list needs it once, but may have it more often.
-    if told.count > 10_000 { told = [] }
-    guard told.insert(gfid).inserted else { return [] }
-    if let directory = directory(gfid) { return [Change(.modify, directory)] }
-    return names(gfid).map { Change(.modify, $0) }
-  }
-
-  /// The path of `PARENT/NAME` in a record, where the name is encoded; nil if the parent is gone.
-  private mutating func path(_ entry: ArraySlice<UInt8>) -> [UInt8]? {
-    guard let slash = entry.firstIndex(of: Self.slash), let name = ListFormat().decode(entry[(slash + 1)...]) else {
-      return nil
-    }
-    return path(of: name, in: entry[..<slash])
-  }
-
-  /// The path of a name in the directory of an identity; nil if that is gone.
-  private mutating func path(of name: some Collection<UInt8>, in gfid: ArraySlice<UInt8>) -> [UInt8]? {
-    guard let parent = directory(Array(gfid)) else { return nil }
-    return (parent.count == 1 ? [] : parent) + [Self.slash] + name
-  }
-
-  /// The path of a directory; nil if there is none of that identity. The brick keeps a symbolic link for each,
-  /// `.glusterfs/ab/cd/abcd… -> ../../12/34/1234…/NAME`, with the identity of its parent.
-  private mutating func directory(_ gfid: [UInt8]) -> [UInt8]? {
-    if gfid == Self.root { return [Self.slash] }
-    if let path = known[gfid] { return path }
+  private static func lastWritten(_ path: String) -> Int? {
     var status = stat()
-    // What is a link itself is there with all its names.
-    guard let place = place(of: gfid), lstat(place, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, status.st_nlink == 1
-    else { return nil }
-    var target = [UInt8](repeating: 0, count: 4097)
-    let length = readlink(place, &target, 4096)
-    let parts = target.prefix(max(length, 0)).split(separator: Self.slash)
-    guard parts.count == 6, parts[0].elementsEqual("..".utf8), let path = path(of: parts[5], in: parts[4]) else { return nil }
-    if known.count > 10_000 { known = [:] }
-    known[gfid] = path
-    return path
+    return lstat(path, &status) == 0 ? status.st_mtim.tv_sec : nil
   }
 
-  /// The paths of an entry that is no directory: the brick keeps parent and name in attributes `trusted.gfid2path.…`.
-  private mutating func names(_ gfid: [UInt8]) -> [[UInt8]] {
-    guard let place = place(of: gfid) else { return [] }
-    var list = [CChar](repeating: 0, count: 65536)
-    let length = llistxattr(place, &list, list.count)
-    guard length > 0 else { return [] }
-    return list[..<length].split(separator: 0).compactMap { name -> [UInt8]? in
-      let name = String(decoding: name.map(UInt8.init(bitPattern:)), as: UTF8.self)
-      guard name.hasPrefix("trusted.gfid2path.") else { return nil }
-      var value = [UInt8](repeating: 0, count: 4096)
-      let length = lgetxattr(place, name, &value, value.count)
-      guard length > 0 else { return nil }
-      let entry = value[..<length]
-      guard let slash = entry.firstIndex(of: Self.slash) else { return nil }
-      return path(of: entry[(slash + 1)...], in: entry[..<slash])
+  /// The part of a brick's list that a time needs.
+  struct History {
+    private let since: Int
+    private let wanted: ArraySlice<Entry>
+    /// All times in the list.
+    private let entered: Set<Int>
+    /// The entry before what is wanted.
+    private let before: Entry?
+
+    /// - Parameter entries: the brick's list, in its order: a clock may have been set back.
+    init(_ entries: [Entry], since: Int) {
+      let first = entries.firstIndex { $0.time >= since } ?? entries.count
+      self.since = since
+      wanted = entries[first...]
+      before = first > 0 ? entries[first - 1] : nil
+      entered = Set(entries.map(\.time))
+    }
+
+    /// Of the first changelog that is of interest.
+    var earliest: Int { wanted.reduce(min(since, before?.time ?? since)) { min($0, $1.time) } }
+
+    /// The changelogs to be read.
+    ///
+    /// - Parameters:
+    ///   - closed: on disk, since `earliest`.
+    ///   - lastWritten: when a file was written to the last time, in seconds since 1970; nil: it is gone.
+    ///   - isOpen: there is a changelog that the brick writes to, or wrote to when it ended.
+    ///   - now: in seconds since 1970.
+    /// - Throws: ``Gap`` where something is missing.
+    func files(_ closed: [Closed], lastWritten: (String) -> Int?, isOpen: Bool, rollover: Int, now: Int) throws(Gap) -> [Closed] {
+      let onDisk = Set(closed.map(\.time))
+      let gone = wanted.filter { !$0.isEmpty && !onDisk.contains($0.time) }
+      if let first = gone.first {
+        throw Gap(reason: "\(gone.count) changelogs, the first of them of \(first.time) (seconds since 1970), are not there any more")
+      }
+      // While a brick runs and logs it closes a changelog again and again. Whenever it ends it leaves an open one, which is closed when
+      // it starts. Where there is none it ran and did not log.
+      let longest = 2 * rollover + 30
+      let times = (before.map { [$0.time] } ?? []) + wanted.map(\.time)
+      for (index, time) in times.enumerated() {
+        let isLast = index == times.count - 1
+        let next = isLast ? now : times[index + 1]
+        guard next - time > longest else { continue }
+        let wasLeftOpen = closed.contains { file in
+          if time..<next ~= file.time { return !entered.contains(file.time) }
+          // Entered when the brick started, but written to before it ended.
+          return !isLast && file.time == next && lastWritten(file.path).map { $0 < next - rollover - 5 } ?? false
+        }
+        guard wasLeftOpen || isLast && isOpen else {
+          throw Gap(reason: "nothing was logged between \(time) and \(next) (seconds since 1970)")
+        }
+      }
+      let first = wanted.reduce(since) { min($0, $1.time) }
+      return closed.filter { $0.time >= first }.sorted { ($0.time, $0.path) < ($1.time, $1.path) }
     }
   }
 
-  private func place(of gfid: [UInt8]) -> String? {
-    let allowed = gfid.allSatisfy { $0 == UInt8(ascii: "-") || (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
-    guard gfid.count == 36, allowed else { return nil }
-    let text = String(decoding: gfid, as: UTF8.self)
-    return "\(brick)/.glusterfs/\(text.prefix(2))/\(text.dropFirst(2).prefix(2))/\(text)"
+  /// Tells the changes since a time, by the clock of this node.
+  ///
+  /// - Throws: ``Gap``, ``Failure``.
+  func read(since: Int, into names: inout BrickNames, _ tell: (Change) throws -> Void) throws {
+    // Before the others are looked for: it may be closed meanwhile, and is read to its end all the same.
+    let path = folder + "/CHANGELOG"
+    let open = access(path, F_OK) == 0 ? try ChangelogFile(path, isOpen: true) : nil
+    func read(_ file: ChangelogFile) throws {
+      while let record = try file.next() {
+        for change in names.changes(record) { try tell(change) }
+      }
+    }
+    for file in try files(since: since) { try read(ChangelogFile(file.path)) }
+    if let open { try read(open) }
   }
 }

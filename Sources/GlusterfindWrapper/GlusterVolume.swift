@@ -4,32 +4,46 @@ import GlusterfindList
 /// What `gluster` tells of a volume.
 struct GlusterVolume {
   let name: String
+  /// Its identity, which a volume of the same name made later does not have.
+  let identity: String
   let bricks: [Brick]
   /// What glusterfind needs of the volume and is not turned on.
   let missingOptions: [String]
   /// Seconds after which a new changelog is begun: what is in the open one is not listed.
   let rollover: Int
+  /// Where the bricks keep their changelogs, if not in their own `.glusterfs/changelogs` (`changelog.changelog-dir`).
+  let changelogFolder: String?
 
-  struct Brick {
+  struct Brick: CustomStringConvertible {
     let host: String
     let path: String
     /// On this node.
     let isHere: Bool
+
+    var description: String { "\(host):\(path)" }
   }
 
   init(_ name: String) async throws {
     self.name = name
-    let info = try await runProgram("gluster", ["volume", "info", name, "--xml"])
+    let info = try await Self.ask("volume", "info", name, "--xml")
     guard info.isWell else {
       throw Failure(
         "gluster volume info \(name): \(info.lines.joined(separator: " ")): is this a node of the volume, and glusterd running?")
     }
-    let here = try await runProgram("gluster", ["system::", "uuid", "get", "--xml"]).output.elements("uuid").first
+    let here = try await Self.ask("system::", "uuid", "get", "--xml").output.elements("uuid").first
     bricks = try Self.bricks(of: name, info.output, here: here)
+    identity = info.output.elements("id").first ?? name
     var missing: [String] = []
     for option in ChangelogOptions.names where try await !ChangelogOptions.isOn(Self.value(of: option, name)) { missing.append(option) }
     missingOptions = missing
     rollover = try await Int(Self.value(of: "changelog.rollover-time", name)) ?? 15
+    let folder = try await Self.value(of: "changelog.changelog-dir", name)
+    changelogFolder = folder.contains("{{") || folder.hasPrefix("(") ? nil : folder
+  }
+
+  /// Asks glusterd, again where it is busy.
+  static func ask(_ arguments: String...) async throws -> ProgramResult {
+    try await retried { try await runProgram("gluster", arguments) }
   }
 
   /// The bricks of a started volume.
@@ -51,7 +65,7 @@ struct GlusterVolume {
 
   /// The value of an option, without the remark that it is the default.
   private static func value(of option: String, _ name: String) async throws -> String {
-    let result = try await runProgram("gluster", ["volume", "get", name, option, "--xml"])
+    let result = try await ask("volume", "get", name, option, "--xml")
     guard result.isWell, let value = value(result.output) else {
       throw Failure("gluster volume get \(name) \(option): \(result.lines.joined(separator: " "))")
     }
@@ -85,26 +99,6 @@ struct GlusterVolume {
 
   /// A word as the shell of another node takes it.
   static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: "'\\''") + "'" }
-
-  /// When the last of the bricks began to log its changes, in seconds since 1970.
-  ///
-  /// glusterfind does not tell: asked for changes since an earlier time, it lists nothing for such a brick, as if nothing had
-  /// changed.
-  func changelogStart() async throws -> Int {
-    var start = 0
-    for brick in bricks {
-      let folder = Changelogs.htimeFolder(brick.path)
-      let result = try await run("ls", ["-1", folder], onNodeOf: brick, within: 60)
-      guard result.isWell, let began = Changelogs.start(result.lines) else {
-        throw Glusterfind.Untrusted(
-          reason:
-            "since when the brick \(brick.host):\(brick.path) logs its changes cannot be told: \(result.lines.suffix(2).joined(separator: " | "))"
-        )
-      }
-      start = max(start, began)
-    }
-    return start
-  }
 }
 
 extension String {

@@ -8,6 +8,8 @@ struct Glusterfind {
     let reason: String
     /// The changelogs do not reach back to the time that was asked for.
     var isTooYoung = false
+    /// A brick is not running: glusterfind reads changelogs by its help alone.
+    var isBrickDown = false
   }
 
   enum Question {
@@ -79,9 +81,12 @@ struct Glusterfind {
     ]
     let causes = known.filter { says($0.sign) }.map(\.cure)
     let words = lines.filter { $0.contains("Error") || $0.contains("failed") || $0.contains("Failed") }.suffix(3)
+    // "Changelog register failed: [Errno 111] gf_changelog_register: Connection refused", or that it has no such socket.
+    let isBrickDown = causes.isEmpty && says("Changelog register failed")
     return Untrusted(
       reason: (causes.isEmpty ? "" : causes.joined(separator: "; ") + ". ")
-        + "glusterfind said: " + (words.isEmpty ? lines.suffix(3) : words).joined(separator: " | "))
+        + "glusterfind said: " + (words.isEmpty ? lines.suffix(3) : words).joined(separator: " | "),
+      isBrickDown: isBrickDown)
   }
 
   // MARK: Sessions

@@ -42,17 +42,20 @@ final class ListFile {
   /// Writes the list into a folder and moves it into place.
   func write(in folder: String, _ header: ListHeader, _ content: (inout ListWriter) throws -> Void) throws {
     let temporary = folder + "/list"
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw Failure("cannot write \(temporary): \(Self.words())") }
-    do {
-      defer { close(descriptor) }
-      try ListWriter.write(to: descriptor, header, content)
-      guard fsync(descriptor) == 0 else { throw Failure("cannot write the list: \(Self.words())") }
-    }
+    try Self.make(temporary) { try ListWriter.write(to: $0, header, content) }
     guard rename(temporary, path) == 0 else { throw Failure("cannot write \(path): \(Self.words())") }
   }
 
-  fileprivate static func words() -> String { String(cString: strerror(errno)) }
+  /// Makes a file that is on the disk when this returns.
+  static func make(_ file: String, _ write: (Int32) throws -> Void) throws {
+    let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw Failure("cannot write \(file): \(words())") }
+    defer { close(descriptor) }
+    try write(descriptor)
+    guard fsync(descriptor) == 0 else { throw Failure("cannot write \(file): \(words())") }
+  }
+
+  static func words() -> String { String(cString: strerror(errno)) }
 }
 
 /// The lines of a list on their way into a file.
@@ -86,13 +89,17 @@ struct ListWriter {
   }
 
   private mutating func flush() throws {
+    try Self.write(buffer, to: descriptor)
+    buffer.removeAll(keepingCapacity: true)
+  }
+
+  static func write(_ bytes: [UInt8], to descriptor: Int32) throws {
     var done = 0
-    while done < buffer.count {
-      let count = buffer[done...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress!, $0.count) }
+    while done < bytes.count {
+      let count = bytes[done...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress!, $0.count) }
       if count < 0, errno == EINTR { continue }
       guard count > 0 else { throw Failure("cannot write the list: \(ListFile.words())") }
       done += count
     }
-    buffer.removeAll(keepingCapacity: true)
   }
 }

@@ -10,12 +10,16 @@ struct Prebackup {
   let session: String?
   let isStrict: Bool
   let trustsGlusterfind: Bool
+  /// The bricks are not looked through for what they do not log.
+  let trustsChangelogs: Bool
   /// How long one call of glusterfind may take, in seconds.
   let timeout: Int
   let list: ListFile
+  /// Where is kept which bricks volumes had.
+  var knownBricks = KnownBricks.folder
 
-  /// Beside the changelogs' roll-over: what the clocks of two hosts may differ, in seconds.
-  private static let margin = 5
+  /// What the clocks of two hosts may differ, in seconds.
+  static let margin = 5
 
   /// What is to be listed.
   enum Wanted: Equatable {
@@ -23,6 +27,8 @@ struct Prebackup {
     case everything(String?)
     /// What changed since a time; of a session, that is when it was moved on.
     case changes(since: Int, session: String? = nil)
+
+    var isEverything: Bool { if case .everything = self { true } else { false } }
 
     func header(_ now: Int) -> ListHeader {
       switch self {
@@ -38,9 +44,9 @@ struct Prebackup {
     let folder = try ListFile.makeFolder(list.path)
     defer { ListFile.removeFolder(folder) }
     let now = time(nil)
-    var wanted = wanted(sessionTime: session.flatMap { Glusterfind.time(of: $0, volume) })
+    var wanted = wanted(sessionTime: session.flatMap { Glusterfind.time(of: $0, self.volume) }, now: now)
+    let volume = try await GlusterVolume(self.volume)
     do {
-      let volume = try await GlusterVolume(volume)
       let parts: [String]
       do {
         parts = try await ask(for: wanted, volume, in: folder)
@@ -57,14 +63,27 @@ struct Prebackup {
       }
     } catch let error as Glusterfind.Untrusted {
       guard !isStrict else { throw Failure("there is no list that can be trusted: \(error.reason)") }
+      wanted = .everything(error.reason)
       try list.write(in: folder, wanted.header(now)) { try $0.directive(ListHeader.crawlLine(error.reason)) }
       complain(
-        "WARNING: there is no list that can be trusted, and the volume \(volume) is crawled instead, which takes longer: \(error.reason)")
+        "WARNING: there is no list that can be trusted, and the volume \(volume.name) is crawled instead, which takes longer: \(error.reason)"
+      )
+    }
+    remember(volume, isEverything: wanted.isEverything, now)
+  }
+
+  /// Keeps which bricks the volume has.
+  private func remember(_ volume: GlusterVolume, isEverything: Bool, _ now: Int) {
+    let file = "\(knownBricks)/bricks-\(volume.identity)"
+    var known = KnownBricks.read(file)
+    known.add(KnownBricks.Record(time: now, isEverything: isEverything, bricks: Set(volume.bricks.map(\.description))))
+    do { try known.write(file) } catch {
+      complain("WARNING: which bricks the volume has cannot be kept, and everything is listed for the next job: \(error)")
     }
   }
 
   /// - Parameter sessionTime: up to when the session has been listed; nil: there is none.
-  func wanted(sessionTime: Int?) -> Wanted {
+  func wanted(sessionTime: Int?, now: Int) -> Wanted {
     if level == .full { return .everything(nil) }
     // A session moves on with each job: it does not know since when a differential backup wants changes.
     if level == .incremental, let session, let time = sessionTime, time <= since ?? .max, since != 0 {
@@ -73,6 +92,8 @@ struct Prebackup {
     switch since {
     case nil: return .everything("the time since when changes are wanted is not known (-s, or --session for an incremental backup)")
     case 0: return .everything("the time since when changes are wanted is 0")
+    case let since? where since > now + Self.margin:
+      return .everything("the time since when changes are wanted, \(since), is later than now, \(now) (seconds since 1970)")
     case let since?: return .changes(since: since)
     }
   }
@@ -107,55 +128,78 @@ struct Prebackup {
           "\(volume.missingOptions.joined(separator: ", ")) of the volume \(volume.name) was off, so what changed is not known (glusterfind turns it on now)",
         isTooYoung: true)
     }
+    if let folder = volume.changelogFolder {
+      throw Glusterfind.Untrusted(
+        reason: "the bricks of \(volume.name) keep their changelogs in \(folder) (changelog.changelog-dir), where they are not looked for",
+        isTooYoung: true)
+    }
     let glusterfind = Glusterfind(volume: volume.name, timeout: timeout)
     if !volume.canAskOtherNodes {
       // Makes its key. What it lists is of no interest.
       try? await glusterfind.ask(.changes(since: since, namesOnly: true), into: folder + "/key")
     }
-    let start = try await volume.changelogStart()
-    let early = try Self.early(since, rollover: volume.rollover, start: start)
+    let (changelogs, early) = try await changelogs(of: volume, since: since, in: folder)
+    let bricks = Set(volume.bricks.map(\.description))
+    if let doubt = KnownBricks.read("\(knownBricks)/bricks-\(volume.identity)").doubt(since: since, bricks: bricks) {
+      throw Glusterfind.Untrusted(reason: doubt, isTooYoung: true)
+    }
     var files: [String] = []
     for namesOnly in [true, false] {
       let file = folder + (namesOnly ? "/names" : "/changes")
-      try await glusterfind.ask(.changes(since: early, namesOnly: namesOnly), session: session, into: file)
-      files.append(file)
+      do {
+        try await glusterfind.ask(.changes(since: early, namesOnly: namesOnly), session: session, into: file)
+        files.append(file)
+      } catch let error as Glusterfind.Untrusted
+        where (error.isBrickDown || error.isTooYoung) && changelogs.count == volume.bricks.count
+      {
+        // It needs each brick's process, and a changelog that was closed. All that the bricks have logged has been read without it.
+        print("glusterfind cannot be asked, and is not needed: \(error.reason)")
+      }
     }
-    return files + (try await changelogs(of: volume, since: early, in: folder))
+    return files + changelogs
   }
 
-  /// Since when changelogs are asked, to have all changes since a time.
+  /// What the bricks have logged themselves, and what they have not logged: see ``Changelogs`` and ``BrickScan``. Read by this program on
+  /// the node of each.
   ///
-  /// - Parameter start: since when the volume logs its changes.
-  static func early(_ since: Int, rollover: Int, start: Int) throws(Glusterfind.Untrusted) -> Int {
-    guard since >= start else {
-      throw Glusterfind.Untrusted(
-        reason: "the volume logs its changes only since \(start) (seconds since 1970), and they are wanted since \(since)", isTooYoung: true
-      )
-    }
-    return max(since - rollover - margin, start)
-  }
-
-  /// What the bricks have logged themselves: see ``Changelogs``. Read by this program on the node of each.
-  private func changelogs(of volume: GlusterVolume, since: Int, in folder: String) async throws -> [String] {
+  /// - Returns: the files that were written, and since when all bricks were read.
+  private func changelogs(of volume: GlusterVolume, since: Int, in folder: String) async throws -> (files: [String], since: Int) {
     let program = try Self.ownPath()
     var files: [String] = []
+    var early = since - Self.margin
     for (number, brick) in volume.bricks.enumerated() {
       let file = folder + "/brick\(number)"
+      let began = time(nil)
       let result = try await retried {
         try await volume.run(
-          program, ["changelogs", brick.path, "/var/tmp", "--since", "\(since)"], onNodeOf: brick, into: file, within: timeout)
+          program,
+          ["changelogs", brick.path, "/dev/stdout", "--since", "\(since)", "--now", "\(time(nil))", "--rollover", "\(volume.rollover)"]
+            + (trustsChangelogs ? ["--trust-changelogs"] : []), onNodeOf: brick, into: file, within: timeout)
       }
-      guard !result.isWell else {
+      let words = result.lines.suffix(2).map { $0.replacing("bareos-glusterfind-wrapper: ", with: "") }.joined(separator: " | ")
+      if result.status == Wrapper.gap { throw Glusterfind.Untrusted(reason: words, isTooYoung: true) }
+      if result.isWell, let header = Self.header(of: file) {
         files.append(file)
+        early = max(early, header.since)
+        if header.until < began - Self.margin {
+          complain("WARNING: the clock of \(brick.host) is \(began - header.until) s behind: it is asked for as much more")
+        }
         continue
       }
       let reason =
-        "the changelogs of \(brick.host):\(brick.path) cannot be read (\(program) is needed on each node of the volume): "
-        + (result.isTimedOut ? "no answer within \(timeout) s, three times" : result.lines.suffix(2).joined(separator: " | "))
+        "the changelogs of \(brick) cannot be read (\(program) is needed on each node of the volume): "
+        + (result.isTimedOut ? "no answer within \(timeout) s, three times" : words)
       guard trustsGlusterfind, !brick.isHere else { throw Glusterfind.Untrusted(reason: reason) }
       complain("WARNING: \(reason): glusterfind alone is trusted, and some changes on that brick are missed")
     }
-    return files
+    return (files, early)
+  }
+
+  private static func header(of file: String) -> ListHeader? {
+    guard let line = try? LineReader(Array(file.utf8)).next(), case .begin(let header) = ListHeader.directive(line.bytes) else {
+      return nil
+    }
+    return header
   }
 
   private static func ownPath() throws -> String {

@@ -1,3 +1,4 @@
+import Glibc
 import Subprocess
 import SystemPackage
 
@@ -6,6 +7,8 @@ struct ProgramResult {
   let isWell: Bool
   /// It took too long and was ended.
   let isTimedOut: Bool
+  /// Its exit status; nil: it was ended by a signal.
+  var status: Int32?
   /// Standard output and standard error.
   let output: String
   let errors: String
@@ -35,9 +38,10 @@ func runProgram(
   let environment = Environment.inherit.updating(["LC_ALL": "C.UTF-8"])
   func result(_ status: TerminationStatus, _ output: String, _ errors: String?) -> ProgramResult {
     // 124: of `timeout`, or 137 where it had to kill.
-    ProgramResult(
-      isWell: status.isSuccess, isTimedOut: [.exited(124), .exited(137)].contains(status), output: output,
-      errors: errors ?? "")
+    var code: Int32?
+    if case .exited(let number) = status { code = number }
+    return ProgramResult(
+      isWell: status.isSuccess, isTimedOut: [124, 137].contains(code), status: code, output: output, errors: errors ?? "")
   }
   do {
     guard let file else {
@@ -62,12 +66,28 @@ func timeoutArguments(_ seconds: Int) -> [String] { ["--kill-after=10", "\(secon
 
 /// Makes a call again that did not come back in time: libgfchangelog waits for ever when it has read few changes, faster than
 /// it noted that it had begun (GlusterFS 10: `gf_history_changelog` marks its work as running after it has started it).
+///
+/// And one that glusterd refuses because it is busy, for up to ``patience`` seconds: it does one thing at a time, for all of its callers.
 func retried(_ call: () async throws -> ProgramResult) async throws -> ProgramResult {
-  for _ in 0..<2 {
+  let deadline = time(nil) + patience
+  var timeouts = 0
+  while true {
     let result = try await call()
-    if !result.isTimedOut { return result }
+    if result.isTimedOut { timeouts += 1 }
+    guard result.isTimedOut ? timeouts < 3 : result.isRefusedForNow && time(nil) < deadline else { return result }
+    if !result.isTimedOut { try await Task.sleep(for: .milliseconds(.random(in: 500..<1500))) }
   }
-  return try await call()
+}
+
+/// Seconds.
+private let patience = 300
+
+extension ProgramResult {
+  /// glusterd does something for another caller.
+  var isRefusedForNow: Bool {
+    // "Another transaction is in progress for VOLUME. Please try again after some time."
+    lines.contains { $0.contains("Another transaction") && $0.contains("in progress") || $0.contains("Locking failed on") }
+  }
 }
 
 extension StringProtocol {

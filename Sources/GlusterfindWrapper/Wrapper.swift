@@ -38,7 +38,7 @@ package struct Wrapper: AsyncParsableCommand {
   enum Phase: String, ExpressibleByArgument {
     case prebackup, postbackup
     /// Run by this program itself, once for each brick, on the brick's node: VOLUME is the brick's folder, standard output
-    /// takes the changes, OUTFILE is a folder to work in.
+    /// takes the changes.
     case changelogs
 
     static let allValueStrings = ["prebackup", "postbackup"]
@@ -74,6 +74,18 @@ package struct Wrapper: AsyncParsableCommand {
   @Flag(
     help: "Take what glusterfind alone lists of the bricks of nodes that do not have this program: some changes are missed there.")
   var trustGlusterfind = false
+
+  @Flag(
+    help:
+      "Do not look through the bricks for what they do not log (fallocate, holes, zeroed ranges): faster on very large bricks, and such changes are missed."
+  )
+  var trustChangelogs = false
+
+  @Option(help: .hidden)
+  var now: Int?
+
+  @Option(help: .hidden)
+  var rollover = 15
 
   @Option(help: "How long one call of glusterfind may take, in seconds; it is made again twice.")
   var timeout = 14_400
@@ -129,7 +141,7 @@ package struct Wrapper: AsyncParsableCommand {
       case .prebackup:
         try await Prebackup(
           volume: volume, level: jobLevel(), since: sinceTime(), session: session, isStrict: strict,
-          trustsGlusterfind: trustGlusterfind, timeout: timeout, list: ListFile(outfile)
+          trustsGlusterfind: trustGlusterfind, trustsChangelogs: trustChangelogs, timeout: timeout, list: ListFile(outfile)
         ).run()
       case .postbackup:
         try ListFile(outfile).remove()
@@ -138,8 +150,14 @@ package struct Wrapper: AsyncParsableCommand {
     } catch let error as Failure {
       complain(error.description)
       throw ExitCode(1)
+    } catch let gap as Changelogs.Gap {
+      complain(gap.reason)
+      throw ExitCode(Self.gap)
     }
   }
+
+  /// The exit status where a brick's changelogs do not have all changes since a time.
+  static let gap: Int32 = 3
 
   // MARK: Arguments
 
@@ -170,18 +188,38 @@ package struct Wrapper: AsyncParsableCommand {
     }
     var time = tm()
     (time.tm_year, time.tm_mon, time.tm_mday) = (numbers[0] - 1900, numbers[1] - 1, numbers[2])
-    (time.tm_hour, time.tm_min, time.tm_sec, time.tm_isdst) = (numbers[3], numbers[4], numbers[5], -1)
-    return max(mktime(&time), 0)
+    (time.tm_hour, time.tm_min, time.tm_sec) = (numbers[3], numbers[4], numbers[5])
+    // In autumn an hour comes twice: the first one of it. In spring one does not come at all: then the clock is taken as it was before.
+    let readings = ([1, 0] as [Int32]).map { isDaylightSaving in
+      var reading = time
+      reading.tm_isdst = isDaylightSaving
+      return (seconds: mktime(&reading), isSame: reading.tm_hour == time.tm_hour && reading.tm_min == time.tm_min)
+    }
+    let known = readings.filter { $0.seconds >= 0 }
+    return (known.filter(\.isSame).isEmpty ? known : known.filter(\.isSame)).map(\.seconds).min() ?? 0
   }
 
   // MARK: A brick's changelogs
 
   private func tellChangelogs() throws {
-    let folder = try ListFile.makeFolder(outfile + "/changelogs")
-    defer { ListFile.removeFolder(folder) }
-    let since = try sinceTime() ?? 0
-    try ListWriter.write(to: 1, ListHeader(isFull: false, since: since, until: time(nil))) { writer in
-      try Changelogs(brick: volume, folder: folder).read(since: since) { try writer.add(line: $0.line.dropLast()) }
+    let here = time(nil)
+    let changelogs = Changelogs(brick: volume, rollover: rollover)
+    var since = try sinceTime() ?? 0
+    let start = try changelogs.start()
+    guard start <= since else {
+      throw Changelogs.Gap(
+        reason: "the brick \(volume) logs its changes only since \(start) (seconds since 1970), and they are wanted since \(since)")
+    }
+    // By the clock of this node: one that is ahead has later times, which do no harm.
+    since = max(since - Prebackup.margin + min(here - (now ?? here), 0), start)
+    try ListWriter.write(to: 1, ListHeader(isFull: false, since: since, until: here)) { writer in
+      var names = BrickNames(brick: volume)
+      func add(_ change: Change) throws { try writer.add(line: change.line.dropLast()) }
+      try changelogs.read(since: since, into: &names, add)
+      guard !trustChangelogs else { return }
+      try BrickScan(brick: volume).files(since: since) { gfid in
+        for change in names.modified(gfid) { try add(change) }
+      }
     }
   }
 

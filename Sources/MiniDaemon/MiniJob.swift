@@ -27,6 +27,8 @@ public final class MiniJob: @unchecked Sendable {
     public var withoutAccessTime = false
     public var keepsAccessTime = false
     public var hardLinks = true
+    /// The daemon knows entries by paths without their first component (`Strip Path = 1`).
+    public var stripsPaths = false
     /// `F`, `I` or `D`.
     public var level = UInt8(ascii: "F")
     /// Seconds since 1970.
@@ -207,8 +209,10 @@ public final class MiniJob: @unchecked Sendable {
 
   /// Entries of the accurate list that the backup takes for deleted. To be asked before the job ends.
   public var deleted: [[UInt8]] {
-    (options.accurate ?? [:]).keys.filter { !seen.contains($0) && !calls.keeps($0) }
+    (options.accurate ?? [:]).keys.filter { !seen.contains($0) && !calls.keeps(options.stripsPaths ? stripped($0) : $0) }
   }
+
+  private func stripped(_ path: [UInt8]) -> [UInt8] { Array(path[(path.dropFirst().firstIndex(of: UInt8(ascii: "/")) ?? 0)...]) }
 }
 
 /// The bytes of a C string; none for a null pointer.

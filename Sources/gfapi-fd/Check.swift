@@ -1,7 +1,10 @@
 import ArgumentParser
+import Dispatch
 import GfapiFD
 import Glibc
 import Gluster
+import GlusterfindWrapper
+import Locks
 import MiniDaemon
 import SetupCheck
 
@@ -134,7 +137,7 @@ struct Check: ParsableCommand {
   private func checkChanges(_ parsed: PluginDefinition, _ report: VolumeReport, _ latency: VolumeLatency, _ findings: inout Findings) {
     let changes = "changes"
     if parsed.fileList != nil {
-      findings.add(changes, "by list: all that the changelogs of the bricks record")
+      findings.add(changes, "by list: all that the bricks log, and what they do not log: fallocate, holes, zeroed ranges")
     } else if !report.keepsTimes {
       findings.add(changes, "by crawl: all, because the bricks date every change (features.ctime is off)")
     } else if parsed.checksAttributes {
@@ -166,9 +169,42 @@ struct Check: ParsableCommand {
     }
   }
 
+  /// How far back a list can reach, and what that costs.
+  private func checkChangelogs(_ volume: String, _ findings: inout Findings) {
+    let subject = "changelogs"
+    guard case .success(let bricks) = waiting({ try await ChangelogReach.ofAll(bricksOf: volume) }) else { return }
+    for brick in bricks {
+      guard let start = brick.start, let size = brick.kilobytes else {
+        findings.add(
+          .warning, subject, "\(brick.brick): \(brick.problem ?? "it has none, and the next list is of everything")",
+          cure: "see that changelog.changelog is on, and that root of this node can log in to the brick's node with glusterfind's key")
+        continue
+      }
+      findings.add(subject, "\(brick.brick): since \(utc(start)), \(sizeInWords(Double(size) * 1024)) on its disk")
+    }
+    if case .success(let state?) = waiting({ try await ChangelogReach.rebalance(of: volume) }), state != "not started" {
+      findings.add(subject, "rebalance: \(state); what it moved is listed all the same")
+    }
+  }
+
+  /// Waits for what is asynchronous.
+  private func waiting<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) -> Result<T, any Error> {
+    let done = DispatchSemaphore(value: 0)
+    let result = Mutex<Result<T, any Error>?>(nil)
+    Task.detached {
+      let ended: Result<T, any Error>
+      do { ended = .success(try await body()) } catch { ended = .failure(error) }
+      result.withLock { $0 = ended }
+      done.signal()
+    }
+    done.wait()
+    return result.withLock { $0! }
+  }
+
   private func checkList(_ parsed: PluginDefinition, _ findings: inout Findings) {
     guard let list = parsed.fileList.map({ String(decoding: $0, as: UTF8.self) }) else { return }
     GlusterfindNeeds.look(parsed.volume.volume, into: &findings)
+    checkChangelogs(parsed.volume.volume, &findings)
     guard access(list, R_OK) == 0 else {
       findings.add(
         .warning, "gffilelist", "\(list): \(String(cString: strerror(errno)))",

@@ -31,10 +31,16 @@ struct DocumentedMessagesTests {
     ("Glusterfind.swift", " failed; stdout", otherProgram), ("Glusterfind.swift", "Command query failed", otherProgram),
     ("Glusterfind.swift", "Command pre failed", otherProgram),
     ("Glusterfind.swift", "Historical Changelogs not available", otherProgram),
+    ("Glusterfind.swift", "Changelog register failed", otherProgram),
     ("Glusterfind.swift", "No module named 'xattr", otherProgram),
     ("Glusterfind.swift", "Failed to copy public key", otherProgram),
     ("Glusterfind.swift", "Permission denied (publickey", otherProgram),
     ("Glusterfind.swift", "No space left on device", otherProgram),
+    ("Program.swift", "Another transaction", otherProgram), ("Program.swift", "in progress", otherProgram),
+    ("Program.swift", "Locking failed on", otherProgram),
+    ("ChangelogFile.swift", "GlusterFS Changelog | version: v1.2 | encoding : 2", changelog),
+    ("ChangelogFile.swift", "GlusterFS Changelog | version: v1.1 | encoding : 2", changelog),
+    ("ChangelogFile.swift", "encoding : 1", changelog), ("ChangelogReach.swift", "ls -1 …/htime && du -sk …", command),
     ("GlusterfindNeeds.swift", "/usr/bin/python3 -c 'import xattr'", command),
     ("GlusterfindNeeds.swift", "gluster --mode=script volume get … …", command),
     ("GlusterfindNeeds.swift", " 2>/dev/null </dev/null", command),
@@ -67,6 +73,7 @@ struct DocumentedMessagesTests {
 
   private static let sql = "a command for SQLite"
   private static let listFormat = "a line of the list"
+  private static let changelog = "the first line of a changelog"
   private static let otherProgram = "a sign in the output of another program"
   private static let command = "a command"
   private static let information = "what the plugin tells a daemon about itself"

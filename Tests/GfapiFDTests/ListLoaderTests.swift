@@ -13,9 +13,9 @@ struct ListLoaderTests {
     var calls = 0
     let loader: ListLoader
 
-    init(_ file: String, isFull: Bool = false, since: Int = 100, base: String = "/", atOnce: Int = 1000) throws {
+    init(_ file: String, isFull: Bool = false, since: Int = 100, base: String = "/", isSharded: Bool = false, atOnce: Int = 1000) throws {
       let terms = ListTerms(file: Array(file.utf8), format: ListFormat(), isFull: isFull, since: since)
-      loader = try ListLoader(terms, base: BaseDirectory(Array(base.utf8)))
+      loader = try ListLoader(terms, base: BaseDirectory(Array(base.utf8)), isSharded: isSharded)
       while true {
         let (problems, atEnd) = try loader.load(lines: atOnce)
         self.problems += problems
@@ -24,9 +24,9 @@ struct ListLoaderTests {
       }
     }
 
-    init(lines: [String], isFull: Bool = false, since: Int = 100, base: String = "/", atOnce: Int = 1000) throws {
+    init(lines: [String], isFull: Bool = false, since: Int = 100, base: String = "/", isSharded: Bool = false, atOnce: Int = 1000) throws {
       let folder = try TemporaryFolder()
-      try self.init(folder.write(lines: lines), isFull: isFull, since: since, base: base, atOnce: atOnce)
+      try self.init(folder.write(lines: lines), isFull: isFull, since: since, base: base, isSharded: isSharded, atOnce: atOnce)
     }
 
     /// The paths that the list touches, each with its marks in the order in which they are declared.
@@ -206,7 +206,7 @@ struct ListLoaderTests {
     let folder = try TemporaryFolder()
     let file = try folder.write(lines: ["RENAME a b c"])
     let terms = ListTerms(file: Array(file.utf8), format: ListFormat(encoding: .none), isFull: false, since: 0)
-    let loader = try ListLoader(terms, base: BaseDirectory(Array("/".utf8)))
+    let loader = try ListLoader(terms, base: BaseDirectory(Array("/".utf8)), isSharded: false)
     _ = try loader.load(lines: 10)
     for path in ["/a", "/a b", "/b c", "/c"] {
       #expect(try loader.touched.marks(of: path.utf8)?.contains(.guess) == true, "\(path)")
@@ -218,19 +218,35 @@ struct ListLoaderTests {
   @Test("takes a shard for its file, and leaves out what else clients never see")
   func shards() throws {
     let gfid = "01234567-89ab-cdef-0123-456789abcdef"
-    let loaded = try Loaded(lines: [
-      "NEW .shard", "NEW .shard/\(gfid).1", "MODIFY .shard/\(gfid).22", "NEW .shard/short.1", "NEW .glusterfs/indices",
-      "NEW .glusterfs-anonymous-inode-\(gfid)", "DELETE .shard/.remove_me",
-    ])
+    let identity: [UInt8] = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]
+    let loaded = try Loaded(
+      lines: [
+        "NEW .shard", "NEW .shard/\(gfid).1", "MODIFY .shard/\(gfid).22", "NEW .shard/short.1", "NEW .glusterfs/indices",
+        "NEW .glusterfs-anonymous-inode-\(gfid)", "DELETE .shard/.remove_me",
+      ], isSharded: true)
     #expect(try loaded.touched.isEmpty)
-    #expect(
-      try loaded.loader.touched.shards(after: [], limit: 10)
-        == [[0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]])
+    #expect(try loaded.loader.touched.identities(after: [], limit: 10) == [identity])
     // Only at the top: these are entries.
     #expect(
-      try Loaded(lines: ["NEW d/.shard", "NEW .shards"]).touched == [
+      try Loaded(lines: ["NEW d/.shard", "NEW .shards"], isSharded: true).touched == [
         "/ parent", "/.shards listed new", "/d parent", "/d/.shard listed new",
       ])
+    // What the wrapper has no name for, and what may have this one.
+    let unnamed = try Loaded(lines: ["MODIFY .gfid/\(gfid)"])
+    #expect(try unnamed.loader.touched.identities(after: [], limit: 10) == [identity])
+    #expect(try unnamed.touched == ["/.gfid parent", "/.gfid/\(gfid) listed guess"])
+  }
+
+  @Test(
+    "takes names that only look like Gluster's own for what they are",
+    arguments: [
+      ".glusterfs-notes", ".glusterfs-notes/f", ".shard", ".shard/f", ".shard/01234567-89ab-cdef-0123-456789abcdef.1", ".gfid", ".gfid/f",
+      ".glusterfs-anonymous-inode-1", ".glusterfsx",
+    ])
+  func lookalikes(_ name: String) throws {
+    let loaded = try Loaded(lines: ["NEW \(name)"])
+    #expect(try loaded.touched.contains("/\(name) listed new"))
+    #expect(try loaded.loader.touched.identities(after: [], limit: 10) == [])
   }
 
   @Test(

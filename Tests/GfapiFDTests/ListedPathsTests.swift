@@ -54,9 +54,9 @@ struct TouchedPathsTests {
 
   @Test("are apart from the identities of sharded files")
   func shards() throws {
-    for gfid: [UInt8] in [[9, 0], [1, 2], [9, 0], [0, 0]] { try touched.addShard(of: gfid) }
-    #expect(try touched.shards(after: [], limit: 2) == [[0, 0], [1, 2]])
-    #expect(try touched.shards(after: [1, 2], limit: 2) == [[9, 0]])
+    for gfid: [UInt8] in [[9, 0], [1, 2], [9, 0], [0, 0]] { try touched.addIdentity(gfid) }
+    #expect(try touched.identities(after: [], limit: 2) == [[0, 0], [1, 2]])
+    #expect(try touched.identities(after: [1, 2], limit: 2) == [[9, 0]])
     #expect(touched.isEmpty)
   }
 }

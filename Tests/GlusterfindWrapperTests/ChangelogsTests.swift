@@ -5,8 +5,8 @@ import Testing
 
 @testable import GlusterfindWrapper
 
-@Suite("The changelogs of a brick")
-struct ChangelogsTests {
+@Suite("The names that a brick has for what its changelogs record")
+struct BrickNamesTests {
   static let root = "00000000-0000-0000-0000-000000000001"
   /// Identities of `/d`, of `/d/e e`, of a directory that is gone, and of a file.
   static let directory = "11111111-1111-1111-1111-111111111111"
@@ -30,53 +30,60 @@ struct ChangelogsTests {
   }
 
   /// The changes that records tell, as lines of a list.
-  func lines(_ records: [String]) -> [String] {
+  func lines(_ records: [ChangelogFile.Record]) -> [String] {
     var names = BrickNames(brick: folder.path)
-    return records.flatMap { names.changes(Array($0.utf8)) }.map { String(decoding: $0.line.dropLast(), as: UTF8.self) }
+    return records.flatMap { names.changes($0) }.map { String(decoding: $0.line.dropLast(), as: UTF8.self) }
   }
 
-  @Test(
-    "tell what was created, renamed and removed",
-    arguments: [
-      ("E \(file) CREATE 33188 0 0 \(root)/new", ["NEW new"]),
-      ("E \(file) MKNOD 4480 0 0 \(directory)/fifo", ["NEW d/fifo"]),
-      ("E \(inner) MKDIR 16877 0 0 \(directory)/e%20e", ["NEW d/e%20e"]),
-      ("E \(file) SYMLINK \(inner)/a%2Cb%0A", ["NEW d/e%20e/a,b%0A"]),
-      ("E \(file) LINK \(directory)/second", ["NEW d/second"]),
-      ("E \(file) RENAME \(root)/old \(inner)/new", ["DELETE old", "NEW d/e%20e/new"]),
-      ("E \(file) UNLINK \(directory)/name", ["DELETE d/name"]),
-      ("E \(file) UNLINK \(directory)/name d/name", ["DELETE d/name", "DELETE d/name"]),
-      ("E \(gone) RMDIR \(root)/dir dir", ["DELETE dir", "DELETE dir"]),
-    ])
-  func entries(_ record: String, _ lines: [String]) { #expect(self.lines([record]) == lines) }
+  static func id(_ gfid: String) -> [UInt8] { Array(gfid.utf8) }
+  static func place(_ parent: String, _ name: String) -> ChangelogFile.Place { .init(parent: id(parent), name: Array(name.utf8)) }
 
-  @Test(
-    "tell what they can of a directory that is gone",
-    arguments: [
-      ("E \(file) CREATE 33188 0 0 \(gone)/name", []), ("E \(file) RENAME \(gone)/old \(root)/new", ["NEW new"]),
-      ("E \(file) RENAME \(root)/old \(gone)/new", ["DELETE old"]), ("E \(file) UNLINK \(gone)/name gone/name", ["DELETE gone/name"]),
-      ("E \(file) UNLINK \(gone)/name ", []),
-    ])
-  func goneDirectory(_ record: String, _ lines: [String]) { #expect(self.lines([record]) == lines) }
+  @Test("tell what was made, renamed and removed")
+  func entries() {
+    let cases: [(ChangelogFile.Record, [String])] = [
+      (.made(Self.id(Self.file), Self.place(Self.root, "new")), ["NEW new"]),
+      (.made(Self.id(Self.inner), Self.place(Self.directory, "e e")), ["NEW d/e%20e"]),
+      (.made(Self.id(Self.file), Self.place(Self.inner, "a,b\n")), ["NEW d/e%20e/a,b%0A"]),
+      (.linked(Self.id(Self.file), Self.place(Self.directory, "second")), ["NEW d/second", "MODIFY .gfid/\(Self.file)"]),
+      (
+        .renamed(Self.id(Self.file), from: Self.place(Self.root, "old"), to: Self.place(Self.inner, "new")),
+        ["DELETE old", "NEW d/e%20e/new"]
+      ),
+      (
+        .removed(Self.id(Self.file), Self.place(Self.directory, "name"), path: nil),
+        ["DELETE d/name", "MODIFY .gfid/\(Self.file)"]
+      ),
+      (
+        .removed(Self.id(Self.gone), Self.place(Self.root, "dir"), path: Array("dir".utf8)),
+        ["DELETE dir", "DELETE dir", "MODIFY .gfid/\(Self.gone)"]
+      ),
+    ]
+    for (record, lines) in cases { #expect(self.lines([record]) == lines) }
+  }
+
+  @Test("tell by its identity what came from, or went to, a directory that is gone")
+  func goneDirectory() {
+    let unnamed = "MODIFY .gfid/\(Self.file)"
+    let cases: [(ChangelogFile.Record, [String])] = [
+      (.made(Self.id(Self.file), Self.place(Self.gone, "name")), [unnamed]),
+      (.renamed(Self.id(Self.file), from: Self.place(Self.gone, "old"), to: Self.place(Self.root, "new")), ["NEW new"]),
+      (.renamed(Self.id(Self.file), from: Self.place(Self.root, "old"), to: Self.place(Self.gone, "new")), ["DELETE old", unnamed]),
+      (.removed(Self.id(Self.file), Self.place(Self.gone, "name"), path: Array("gone/name".utf8)), ["DELETE gone/name", unnamed]),
+      (.removed(Self.id(Self.file), Self.place(Self.gone, "name"), path: nil), [unnamed]),
+      // A directory that was moved out of it.
+      (.made(Self.id(Self.inner), Self.place(Self.gone, "name")), ["MODIFY d/e%20e"]),
+    ]
+    for (record, lines) in cases { #expect(self.lines([record]) == lines) }
+  }
 
   @Test("tell the path of a directory of which data or attributes changed, once")
   func modified() {
     #expect(
-      lines(["M \(Self.inner) SETXATTR", "M \(Self.root) SETATTR", "M \(Self.inner) SETATTR", "D \(Self.directory)"]) == [
+      lines([Self.inner, Self.root, Self.inner, Self.directory].map { .changed(Self.id($0)) }) == [
         "MODIFY d/e%20e", "MODIFY .", "MODIFY d",
       ])
-    #expect(lines(["D \(Self.file)", "M \(Self.gone) SETATTR"]) == [])
+    #expect(lines([.changed(Self.id(Self.file))]) == ["MODIFY .gfid/\(Self.file)"])
   }
-
-  @Test(
-    "tell nothing by what is no record",
-    arguments: [
-      "", " ", "E", "E \(root)", "X \(root) SETATTR", "EE \(root) CREATE 1 2 3 \(root)/a", "E \(file) TRUNCATE \(root)/a",
-      "E \(file) SYMLINK name",
-      "E \(file) SYMLINK \(root)/a%2", "E \(file) SYMLINK /name", "M", "M ", "M ../../../../../../../../../../../../etc", "M \(root)x",
-      "E \(file) SYMLINK ../../../../../../../../etc/aaaaaaaaaa/name",
-    ])
-  func nonsense(_ record: String) { #expect(lines([record]) == []) }
 
   @Test("follow no link that is not as a brick makes it")
   func links() throws {
@@ -85,19 +92,251 @@ struct ChangelogsTests {
     ].enumerated() {
       let gfid = "5555555\(number)-5555-5555-5555-555555555555"
       try link(gfid, target)
-      #expect(lines(["M \(gfid) SETATTR"]) == [], "\(target)")
+      #expect(lines([.changed(Self.id(gfid))]) == ["MODIFY .gfid/\(gfid)"], "\(target)")
+    }
+  }
+}
+
+@Suite("A changelog of a brick")
+struct ChangelogFileTests {
+  static let gfid = "44444444-4444-4444-4444-444444444444"
+  static let root = "00000000-0000-0000-0000-000000000001"
+  static let header = "GlusterFS Changelog | version: v1.2 | encoding : 2\n"
+
+  let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  func records(_ text: String, isOpen: Bool = false) throws -> [ChangelogFile.Record] {
+    let file = try ChangelogFile(folder.write(text.utf8), isOpen: isOpen)
+    var records: [ChangelogFile.Record] = []
+    while let record = try file.next() { records.append(record) }
+    return records
+  }
+
+  static func place(_ name: String) -> ChangelogFile.Place { .init(parent: Array(root.utf8), name: Array(name.utf8)) }
+
+  /// As GlusterFS 10.3 and 11.1 write them.
+  static let each: [(String, ChangelogFile.Record)] = [
+    ("D\(gfid)\0", .changed(Array(gfid.utf8))), ("M\(gfid)\u{0}17\0", .changed(Array(gfid.utf8))),
+    ("E\(gfid)\u{0}23\u{0}33188\u{0}0\u{0}0\u{0}\(root)/a b\n\0", .made(Array(gfid.utf8), place("a b\n"))),
+    ("E\(gfid)\u{0}3\u{0}4480\u{0}1\u{0}2\u{0}\(root)/fifo\0", .made(Array(gfid.utf8), place("fifo"))),
+    ("E\(gfid)\u{0}4\u{0}16877\u{0}0\u{0}0\u{0}\(root)/d\0", .made(Array(gfid.utf8), place("d"))),
+    ("E\(gfid)\u{0}7\u{0}\(root)/l\0", .made(Array(gfid.utf8), place("l"))),
+    ("E\(gfid)\u{0}9\u{0}\(root)/second\0", .linked(Array(gfid.utf8), place("second"))),
+    ("E\(gfid)\u{0}8\u{0}\(root)/old\u{0}\(root)/new\0", .renamed(Array(gfid.utf8), from: place("old"), to: place("new"))),
+    ("E\(gfid)\u{0}5\u{0}\(root)/x\u{0}x\0", .removed(Array(gfid.utf8), place("x"), path: Array("x".utf8))),
+    ("E\(gfid)\u{0}6\u{0}\(root)/d\0\0\0", .removed(Array(gfid.utf8), place("d"), path: nil)),
+  ]
+
+  @Test("is read record by record")
+  func each() throws {
+    for (text, record) in Self.each { #expect(try records(Self.header + text) == [record]) }
+    #expect(try records(Self.header + Self.each.map(\.0).joined()) == Self.each.map(\.1))
+    #expect(try records(Self.header) == [])
+    let many = String(repeating: Self.each.map(\.0).joined(), count: 1000)
+    #expect(try records(Self.header + many).count == 1000 * Self.each.count)
+  }
+
+  @Test("of a version before has no paths of what was removed")
+  func older() throws {
+    let header = "GlusterFS Changelog | version: v1.1 | encoding : 2\n"
+    let text = "E\(Self.gfid)\u{0}5\u{0}\(Self.root)/x\0D\(Self.gfid)\0"
+    #expect(try records(header + text) == [.removed(Array(Self.gfid.utf8), Self.place("x"), path: nil), .changed(Array(Self.gfid.utf8))])
+  }
+
+  @Test("that is being written to is read up to its last whole record")
+  func open() throws {
+    for (text, record) in Self.each {
+      for length in 0..<text.utf8.count {
+        let cut = String(
+          decoding: Array((Self.header + text + text).utf8).prefix(Self.header.utf8.count + text.utf8.count + length), as: UTF8.self)
+        #expect(try records(cut, isOpen: true) == [record])
+      }
+    }
+    #expect(try records("", isOpen: true) == [])
+  }
+
+  @Test("that is closed and ends within a record, or is not known, is refused")
+  func refused() throws {
+    func refusal(_ text: String) -> String {
+      let failure = #expect(throws: Failure.self) { try records(text) }
+      return failure?.description ?? ""
+    }
+    for (text, _) in Self.each { #expect(refusal(Self.header + text.dropLast()).contains("ends within a record")) }
+    #expect(refusal("").contains("no first line"))
+    #expect(refusal("GlusterFS Changelog | version: v1.2 | encoding : 1\n").contains("changelog.encoding"))
+    #expect(refusal("GlusterFS Changelog | version: v2.0 | encoding : 2\n").contains("version that is not known"))
+    #expect(refusal("something else\n").contains("version that is not known"))
+    for text in [
+      "\0\0\0\0", "X\(Self.gfid)\0", "D\(Self.gfid)x\0", "Dshort\0", "E\(Self.gfid)\u{0}99\u{0}\(Self.root)/x\0",
+      "E\(Self.gfid)\u{0}7\u{0}name\0", "E\(Self.gfid)\u{0}7\u{0}\(Self.root)/\0",
+    ] { #expect(refusal(Self.header + text).contains("record that is not known"), "\(text)") }
+    #expect(refusal(Self.header + "D" + String(repeating: "x", count: 1 << 20) + "\0").contains("longer than"))
+  }
+}
+
+@Suite("The changelogs of a brick")
+struct ChangelogsTests {
+  typealias Entry = Changelogs.Entry
+
+  /// The times of the changelogs to be read, of what is told in short: `E10` an entry of an empty one, `C10` of another.
+  func times(_ list: String, onDisk: [Int], since: Int, written: [Int: Int] = [:], isOpen: Bool = true, now: Int) throws -> [Int] {
+    let entries = list.split(separator: " ").map { Entry(time: Int($0.dropFirst())!, isEmpty: $0.first == "E") }
+    let history = Changelogs.History(entries, since: since)
+    let closed = onDisk.filter { $0 >= history.earliest }.map { Changelogs.Closed(path: "\($0)", time: $0) }
+    return try history.files(
+      closed, lastWritten: { written[Int($0)!] ?? Int($0)! - 1 }, isOpen: isOpen, rollover: 15, now: now
+    ).map(\.time)
+  }
+
+  @Test("are read from the time on, empty ones and the open one left out")
+  func usual() throws {
+    #expect(try times("C10 E25 C40 C55 E70", onDisk: [10, 40, 55], since: 30, now: 75) == [40, 55])
+    #expect(try times("C10 E25 C40 C55 E70", onDisk: [10, 40, 55], since: 40, now: 75) == [40, 55])
+    #expect(try times("C10 E25", onDisk: [10], since: 30, now: 30) == [])
+    #expect(try times("", onDisk: [], since: 30, now: 31) == [])
+  }
+
+  @Test("are read too where the brick has not entered them, because it was stopped or killed")
+  func notEntered() throws {
+    #expect(try times("C10 E25 C40 C70", onDisk: [10, 40, 52, 70], since: 30, now: 75) == [40, 52, 70])
+    // It was away for long.
+    #expect(try times("C10 C25 E1015", onDisk: [10, 25, 1000], since: 20, now: 1020) == [25, 1000])
+    #expect(try times("C10 C25 E1015", onDisk: [10, 25, 1000], since: 1010, now: 1020) == [])
+    // Entered when it started.
+    #expect(try times("C10 C25 C1000 E1015", onDisk: [10, 25, 1000], since: 20, written: [1000: 30], now: 1020) == [25, 1000])
+    // It is away now.
+    #expect(try times("C10 C25", onDisk: [10, 25], since: 20, now: 2000) == [25])
+  }
+
+  @Test("that are missing are noticed, the latest as well")
+  func gone() {
+    for (list, disk) in [("C10 C25 C40", [10, 40]), ("C10 C25 C40", [10, 25]), ("C10 C25 C40", [])] {
+      let gap = #expect(throws: Changelogs.Gap.self) { try times(list, onDisk: disk, since: 20, now: 45) }
+      #expect(gap?.reason.contains("are not there any more") == true)
+    }
+    #expect(throws: Never.self) { try times("C10 C25 C40", onDisk: [40], since: 30, now: 45) }
+  }
+
+  @Test("do not tell of a time in which a brick ran and did not log")
+  func off() {
+    // What it had open was closed when logging was turned off.
+    for (list, disk, written, isOpen) in [
+      ("C10 C25 E1015 E1030", [10, 25], [:], true), ("C10 C25 C1015", [10, 25, 1015], [1015: 1012], true),
+      ("C10 C25", [10, 25], [:], false),
+    ] as [(String, [Int], [Int: Int], Bool)] {
+      let gap = #expect(throws: Changelogs.Gap.self) {
+        try times(list, onDisk: disk, since: 20, written: written, isOpen: isOpen, now: 1035)
+      }
+      #expect(gap?.reason.contains("nothing was logged between 25 and") == true)
     }
   }
 
-  @Test(
-    "begin when logging was turned on last",
-    arguments: [
-      (["HTIME.1700000000", "HTIME.1800000000", "HTIME.1750000000"], 1_800_000_000),
-      (["HTIME.5", "other", "HTIME.", "HTIME.x", "htime.9"], 5),
-      ([], nil), (["CHANGELOG.1700000000"], nil),
-    ] as [([String], Int?)])
-  func start(_ names: [String], _ start: Int?) { #expect(Changelogs.start(names) == start) }
+  @Test("are read in the order of the list where a clock was set back")
+  func setBack() throws {
+    #expect(try times("C100 C115 C50 C65 C80", onDisk: [50, 65, 80, 100, 115], since: 110, now: 90) == [50, 65, 80, 100, 115])
+  }
 
-  @Test("have their beginnings in a folder of the brick")
-  func htime() { #expect(Changelogs.htimeFolder("/brick") == "/brick/.glusterfs/changelogs/htime") }
+  @Test("begin when logging was turned on last")
+  func start() throws {
+    let folder = try TemporaryFolder()
+    let changelogs = Changelogs(brick: folder.path, rollover: 15)
+    let htime = folder.path + "/.glusterfs/changelogs/htime"
+    #expect(throws: Failure.self) { try changelogs.start() }
+    try FileManager.default.createDirectory(atPath: htime, withIntermediateDirectories: true)
+    for name in ["other", "HTIME.", "HTIME.x", "htime.9", "CHANGELOG.7"] {
+      _ = FileManager.default.createFile(atPath: "\(htime)/\(name)", contents: nil)
+    }
+    #expect(throws: Changelogs.Gap.self) { try changelogs.start() }
+    for name in ["HTIME.1700000000", "HTIME.1800000000", "HTIME.1750000000"] {
+      _ = FileManager.default.createFile(atPath: "\(htime)/\(name)", contents: nil)
+    }
+    #expect(try changelogs.start() == 1_800_000_000)
+  }
+}
+
+@Suite("The bricks that a volume had")
+struct KnownBricksTests {
+  static func record(_ time: Int, _ bricks: String, _ isEverything: Bool = false) -> KnownBricks.Record {
+    .init(time: time, isEverything: isEverything, bricks: Set(bricks.map { "n:/\($0)" }))
+  }
+
+  func doubt(_ records: [KnownBricks.Record], since: Int, _ bricks: String) -> String? {
+    KnownBricks(records).doubt(since: since, bricks: Set(bricks.map { "n:/\($0)" }))
+  }
+
+  @Test("are those of now where nothing else was seen since the list before")
+  func same() {
+    #expect(doubt([Self.record(10, "ab", true)], since: 5, "ab") == nil)
+    #expect(doubt([Self.record(10, "ab")], since: 20, "ab") == nil)
+    #expect(doubt([Self.record(10, "ab"), Self.record(20, "ab"), Self.record(30, "ab")], since: 15, "ab") == nil)
+    // Long ago.
+    #expect(doubt([Self.record(10, "abc"), Self.record(20, "ab", true), Self.record(30, "ab")], since: 25, "ab") == nil)
+    // The job of that time listed everything, because a brick was gone.
+    #expect(doubt([Self.record(10, "abc"), Self.record(20, "ab", true), Self.record(30, "ab")], since: 15, "ab") == nil)
+  }
+
+  @Test("were others, or may have been")
+  func others() {
+    #expect(doubt([], since: 5, "ab")?.contains("is not known") == true)
+    #expect(doubt([Self.record(10, "ab")], since: 5, "ab")?.contains("is not known") == true)
+    #expect(doubt([Self.record(5000, "ab", true)], since: 5, "ab")?.contains("is not known") == true)
+    #expect(doubt([Self.record(10, "abc", true)], since: 5, "ab")?.contains("lost bricks since 5") == true)
+    let lost = doubt([Self.record(10, "ab"), Self.record(20, "abc"), Self.record(30, "ab")], since: 15, "ab")
+    #expect(lost?.hasSuffix("is not known: n:/c") == true, "\(lost ?? "")")
+    #expect(doubt([Self.record(10, "a", true)], since: 11, "ab")?.contains("has got bricks") == true)
+    // Of another job, which listed everything later.
+    #expect(doubt([Self.record(10, "abc"), Self.record(20, "abc"), Self.record(30, "ab", true)], since: 15, "ab") != nil)
+  }
+
+  @Test("are kept in a file, each list a line, for 400 days")
+  func file() throws {
+    let folder = try TemporaryFolder()
+    let file = folder.path + "/new/bricks-x"
+    #expect(KnownBricks.read(file).records == [])
+    var known = KnownBricks()
+    for time in [1, 400 * 86_400, 400 * 86_400 + 5] {
+      known.add(.init(time: time, isEverything: time == 1, bricks: ["a b%:/x\ny", "fe80::1:/brick"]))
+      try known.write(file)
+      #expect(KnownBricks.read(file).records == known.records)
+    }
+    #expect(known.records.map(\.time) == [400 * 86_400, 400 * 86_400 + 5])
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path + "/new") == ["bricks-x"])
+    for damage in ["x", "5 sometimes n:/a\n", "5 changes\n", "5 changes n:/%4\n", "5 changes n:/a"] {
+      try Data((damage).utf8).write(to: URL(fileURLWithPath: file))
+      #expect(KnownBricks.read(file).records == [], "\(damage)")
+    }
+  }
+}
+
+@Suite("A look through a brick")
+struct BrickScanTests {
+  @Test("finds what was written to and has data, whatever time was set")
+  func finds() throws {
+    let folder = try TemporaryFolder()
+    func file(_ gfid: String, _ data: String, modified: Double? = nil) throws {
+      let place = "\(folder.path)/.glusterfs/\(gfid.prefix(2))/\(gfid.dropFirst(2).prefix(2))"
+      try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+      try Data(data.utf8).write(to: URL(fileURLWithPath: "\(place)/\(gfid)"))
+      if let modified {
+        try FileManager.default.setAttributes([.modificationDate: Date(timeIntervalSince1970: modified)], ofItemAtPath: "\(place)/\(gfid)")
+      }
+    }
+    let now = Int(Date().timeIntervalSince1970)
+    let gfid = "44444444-4444-4444-4444-444444444444"
+    try file(gfid, "x")
+    try file("ffff4444-4444-4444-4444-444444444444", "x", modified: 1000)
+    try file("55554444-4444-4444-4444-444444444444", "")
+    try file("55554444-other", "x")
+    _ = FileManager.default.createFile(atPath: folder.path + "/.glusterfs/health_check", contents: Data("x".utf8))
+    var found: [String] = []
+    let count = try BrickScan(brick: folder.path).files(since: now - 10) { found.append(String(decoding: $0, as: UTF8.self)) }
+    #expect(found == [gfid] && count == 4)
+    // A time in the future is no change.
+    try file(gfid, "x", modified: Double(now + 5000))
+    found = []
+    try BrickScan(brick: folder.path).files(since: now + 1000) { found.append(String(decoding: $0, as: UTF8.self)) }
+    #expect(found == [])
+  }
 }

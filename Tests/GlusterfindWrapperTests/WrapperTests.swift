@@ -31,7 +31,7 @@ struct WrapperTests {
     let wrapper = try parse([])
     #expect(try wrapper.jobLevel() == .full)
     #expect(try wrapper.sinceTime() == nil)
-    #expect(!wrapper.isOtherJob && !wrapper.strict && !wrapper.trustGlusterfind && wrapper.timeout == 14_400)
+    #expect(!wrapper.isOtherJob && !wrapper.strict && !wrapper.trustGlusterfind && !wrapper.trustChangelogs && wrapper.timeout == 14_400)
   }
 
   @Test(
@@ -117,18 +117,19 @@ struct PrebackupTests {
 
   func prebackup(_ level: Wrapper.Level = .incremental, since: Int? = 100, session: String? = nil) throws -> Prebackup {
     Prebackup(
-      volume: "myvol", level: level, since: since, session: session, isStrict: false, trustsGlusterfind: false, timeout: 1,
+      volume: "myvol", level: level, since: since, session: session, isStrict: false, trustsGlusterfind: false, trustsChangelogs: false,
+      timeout: 1,
       list: try ListFile(folder.path + "/out.list"))
   }
 
   @Test("is of everything for a full backup, and where it is not known since when")
   func wanted() throws {
-    #expect(try prebackup(.full).wanted(sessionTime: nil) == .everything(nil))
-    #expect(try prebackup(.full, session: "s").wanted(sessionTime: 50) == .everything(nil))
-    #expect(try prebackup(.incremental, since: 100).wanted(sessionTime: nil) == .changes(since: 100))
-    #expect(try prebackup(.differential, since: 100).wanted(sessionTime: nil) == .changes(since: 100))
-    for (since, words) in [(nil, "is not known"), (0, "is 0")] as [(Int?, String)] {
-      guard case .everything(let reason?) = try prebackup(.incremental, since: since).wanted(sessionTime: nil) else {
+    #expect(try prebackup(.full).wanted(sessionTime: nil, now: 200) == .everything(nil))
+    #expect(try prebackup(.full, session: "s").wanted(sessionTime: 50, now: 200) == .everything(nil))
+    #expect(try prebackup(.incremental, since: 100).wanted(sessionTime: nil, now: 200) == .changes(since: 100))
+    #expect(try prebackup(.differential, since: 100).wanted(sessionTime: nil, now: 200) == .changes(since: 100))
+    for (since, words) in [(nil, "is not known"), (0, "is 0"), (206, "206, is later than now, 200")] as [(Int?, String)] {
+      guard case .everything(let reason?) = try prebackup(.incremental, since: since).wanted(sessionTime: nil, now: 200) else {
         Issue.record("\(since as Any)")
         continue
       }
@@ -147,16 +148,7 @@ struct PrebackupTests {
       (.incremental, 0, 50, .everything("the time since when changes are wanted is 0")),
     ] as [(Wrapper.Level, Int?, Int?, Prebackup.Wanted)])
   func session(_ level: Wrapper.Level, _ since: Int?, _ sessionTime: Int?, _ wanted: Prebackup.Wanted) throws {
-    #expect(try prebackup(level, since: since, session: "s").wanted(sessionTime: sessionTime) == wanted)
-  }
-
-  @Test("has the changelog that was open then, but none from before logging began")
-  func early() throws {
-    #expect(try Prebackup.early(1000, rollover: 15, start: 0) == 980)
-    #expect(try Prebackup.early(1000, rollover: 15, start: 990) == 990)
-    #expect(try Prebackup.early(1000, rollover: 15, start: 1000) == 1000)
-    let error = #expect(throws: Glusterfind.Untrusted.self) { try Prebackup.early(1000, rollover: 15, start: 1001) }
-    #expect(error?.isTooYoung == true && error?.reason.contains("only since 1001") == true)
+    #expect(try prebackup(level, since: since, session: "s").wanted(sessionTime: sessionTime, now: 200) == wanted)
   }
 
   @Test("says in its header what it has")

@@ -15,19 +15,22 @@ struct GlusterfindTests {
     let session: String?
     /// When the next list begins, in seconds since 1970.
     private(set) var since = 0
-    /// The last list.
+    /// The last list, and what the wrapper said.
     private(set) var listed = ""
+    private(set) var said = ""
 
     private var sessionOption: [String] { session.map { ["--session", $0] } ?? [] }
 
-    init(on volume: String = "plain-logged", _ script: String, session: String? = nil, abi: ABI = .bareos26) throws {
+    init(
+      on volume: String = "plain-logged", _ script: String, session: String? = nil, abi: ABI = .bareos26, waits: Bool = true
+    ) throws {
       self.volume = volume
       self.session = session
       (local, path) = try Scratch.folder(on: volume, "watched")
       list = try Scratch.temporaryFile(".list")
       chain = Chain(Scratch.line(volume, path), abi: abi)
       try change(script)
-      try backUp("Full")
+      try backUp("Full", waits: waits)
     }
 
     /// Runs a Python script in the folder.
@@ -47,11 +50,17 @@ struct GlusterfindTests {
       """
 
     /// Has the list written and runs the job, which ends well.
-    mutating func backUp(_ level: String, exit: String = "OK") throws {
-      #expect(try Glusterfind.waitForChangelogs(volume))
+    ///
+    /// - Parameters:
+    ///   - waits: until glusterfind itself can know all changes.
+    ///   - options: of the wrapper.
+    mutating func backUp(_ level: String, exit: String = "OK", waits: Bool = true, _ options: String...) throws {
+      if waits { #expect(try Glusterfind.waitForChangelogs(volume)) }
       let began = Int(Date().timeIntervalSince1970)
-      let written = try Glusterfind.wrap(["-l", level, "-s", "\(since)", "-t", "Backup"] + sessionOption + ["prebackup", volume, list])
+      let written = try Glusterfind.wrap(
+        ["-l", level, "-s", "\(since)", "-t", "Backup"] + options + sessionOption + ["prebackup", volume, list])
       #expect(written.status == 0, "\(written.output)")
+      said = written.output
       listed = try String(contentsOfFile: list, encoding: .utf8)
       try chain.backUp(":gffilelist=\(list)") { $0.since = since }
       let after = try Glusterfind.wrap(sessionOption + ["--exit", exit, "postbackup", volume, list])
@@ -262,8 +271,9 @@ struct GlusterfindTests {
           timeout 30 sh -c "until grep -rqs mark-$1 $brick/.glusterfs/changelogs/20*; do sleep 0.2; done" || exit 3
         done
       }
-      settle 1; began=$(date +%s); sleep 1
-      mv d/* e/; rmdir d; chmod 700 meta; settle 2
+      settle 1; \(Glusterfind.wrapper) --timeout 60 --strict -l Full prebackup two /run/list || exit 4
+      began=$(date +%s); sleep 1
+      mv d/* e/; rmdir d; chmod 700 meta; settle 2; fallocate -l 900000 e/f1
       \(Glusterfind.wrapper) --timeout 60 --strict -l Incremental -s $began prebackup two /run/list && cat /run/list
       # Not there on the second node.
       cp \(Glusterfind.wrapper) /run/wrapper

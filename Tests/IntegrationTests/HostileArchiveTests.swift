@@ -111,11 +111,12 @@ struct LimitTests {
     arguments: Soak.cases(["plain", "replicated"], of: ["plain", "distributed", "replicated", "dispersed"]))
   func attributes(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
+    // A value that begins with 0x or 0s would be taken for an encoded one.
     let commands = """
       cd '\(local)' && mkdir tree tree/folder && echo data > tree/file &&
       seq 10001 10490 | sed 's/.*/u:&:r-x/' | setfacl -M - tree/file &&
       seq 10001 10490 | sed 's/.*/d:g:&:rwx/' | setfacl -M - tree/folder &&
-      head -c 30000 /dev/urandom | base64 -w 0 > value && setfattr -n user.large -v "$(head -c 40000 value)" tree/file &&
+      { echo -n v; head -c 30000 /dev/urandom | base64 -w 0; } > value && setfattr -n user.large -v "$(head -c 40000 value)" tree/file &&
       for n in $(seq 200); do setfattr -n "user.number-$n" -v "$(head -c 200 value)" tree/folder || exit 1; done &&
       setfattr -n "user.$(head -c 250 value | tr '/+' aa)" -v name tree/folder && setfattr -n user.empty tree/file
       """

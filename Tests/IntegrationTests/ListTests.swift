@@ -294,6 +294,50 @@ struct ListTests {
     try base.expectNoDifference()
   }
 
+  @Test(
+    "in an accurate job whose FileSet strips paths loses nothing: Bareos's is refused, Bacula's keeps what it has",
+    arguments: [ABI.bareos21, .bareos26, .bacula9, .bacula13])
+  func stripped(_ abi: ABI) throws {
+    var base = try Base(abi: abi, "for n in 1 2 3; do echo $n > $n; mkdir d$n; echo x > d$n/f; done")
+    try base.change("echo more >> 1; rm 2")
+    try base.backUp(["MODIFY @/1", "DELETE @/2"]) { $0.stripsPaths = true }
+    #expect(base.deleted == [])
+    switch abi {
+    case .bareos21, .bareos26:
+      #expect(base.carried == [] && base.says(.fatal, "Strip Path"), "\(base.chain.messages)")
+    default:
+      #expect(base.carried.isSuperset(of: ["/1"]) && base.says(.warning, "Strip Path"), "\(base.chain.messages)")
+    }
+    // By crawl it is no matter.
+    try base.chain.backUp { $0.stripsPaths = true }
+    #expect(!base.says(.warning, "Strip Path") && base.deleted == ["/2"], "\(base.chain.messages)")
+  }
+
+  @Test("carries what only looks like Gluster's own, and attributes that do")
+  func lookalikes() throws {
+    let plain = try Scratch.mount("plain")
+    let folders = [".glusterfs-notes", ".shard", ".gfid"]
+    defer { for folder in folders { _ = try? FileManager.default.removeItem(atPath: "\(plain)/\(folder)") } }
+    let gfid = "01234567-89ab-cdef-0123-456789abcdef"
+    let files = [".glusterfs-notes/f", ".shard/\(gfid).1", ".gfid/\(gfid)"]
+    for folder in folders { try FileManager.default.createDirectory(atPath: "\(plain)/\(folder)", withIntermediateDirectories: false) }
+    for file in files {
+      try Data(file.utf8).write(to: URL(fileURLWithPath: "\(plain)/\(file)"))
+      #expect(try run("setfattr", "-n", "user.glusterfs.note", "-v", "mine", "\(plain)/\(file)").status == 0)
+    }
+    let list = try Scratch.temporaryFile(".list")
+    try Data((folders + files).map { "NEW \($0)\n" }.joined().utf8).write(to: URL(fileURLWithPath: list))
+    let backup = MemoryBackup()
+    var options = MiniJob.Options()
+    (options.level, options.since) = (UInt8(ascii: "I"), time(nil))
+    _ = try withJob(options) { try $0.backup(Scratch.line("plain") + ":gffilelist=\(list)", to: backup) }
+    #expect(Set(backup.paths).isSuperset(of: (folders + files).map { "/\($0)" }), "\(backup.paths)")
+    for file in files {
+      let entry = backup.items.first { $0.entry.path == Array("/\(file)".utf8) }?.entry
+      #expect(entry?.extendedAttributes.contains { $0.name == Array("user.glusterfs.note".utf8) && $0.value == Array("mine".utf8) } == true)
+    }
+  }
+
   @Test("without accurate mode says once that deletions cannot be carried")
   func notAccurate() throws {
     var base = try Base("echo 1 > a; echo 2 > b")

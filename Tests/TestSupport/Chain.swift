@@ -53,11 +53,12 @@ public struct Chain {
     change(&options)
     let job = (began: Int(Date().timeIntervalSince1970), name: options.jobName ?? "")
     let backup = MemoryBackup()
-    try withJob(options, abi: abi) { job throws in
+    // Some are told when the job ends.
+    messages = try withJob(options, abi: abi) { job throws in
       _ = try job.backup(line + more, to: backup)
       deleted = job.hasFailed ? [] : job.deleted.map { String(decoding: $0, as: UTF8.self) }
-      messages = job.messages
-    }
+      return job
+    }.messages
     carried = backup.paths
     guard !fails else { return }
     last = job

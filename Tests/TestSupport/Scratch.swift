@@ -159,6 +159,22 @@ public enum Scratch {
     try gluster("volume", "add-brick", volume, "scratch:\(variable("GFAPI_FD_SCRATCH_BRICKS"))/\(volume)3", "force")
   }
 
+  /// Lets the bricks of a volume log its changes, with a new changelog every 2 s.
+  public static func log(_ volume: String) throws {
+    try set(
+      [
+        "changelog.changelog": "on", "changelog.capture-del-path": "on", "storage.build-pgfid": "on", "changelog.rollover-time": "2",
+      ], on: volume)
+  }
+
+  /// Waits until what moves files of a volume has ended: `rebalance VOLUME`, or `remove-brick VOLUME BRICK`.
+  public static func waitForMoves(_ words: String...) throws {
+    let isOver = try eventually(within: 120) {
+      try gluster(["volume"] + words + ["status", "--xml"]).contains("<statusStr>completed</statusStr>")
+    }
+    guard isOver else { throw DaemonError("\(words) does not end") }
+  }
+
   /// Begins to move what belongs on another brick.
   public static func rebalance(_ volume: String) throws { try gluster("volume", "rebalance", volume, "start", "force") }
 

@@ -61,6 +61,7 @@ enum {
   FD_FO_ACL = 14,
   FD_FO_NO_HARDLINK = 15,
   FD_FO_NOATIME = 22,
+  FD_FO_STRIPPATH = 25,
   FD_FO_XATTR = 27,
 };
 

@@ -6,7 +6,7 @@ package enum AttributeRules {
   private static let bookkeeping = [
     "trusted.glusterfs.", "trusted.afr.", "trusted.gfid", "trusted.pgfid.", "trusted.ec.", "trusted.bit-rot.",
     "trusted.tier.", "trusted.io-stats-dump", "trusted.syncop.", "trusted.distribute.", "glusterfs.", "system.glusterfs.",
-    "virtual.glusterfs", "user.glusterfs.",
+    "virtual.glusterfs",
     // Of the simple quota (Gluster 11), and of WORM.
     "trusted.gfs.squota.", "trusted.worm_file", "trusted.start_time", "trusted.reten_state",
   ].map { Array($0.utf8) }

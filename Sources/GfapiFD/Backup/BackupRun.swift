@@ -30,6 +30,8 @@ package final class BackupRun {
   package struct Options: Sendable {
     package var wanted = EntryFetcher.Wanted()
     package var recurses = true
+    /// The daemon knows entries by paths without their first components (`Strip Path`); nil: it does not tell.
+    package var stripsPaths: Bool?
     package init() {}
   }
 
@@ -48,7 +50,7 @@ package final class BackupRun {
   /// What the list says of entries that are not told.
   package private(set) var listedPaths: ListedPaths?
 
-  private var options = Options()
+  package private(set) var options = Options()
   /// What the FileSet wants of any entry, as far as is known. The daemon begins with what all its parts say.
   private var wantedOfAny = EntryFetcher.Wanted()
   /// The volume is gone; a message has said so.
@@ -219,6 +221,12 @@ package final class BackupRun {
     self.options = options
     wantedOfAny.formUnion(options.wanted)
     if source == nil {
+      if let list, !list.isFull, options.stripsPaths == true, daemon.isAccurate {
+        throw JobCalls.Ended(
+          message:
+            "an accurate job asks by the paths that Strip Path leaves, which the list \(printable(list.file)) does not have, and what it does not name would be recorded as deleted: leave out Strip Path, Accurate or gffilelist"
+        )
+      }
       calls.volume.startWorkers()
       let (base, rules, fetcher) = try call { ($0.backup!.base, $0.backup!.rules, $0.backup!.fetcher) }
       (self.base, self.fetcher) = (base, fetcher)

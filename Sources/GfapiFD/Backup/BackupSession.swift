@@ -44,7 +44,7 @@ package final class BackupSession {
       trustsListings: traits.listingsTellSizes, isSharded: traits.isSharded, distribution: distribution)
     self.base = SourceEntry(
       path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object)
-    list = try terms.map { try ListLoader($0, base: BaseDirectory(self.base.path)) }
+    list = try terms.map { try ListLoader($0, base: BaseDirectory(self.base.path), isSharded: traits.isSharded) }
   }
 
   // MARK: The list

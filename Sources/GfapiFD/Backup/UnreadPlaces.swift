@@ -8,6 +8,8 @@ package struct UnreadPlaces: Sendable {
 
   package init() {}
 
+  package var isEmpty: Bool { !isEverywhere && places.isEmpty }
+
   /// - Parameter path: absolute, in raw bytes.
   package mutating func add(_ path: [UInt8]) {
     guard !isEverywhere else { return }

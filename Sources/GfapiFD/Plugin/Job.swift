@@ -25,6 +25,10 @@ package final class Job {
   private var unread = UnreadPlaces()
   /// What the lists of the job's backups say of entries that are not told.
   private var listed: [ListedPaths] = []
+  /// The daemon knows entries by paths without their first components; nil: it does not tell.
+  private var stripsPaths: Bool?
+  /// How many entries the daemon has asked for that are in no base directory of a list, and whether it has asked for one that is.
+  private var asked = (outside: 0, inside: false)
 
   package init(daemon: any Daemon) { self.daemon = daemon }
 
@@ -100,8 +104,32 @@ package final class Job {
 
   /// Whether an entry that no backup of this job has told may be there all the same.
   package func mayExist(_ path: [UInt8]) -> Bool {
-    unread.contain(path) || backup?.unread.contain(path) ?? false || listed.contains { $0.keep(path) }
-      || backup?.listedPaths?.keep(path) ?? false
+    if unread.contain(path) || backup?.unread.contain(path) ?? false { return true }
+    let stripsPaths = backup?.options.stripsPaths ?? stripsPaths
+    // By another path than ours.
+    if stripsPaths == true, !unread.isEmpty || backup?.unread.isEmpty == false { return true }
+    let lists = listed + (backup?.listedPaths.map { [$0] } ?? [])
+    if lists.contains(where: { $0.base.contains(path) }) {
+      asked.inside = true
+    } else if !lists.isEmpty, stripsPaths == nil, !asked.inside {
+      // Of another part of the FileSet, or of ours without its first components: rather an entry too many than one too few.
+      asked.outside += 1
+      return true
+    }
+    return lists.contains { $0.keep(path) }
+  }
+
+  /// The daemon has ended the job.
+  package func jobHasEnded() {
+    endBackup()
+    endRestore()
+    if asked.outside > 0, !asked.inside {
+      daemon.tell(
+        .warning,
+        "the daemon asked for \(asked.outside) entries that are not in this backup, none of them below its base directory, and they are kept: Strip Path in the FileSet of an accurate job with a list (gffilelist) is not supported, and what was deleted is not recorded"
+      )
+    }
+    asked = (0, false)
   }
 
   /// Ends the backup: the line is done, or the job is.
@@ -109,6 +137,7 @@ package final class Job {
     guard backup != nil else { return }
     backup!.finish()
     unread.add(backup!.unread)
+    stripsPaths = backup!.options.stripsPaths
     if let paths = backup!.listedPaths { listed.append(paths) }
     if !backup!.isEstimate {
       daemon.tell(.info, backup!.account)

@@ -32,6 +32,7 @@ final class ListLoader {
   private let terms: ListTerms
   private let reader: LineReader
   private let base: BaseDirectory
+  private let isSharded: Bool
   let touched: TouchedPaths
   private var header: ListHeader?
   private var lines = 0
@@ -41,9 +42,11 @@ final class ListLoader {
   /// Why the volume is to be crawled instead; nil: it is not.
   private(set) var crawlReason: String?
 
-  init(_ terms: ListTerms, base: BaseDirectory) throws {
+  /// - Parameter isSharded: the volume keeps pieces of files in `/.shard`.
+  init(_ terms: ListTerms, base: BaseDirectory, isSharded: Bool) throws {
     self.terms = terms
     self.base = base
+    self.isSharded = isSharded
     do {
       reader = try LineReader(terms.file)
     } catch {
@@ -154,9 +157,15 @@ final class ListLoader {
   }
 
   private func add(_ path: [UInt8], _ marks: TouchedPaths.Marks) throws {
-    if let shard = Internal(path) {
-      if case .shard(let gfid) = shard { try touched.addShard(of: gfid) }
-      return
+    var marks = marks
+    switch Internal(path, isSharded: isSharded) {
+    case .ofBricks: return
+    case .shard(let gfid): return try touched.addIdentity(gfid)
+    case .identity(let gfid):
+      try touched.addIdentity(gfid)
+      // Unless somebody has a file of such a name there is none.
+      marks.insert(.guess)
+    case nil: break
     }
     // A directory above the base directory that is new or gone: so is all in it.
     let path = base.isInside(path) ? base.path : path
@@ -211,27 +220,35 @@ func parent(of path: [UInt8]) -> ArraySlice<UInt8> {
   return path[..<max(slash, 1)]
 }
 
-/// A name that bricks have and clients never see, so that no crawl tells it.
+/// A name that bricks have and clients never see, so that no crawl tells it, or that stands for another.
 private enum Internal {
   /// A piece of a file of a sharded volume, `/.shard/GFID.NUMBER`: only the pieces that were written to are listed.
   case shard(of: [UInt8])
-  case other
+  /// What the wrapper has no name for, `/.gfid/GFID`: another brick has it now, or it is gone.
+  case identity([UInt8])
+  /// Gluster's own.
+  case ofBricks
 
   /// nil: the name is an entry's.
-  init?(_ path: [UInt8]) {
+  init?(_ path: [UInt8], isSharded: Bool) {
     let components = path.split(separator: UInt8(ascii: "/"), maxSplits: 2)
-    guard let first = components.first else { return nil }
-    if first.elementsEqual(".shard".utf8) {
-      guard components.count == 2, let gfid = GFID(components[1].prefix { $0 != UInt8(ascii: ".") }) else {
-        self = .other
-        return
-      }
-      self = .shard(of: gfid.bytes)
-    } else if first.starts(with: ".glusterfs".utf8) {
-      self = .other
+    guard let first = components.first.map(Array.init) else { return nil }
+    if isSharded, first == Array(".shard".utf8) {
+      let gfid = components.count == 2 ? GFID(components[1].prefix { $0 != UInt8(ascii: ".") }) : nil
+      self = gfid.map { .shard(of: $0.bytes) } ?? .ofBricks
+    } else if first == Array(".gfid".utf8), components.count == 2, let gfid = GFID(components[1]) {
+      self = .identity(gfid.bytes)
+    } else if first == Array(".glusterfs".utf8) || Self.isAnonymous(first) {
+      self = .ofBricks
     } else {
       return nil
     }
+  }
+
+  /// Of a replicated volume, for what is deleted while it is healed: `.glusterfs-anonymous-inode-UUID`.
+  private static func isAnonymous(_ name: [UInt8]) -> Bool {
+    let prefix = Array(".glusterfs-anonymous-inode-".utf8)
+    return name.starts(with: prefix) && GFID(name.dropFirst(prefix.count)) != nil
   }
 }
 

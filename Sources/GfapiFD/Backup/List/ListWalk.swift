@@ -28,8 +28,8 @@ package final class ListWalk: @unchecked Sendable {
   private let volume: Volume
   private var walker: PathWalker
 
-  private enum Phase { case shards, entries, suspects, directories, end }
-  private var phase = Phase.shards
+  private enum Phase { case identities, entries, suspects, directories, end }
+  private var phase = Phase.identities
   /// The last row of the phase that was looked at.
   private var last: [UInt8]?
   /// The directory that is looked through for what the list does not name.
@@ -62,9 +62,9 @@ package final class ListWalk: @unchecked Sendable {
   private func fill() throws -> [Step]? {
     if let unlisted { return try nextUnlisted(unlisted) }
     switch phase {
-    case .shards:
-      let gfids = try touched.shards(after: last ?? [], limit: Self.pageSize)
-      let failures = try gfids.compactMap(addFile)
+    case .identities:
+      let gfids = try touched.identities(after: last ?? [], limit: Self.pageSize)
+      let failures = try gfids.compactMap(addEntry)
       advance(to: .entries, after: gfids.last)
       return failures.map { .tell(.failed($0)) }
     case .entries:
@@ -174,19 +174,20 @@ package final class ListWalk: @unchecked Sendable {
 
   // MARK: What glusterfind does not tell
 
-  /// Of a sharded file that was written to beyond its first piece only the pieces are listed: adds the file itself.
+  /// Adds an entry that is listed by its identity: a sharded file that was written to beyond its first piece, or what its brick has no
+  /// name for.
   ///
-  /// - Returns: the failure, if the file may be there and its path cannot be had.
-  private func addFile(ofShard gfid: [UInt8]) throws -> SourceFailure? {
+  /// - Returns: the failure, if it may be there and its path cannot be had.
+  private func addEntry(_ gfid: [UInt8]) throws -> SourceFailure? {
     let paths: [[UInt8]]
     do {
       paths = try volume.paths(ofGFID: gfid)
     } catch {
       let error = asGlusterError(error)
-      // The file is gone, and the list tells that as well.
+      // It is gone, and the list tells that as well.
       if error.meansMissing { return nil }
       let name = gfid.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-      return SourceFailure(kind: .entry, path: Array("/.shard/\(name)".utf8), error: error)
+      return SourceFailure(kind: .entry, path: Array("/.gfid/\(name)".utf8), error: error)
     }
     for path in paths where base.contains(path) { try touched.add(path, .listed) }
     return nil

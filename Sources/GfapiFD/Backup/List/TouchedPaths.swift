@@ -46,7 +46,7 @@ package final class TouchedPaths: @unchecked Sendable {
         "PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA locking_mode = EXCLUSIVE",
         "PRAGMA cache_size = -8192", "PRAGMA temp_store = FILE",
         "CREATE TABLE touched (path BLOB PRIMARY KEY, marks INTEGER NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE shards (gfid BLOB PRIMARY KEY) WITHOUT ROWID", "BEGIN")
+        "CREATE TABLE identities (gfid BLOB PRIMARY KEY) WITHOUT ROWID", "BEGIN")
       return database
     }
   }
@@ -97,15 +97,17 @@ package final class TouchedPaths: @unchecked Sendable {
     return rows
   }
 
-  // MARK: Shards
+  // MARK: Identities
 
-  /// Adds the identity of a file of which a shard is listed.
-  package func addShard(of gfid: [UInt8]) throws(Failure) { try run("INSERT OR IGNORE INTO shards VALUES (?1)", gfid) }
+  /// Adds the identity of an entry that is listed without its path.
+  package func addIdentity(_ gfid: [UInt8]) throws(Failure) {
+    try run("INSERT OR IGNORE INTO identities VALUES (?1)", gfid)
+  }
 
   /// The identities after `gfid`, in order.
-  package func shards(after gfid: [UInt8], limit: Int) throws(Failure) -> [[UInt8]] {
+  package func identities(after gfid: [UInt8], limit: Int) throws(Failure) -> [[UInt8]] {
     var found: [[UInt8]] = []
-    try run("SELECT gfid FROM shards WHERE gfid > ?1 ORDER BY gfid LIMIT ?2", gfid, Int64(limit)) {
+    try run("SELECT gfid FROM identities WHERE gfid > ?1 ORDER BY gfid LIMIT ?2", gfid, Int64(limit)) {
       found.append($0.bytes(0))
     }
     return found

@@ -138,8 +138,7 @@ final class BaculaDaemon: PacketDaemon {
       job.endRestore()
       RestoreTurn.shared.giveBack(state)
     case BACULA_EVENT_JOB_END:
-      job.endBackup()
-      job.endRestore()
+      job.jobHasEnded()
       RestoreTurn.shared.giveBack(state)
     case BACULA_EVENT_RESTORE_OBJECT:
       if let value { return takeObject(value.assumingMemoryBound(to: bacula_restore_object_packet.self)) }

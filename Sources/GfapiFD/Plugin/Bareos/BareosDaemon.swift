@@ -87,8 +87,7 @@ final class BareosDaemon: PacketDaemon {
     case BAREOS_EVENT_END_BACKUP_JOB: job.endBackup()
     case BAREOS_EVENT_END_RESTORE_JOB: job.endRestore()
     case BAREOS_EVENT_JOB_END:
-      job.endBackup()
-      job.endRestore()
+      job.jobHasEnded()
     default: break
     }
     return Int32(FD_OK)
@@ -196,6 +195,7 @@ final class BareosDaemon: PacketDaemon {
     }
     var options = BackupRun.Options()
     options.recurses = !isSet(FD_FO_NO_RECURSION)
+    options.stripsPaths = isSet(FD_FO_STRIPPATH)
     options.wanted.acls = isSet(FD_FO_ACL)
     options.wanted.extendedAttributes = isSet(FD_FO_XATTR)
     return options

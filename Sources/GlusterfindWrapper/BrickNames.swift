@@ -1,0 +1,98 @@
+import CSysXattr
+import Glibc
+import GlusterfindList
+
+/// Turns the records of a changelog into changes, by the identities that the brick keeps.
+///
+/// What the brick has no name for, because a rebalance has moved it to another brick or because it is gone, is told by its identity: the
+/// volume has its names, or not.
+struct BrickNames {
+  private static let root = Array("00000000-0000-0000-0000-000000000001".utf8)
+  private static let slash = UInt8(ascii: "/")
+
+  let brick: String
+  private var known: [[UInt8]: [UInt8]] = [:]
+  private var told: Set<[UInt8]> = []
+
+  init(brick: String) { self.brick = brick }
+
+  /// The changes that a record tells.
+  mutating func changes(_ record: ChangelogFile.Record) -> [Change] {
+    switch record {
+    case .changed(let gfid): modified(gfid)
+    case .made(let gfid, let place): new(gfid, place)
+    case .linked(let gfid, let place): new(gfid, place) + modified(gfid)
+    case .renamed(let gfid, let from, let to): (path(from).map { [Change(.delete, $0)] } ?? []) + new(gfid, to)
+    case .removed(let gfid, let place, let path):
+      // Other names of the file, if it has any.
+      [self.path(place), path.map { [Self.slash] + $0 }].compactMap { $0 }.map { Change(.delete, $0) } + modified(gfid)
+    }
+  }
+
+  /// Something has a new name. Where the directory is not there any more it may have got another one since.
+  private mutating func new(_ gfid: [UInt8], _ place: ChangelogFile.Place) -> [Change] {
+    path(place).map { [Change(.new, $0)] } ?? modified(gfid)
+  }
+
+  /// An entry with an identity has changed: all its names.
+  mutating func modified(_ gfid: [UInt8]) -> [Change] {
+    // The same again and again, in each changelog: the list needs it once, but may have it more often.
+    if told.count > 10_000 { told = [] }
+    guard told.insert(gfid).inserted else { return [] }
+    if let directory = directory(gfid) { return [Change(.modify, directory)] }
+    let names = names(gfid)
+    return names.isEmpty ? [Change(.modify, identity: gfid)] : names.map { Change(.modify, $0) }
+  }
+
+  /// The path of a place; nil if the directory is gone.
+  private mutating func path(_ place: ChangelogFile.Place) -> [UInt8]? { path(of: place.name, in: place.parent[...]) }
+
+  /// The path of a name in the directory of an identity; nil if that is gone.
+  private mutating func path(of name: some Collection<UInt8>, in gfid: ArraySlice<UInt8>) -> [UInt8]? {
+    guard let parent = directory(Array(gfid)) else { return nil }
+    return (parent.count == 1 ? [] : parent) + [Self.slash] + name
+  }
+
+  /// The path of a directory; nil if there is none of that identity. The brick keeps a symbolic link for each,
+  /// `.glusterfs/ab/cd/abcd… -> ../../12/34/1234…/NAME`, with the identity of its parent.
+  private mutating func directory(_ gfid: [UInt8]) -> [UInt8]? {
+    if gfid == Self.root { return [Self.slash] }
+    if let path = known[gfid] { return path }
+    var status = stat()
+    // What is a link itself is there with all its names.
+    guard let place = place(of: gfid), lstat(place, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, status.st_nlink == 1
+    else { return nil }
+    var target = [UInt8](repeating: 0, count: 4097)
+    let length = readlink(place, &target, 4096)
+    let parts = target.prefix(max(length, 0)).split(separator: Self.slash)
+    guard parts.count == 6, parts[0].elementsEqual("..".utf8), let path = path(of: parts[5], in: parts[4]) else { return nil }
+    if known.count > 10_000 { known = [:] }
+    known[gfid] = path
+    return path
+  }
+
+  /// The paths of an entry that is no directory: the brick keeps parent and name in attributes `trusted.gfid2path.…`.
+  private mutating func names(_ gfid: [UInt8]) -> [[UInt8]] {
+    guard let place = place(of: gfid) else { return [] }
+    var list = [CChar](repeating: 0, count: 65536)
+    let length = llistxattr(place, &list, list.count)
+    guard length > 0 else { return [] }
+    return list[..<length].split(separator: 0).compactMap { name -> [UInt8]? in
+      let name = String(decoding: name.map(UInt8.init(bitPattern:)), as: UTF8.self)
+      guard name.hasPrefix("trusted.gfid2path.") else { return nil }
+      var value = [UInt8](repeating: 0, count: 4096)
+      let length = lgetxattr(place, name, &value, value.count)
+      guard length > 0 else { return nil }
+      let entry = value[..<length]
+      guard let slash = entry.firstIndex(of: Self.slash) else { return nil }
+      return path(of: entry[(slash + 1)...], in: entry[..<slash])
+    }
+  }
+
+  private func place(of gfid: [UInt8]) -> String? {
+    let allowed = gfid.allSatisfy { $0 == UInt8(ascii: "-") || (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    guard gfid.count == 36, allowed else { return nil }
+    let text = String(decoding: gfid, as: UTF8.self)
+    return "\(brick)/.glusterfs/\(text.prefix(2))/\(text.dropFirst(2).prefix(2))/\(text)"
+  }
+}

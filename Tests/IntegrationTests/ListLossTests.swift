@@ -1,0 +1,330 @@
+import Foundation
+import MiniDaemon
+import TestSupport
+import Testing
+
+/// What a list is made of may be missing, cut off, on another brick, or of another time. What cannot be known is listed, and the reason
+/// is said.
+@Suite("A list of the wrapper has every change", .serialized)
+struct ListLossTests {
+  typealias Watched = GlusterfindTests.Watched
+
+  /// Files that are on all bricks, and a job that has them.
+  static func watched(on volume: String, files: Int = 40) throws -> Watched {
+    try Watched(
+      on: volume,
+      "os.mkdir('d'); [write(f'd/f{n}', str(n)) for n in range(\(files))]; write('gone', 'x'); write('renamed', 'x'); os.mkdir('e'); write('e/g', 'x'); settle()"
+    )
+  }
+
+  static let changes = """
+    [write(f'd/f{n}', 'more', 'a') for n in range(10, 20)]; os.setxattr('d/f3', 'user.a', b'1'); os.chmod('d/f4', 0o640)
+    os.unlink('gone'); os.rename('renamed', 'd/renamed'); os.rename('e', 'e2'); write('d/new', 'x'); settle()
+    """
+
+  /// The files that changed, and the new names.
+  static let changed = (10..<20).map { "d/f\($0)" } + ["d/f3", "d/f4", "d/renamed", "e2/g", "d/new"]
+
+  /// Runs an incremental job by list, and one by crawl after it.
+  ///
+  /// - Parameters:
+  ///   - changed: paths that it has.
+  ///   - reason: why everything is listed; nil: only changes are.
+  ///   - isHealing: directories get new times meanwhile, and a crawl has them.
+  func expectAll(
+    _ watched: inout Watched, _ changed: [String] = Self.changed, everything reason: String? = nil, isHealing: Bool = false,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    // For the crawl after it.
+    nextSecond()
+    try watched.backUp("Incremental", waits: false)
+    #expect(watched.complaints == [], sourceLocation: sourceLocation)
+    #expect(watched.said.contains("everything is listed: ") == (reason != nil), "\(watched.said)", sourceLocation: sourceLocation)
+    if let reason { #expect(watched.said.contains(reason), "\(watched.said)", sourceLocation: sourceLocation) }
+    let missing = changed.filter { !watched.chain.carried.contains("\(watched.path)/\($0)") }
+    #expect(missing == [], "\(watched.listed)", sourceLocation: sourceLocation)
+    try watched.expectNoDifference()
+    guard !isHealing else { return }
+    try watched.chain.backUp(accurate: false)
+    #expect(watched.chain.carried == [], "a crawl finds more", sourceLocation: sourceLocation)
+  }
+
+  // MARK: Bricks that come and go
+
+  @Test("that a rebalance has moved to another brick, or is moving", arguments: [true, false])
+  func rebalanced(_ isOver: Bool) throws {
+    try Scratch.withVolume("moving", bricks: 2) {
+      try Scratch.log("moving")
+      try Scratch.addBrick("moving")
+      try Scratch.gluster("volume", "rebalance", "moving", "fix-layout", "start")
+      _ = try eventually(within: 60) { try Scratch.gluster("volume", "rebalance", "moving", "status").contains("completed") }
+      // Files lie where the layout of before puts them.
+      var watched = try Self.watched(on: "moving")
+      let third = try Scratch.bricks(of: "moving")[2]
+      try watched.change("[os.rename(f'd/f{n}', f'd/r{n}') for n in range(40)]")
+      try watched.backUp("Incremental")
+      let before = try FileManager.default.contentsOfDirectory(atPath: "\(third)\(watched.path)/d")
+      try watched.change("[write(f'd/r{n}', 'more', 'a') for n in range(40)]")
+      try Scratch.rebalance("moving")
+      if isOver {
+        try Scratch.waitForMoves("rebalance", "moving")
+        try #require(try FileManager.default.contentsOfDirectory(atPath: "\(third)\(watched.path)/d") != before)
+      }
+      try expectAll(&watched, (0..<40).map { "d/r\($0)" })
+      try Scratch.waitForMoves("rebalance", "moving")
+    }
+  }
+
+  @Test("that was made on a brick that was removed, of which the reason tells")
+  func brickRemoved() throws {
+    try Scratch.withVolume("shrinking", bricks: 2) {
+      try Scratch.log("shrinking")
+      var watched = try Self.watched(on: "shrinking")
+      try watched.change(Self.changes)
+      let second = "scratch:" + (try Scratch.bricks(of: "shrinking")[1])
+      try Scratch.gluster("volume", "remove-brick", "shrinking", second, "start")
+      try Scratch.waitForMoves("remove-brick", "shrinking", second)
+      try Scratch.gluster("volume", "remove-brick", "shrinking", second, "commit")
+      try Scratch.remount("shrinking")
+      try expectAll(
+        &watched, everything: "has lost bricks since \(watched.since) (seconds since 1970), and what they logged is not known: \(second)")
+      try watched.change("write('after', 'x')")
+      try expectAll(&watched, ["after"])
+    }
+  }
+
+  @Test("where a brick was added, replaced or reset")
+  func brickNew() throws {
+    try Scratch.withVolume("growing", bricks: 3, "replica", "3") {
+      try Scratch.log("growing")
+      var watched = try Self.watched(on: "growing", files: 20)
+      try watched.change(Self.changes)
+      try Scratch.replaceBrick("growing")
+      try expectAll(&watched, everything: "logs its changes only since", isHealing: true)
+      try watched.change("write('d/f1', 'again', 'a')")
+      try expectAll(&watched, ["d/f1"], isHealing: true)
+      // On the same folder, emptied.
+      let last = try Scratch.bricks(of: "growing").last!
+      try watched.change("write('d/f2', 'again', 'a')")
+      try Scratch.gluster("volume", "reset-brick", "growing", "scratch:\(last)", "start")
+      #expect(try run("sh", "-c", "rm -rf '\(last)' && mkdir '\(last)'").status == 0)
+      try Scratch.gluster("volume", "reset-brick", "growing", "scratch:\(last)", "scratch:\(last)", "commit", "force")
+      try expectAll(&watched, ["d/f2"], everything: "logs its changes only since", isHealing: true)
+    }
+  }
+
+  @Test("that was made while a brick of several was away", arguments: Soak.cases(["replicated"], of: ["replicated", "dispersed"]))
+  func brickAway(_ kind: String) throws {
+    var watched = try Self.watched(on: "\(kind)-logged", files: 20)
+    try Scratch.killBrick("\(kind)-logged")
+    try watched.change(Self.changes)
+    // Its changelogs are read without it.
+    try expectAll(&watched)
+    try watched.change("write('d/f1', 'again', 'a')")
+    try Scratch.startBricks("\(kind)-logged")
+    #expect(try Scratch.heal("\(kind)-logged", below: watched.path) == [])
+    try watched.change("write('d/f2', 'again', 'a')")
+    try expectAll(&watched, ["d/f1", "d/f2"])
+  }
+
+  // MARK: Changelogs
+
+  @Test("that was in the open changelog when a brick was killed or stopped", arguments: ["kill", "stop"])
+  func brickRestarted(_ how: String) throws {
+    let volume = "plain-logged-restart"
+    var watched = try Self.watched(on: volume)
+    try watched.change(Self.changes)
+    if how == "kill" {
+      try Scratch.killBrick(volume)
+      try Scratch.startBricks(volume)
+    } else {
+      try Scratch.gluster("volume", "stop", volume, "force")
+      try Scratch.gluster("volume", "start", volume)
+    }
+    try Scratch.remount(volume)
+    try expectAll(&watched)
+  }
+
+  @Test("where changelogs were removed by hand, the latest as well", arguments: ["head", "tail"])
+  func changelogsRemoved(_ which: String) throws {
+    let volume = "plain-logged-restart"
+    var watched = try Self.watched(on: volume)
+    try watched.change(Self.changes)
+    #expect(try Glusterfind.waitForChangelogs(volume))
+    let brick = try Scratch.bricks(of: volume)[0]
+    let names = "find '\(brick)/.glusterfs/changelogs/2'* -name 'CHANGELOG.*' -newermt @\(watched.since)"
+    let removed = try run("sh", "-c", "\(names) | sort | \(which) -n 1 | xargs rm -v")
+    #expect(removed.output.contains("removed"), "\(removed.output)")
+    try expectAll(&watched, everything: "are not there any more on the brick \(brick)")
+  }
+
+  @Test(
+    "where logging was off for a while, also if it was turned on while the brick was away",
+    arguments: Soak.cases([false], of: [false, true]))
+  func loggingOff(_ whileAway: Bool) throws {
+    let volume = "plain-logged-off"
+    var watched = try Self.watched(on: volume)
+    try Scratch.gluster("volume", "set", volume, "changelog.changelog", "off")
+    try watched.change(Self.changes)
+    if whileAway {
+      // Longer than a brick takes between two changelogs, at most.
+      let off = time(nil)
+      #expect(eventually(within: 60) { time(nil) > off + 40 })
+      try Scratch.gluster("volume", "stop", volume, "force")
+      try Scratch.gluster("volume", "set", volume, "changelog.changelog", "on")
+      try Scratch.gluster("volume", "start", volume)
+      try Scratch.remount(volume)
+      let on = time(nil)
+      #expect(eventually(within: 60) { time(nil) > on + 5 })
+      try expectAll(&watched, everything: "nothing was logged between")
+    } else {
+      try Scratch.gluster("volume", "set", volume, "changelog.changelog", "on")
+      try expectAll(&watched, everything: "logs its changes only since")
+    }
+  }
+
+  @Test("whenever a new changelog is begun")
+  func rollover() throws {
+    let volume = "plain-logged-restart"
+    _ = try Scratch.mount(volume)
+    try Scratch.gluster("volume", "set", volume, "changelog.rollover-time", "3600")
+    defer { _ = try? Scratch.gluster("volume", "set", volume, "changelog.rollover-time", "2") }
+    var watched = try Watched(on: volume, "write('a', 'x'); write('b', 'x'); write('c', 'x')", waits: false)
+    try watched.change("write('a', 'more', 'a')")
+    try expectAll(&watched, ["a"])
+    try watched.change("write('b', 'more', 'a')")
+    try Scratch.gluster("volume", "set", volume, "changelog.rollover-time", "2")
+    try watched.change("write('c', 'more', 'a')")
+    try expectAll(&watched, ["b", "c"])
+  }
+
+  @Test("that bricks do not log: fallocate, holes, zeroed ranges", arguments: Soak.cases(["plain", "sharded"], of: Scratch.kinds))
+  func notLogged(_ kind: String) throws {
+    let volume = "\(kind)-logged"
+    let calls = [("hole", "-p -o 0 -l 262144"), ("zeros", "-z -o 131072 -l 262144"), ("longer", "-l 900000")]
+    func fallocate(_ options: String, _ name: String) -> String {
+      "import subprocess; subprocess.run(['fallocate', *'\(options)'.split(), '\(name)'], check=True)"
+    }
+    var watched = try Watched(on: volume, calls.map { "write('\($0.0)', os.urandom(600000), 'wb')" }.joined(separator: "; ") + "; settle()")
+    // Not in the list for having just been made.
+    let made = time(nil)
+    #expect(eventually(within: 60) { time(nil) > made + 7 })
+    try watched.backUp("Incremental")
+    try watched.change(calls.map { fallocate($0.1, $0.0) }.joined(separator: "; "))
+    let list = try Scratch.temporaryFile(".list")
+    let trusting = try Glusterfind.wrap("--trust-changelogs", "-l", "Incremental", "-s", "\(watched.since)", "prebackup", volume, list)
+    #expect(trusting.status == 0)
+    let path = String(watched.path.dropFirst())
+    let trusted = try String(contentsOfFile: list, encoding: .utf8)
+    // The day that bricks log them, nothing needs to look for them.
+    if kind == "plain" { for (name, _) in calls { #expect(!trusted.contains("\(path)/\(name)\n"), "\(trusted)") } }
+    try expectAll(&watched, calls.map(\.0))
+  }
+
+  // MARK: Others
+
+  @Test("while other jobs and a monitoring ask glusterd at the same time")
+  func atOnce() throws {
+    let volumes = ["plain-logged", "replicated-logged"]
+    var all = try volumes.map { try Self.watched(on: $0, files: 20) }
+    for index in all.indices { try all[index].change(Self.changes) }
+    let monitor = Process()
+    monitor.executableURL = URL(fileURLWithPath: "/bin/sh")
+    monitor.arguments = ["-c", "while :; do gluster volume status plain-logged; done > /dev/null 2>&1"]
+    try monitor.run()
+    defer { monitor.terminate() }
+    let group = DispatchGroup()
+    for (volume, watched) in zip(volumes, all) {
+      let (since, folder) = (watched.since, watched.path.dropFirst())
+      for _ in 0..<2 {
+        DispatchQueue(label: volume).async(group: group) {
+          #expect(throws: Never.self) {
+            let list = try Scratch.temporaryFile(".list")
+            let result = try Glusterfind.wrap("--strict", "-l", "Incremental", "-s", "\(since)", "prebackup", volume, list)
+            #expect(result.status == 0 && result.output.contains("changes since"), "\(result.output)")
+            let listed = try String(contentsOfFile: list, encoding: .utf8)
+            for path in Self.changed where path != "e2/g" { #expect(listed.contains("\(folder)/\(path)\n"), "\(path): \(listed)") }
+          }
+        }
+      }
+    }
+    #expect(group.wait(timeout: .now() + 240) == .success)
+  }
+
+  @Test("after glusterd was killed, and beside a session that another job has")
+  func glusterdRestarted() throws {
+    var watched = try Watched(
+      "os.mkdir('d'); [write(f'd/f{n}', str(n)) for n in range(20)]; write('gone', 'x'); write('renamed', 'x'); os.mkdir('e'); write('e/g', 'x')",
+      session: "nightly-\(UUID().uuidString.prefix(8))")
+    let other = ["--session", "weekly-\(UUID().uuidString.prefix(8))"]
+    let list = try Scratch.temporaryFile(".list")
+    for (phase, level) in [("prebackup", "Full"), ("postbackup", "Full")] {
+      #expect(try Glusterfind.wrap(other + ["-l", level, "--exit", "OK", phase, watched.volume, list]).status == 0)
+    }
+    try watched.change(Self.changes)
+    try Scratch.killGlusterd()
+    try Scratch.startGlusterd()
+    try expectAll(&watched)
+    try watched.change("write('d/f1', 'again', 'a')")
+    let weekly = try Glusterfind.wrap(other + ["-l", "Incremental", "prebackup", watched.volume, list])
+    #expect(weekly.status == 0 && weekly.output.contains("changes since"), "\(weekly.output)")
+    let listed = try String(contentsOfFile: list, encoding: .utf8)
+    for path in ["d/f1", "d/f10", "d/new"] { #expect(listed.contains("\(watched.path.dropFirst())/\(path)\n"), "\(listed)") }
+    try expectAll(&watched, ["d/f1"])
+  }
+
+  @Test("of a node whose clock is behind, which is asked for as much more, and told")
+  func clockBehind() throws {
+    let brick = try Scratch.bricks(of: "plain-logged")[0]
+    _ = try Scratch.folder(on: "plain-logged")
+    let now = time(nil)
+    let result = try run(
+      Glusterfind.wrapper, "changelogs", brick, "/dev/stdout", "--since", "\(now)", "--now", "\(now + 60)", "--rollover", "2")
+    // Nobody's clock is turned here: this node is behind one that says so.
+    let since = result.output.firstMatch(of: /#begin 1 level=changes since=(\d+) until=(\d+)\n/).flatMap { Int($0.1) }
+    #expect(result.status == 0 && since.map { now - 67...now - 65 ~= $0 } ?? result.output.contains("only since"), "\(result.output)")
+  }
+
+  @Test("as far back as `gfapi-fd check` says of each brick, with what that takes")
+  func check() throws {
+    let volume = "distributed-logged"
+    _ = try Scratch.folder(on: volume)
+    let definition = Scratch.line(volume) + ":gffilelist=/nonexistent"
+    let before = try run(Scratch.tool, "check", definition, "--module", Scratch.modulePath)
+    for brick in try Scratch.bricks(of: volume) {
+      let line = try Regex("changelogs:  scratch:\(brick): since 20[-0-9]+T[:0-9]+Z, [0-9.]+ KiB on its disk\n")
+      #expect(before.output.contains(line), "\(before.output)")
+    }
+    #expect(!before.output.contains("rebalance"))
+    try Scratch.rebalance(volume)
+    try Scratch.waitForMoves("rebalance", volume)
+    let after = try run(Scratch.tool, "check", definition, "--module", Scratch.modulePath)
+    #expect(after.output.contains("changelogs:  rebalance: completed; what it moved is listed all the same\n"), "\(after.output)")
+    let first = try Scratch.bricks(of: volume)[0] + "/.glusterfs/changelogs/htime"
+    #expect(try run("mv", first, first + "-away").status == 0)
+    let none = try run(Scratch.tool, "check", definition, "--module", Scratch.modulePath)
+    #expect(try run("mv", first + "-away", first).status == 0)
+    #expect(none.output.contains(/changelogs:  warning: scratch:.*1: .*No such file/), "\(none.output)")
+  }
+
+  @Test("since a time of the clock, the first where an hour comes twice; since a time that is to come, everything")
+  func times() throws {
+    let list = try Scratch.temporaryFile(".list")
+    _ = try Scratch.folder(on: "plain-logged")
+    func ask(_ since: String) throws -> String {
+      try run(
+        Glusterfind.wrapper, ["-l", "Incremental", "-s", since, "prebackup", "plain-logged", list], environment: ["TZ": "Europe/Berlin"]
+      ).output
+    }
+    for (since, seconds) in [
+      ("2026-10-25 02:30:00", 1_792_888_200), ("2026-10-25 01:30:00", 1_792_884_600), ("2026-10-25 03:30:00", 1_792_895_400),
+      // Does not come at all.
+      ("2026-03-29 02:30:00", 1_774_744_200),
+    ] {
+      let said = try ask(since)
+      #expect(said.contains("everything is listed") && said.contains("wanted since \(seconds)"), "\(said)")
+    }
+    let future = time(nil) + 100_000
+    #expect(try ask("\(future)").contains("everything is listed: the time since when changes are wanted, \(future), is later than now"))
+  }
+}
