@@ -2,7 +2,7 @@ import Glibc
 import GlusterfindList
 
 /// What `gluster` tells of a volume.
-struct GlusterVolume {
+struct GlusterVolume: Sendable {
   let name: String
   /// Its identity, which a volume of the same name made later does not have.
   let identity: String
@@ -14,7 +14,7 @@ struct GlusterVolume {
   /// Where the bricks keep their changelogs, if not in their own `.glusterfs/changelogs` (`changelog.changelog-dir`).
   let changelogFolder: String?
 
-  struct Brick: CustomStringConvertible {
+  struct Brick: CustomStringConvertible, Sendable {
     let host: String
     let path: String
     /// On this node.

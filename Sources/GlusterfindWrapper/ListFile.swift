@@ -3,7 +3,7 @@ import GlusterfindList
 
 /// The list that the plugin will read: written under a name of its own that no one else can take over, and moved into place
 /// when it is complete.
-final class ListFile {
+final class ListFile: Sendable {
   let path: String
 
   init(_ path: String) throws {

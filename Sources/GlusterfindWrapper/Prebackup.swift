@@ -2,7 +2,7 @@ import Glibc
 import GlusterfindList
 
 /// Writes the list before a job.
-struct Prebackup {
+struct Prebackup: Sendable {
   let volume: String
   let level: Wrapper.Level
   /// Seconds since 1970; 0: all is wanted; nil: not known.
@@ -160,39 +160,53 @@ struct Prebackup {
   }
 
   /// What the bricks have logged themselves, and what they have not logged: see ``Changelogs`` and ``BrickScan``. Read by this program on
-  /// the node of each.
+  /// the node of each, one brick of a node after another.
   ///
   /// - Returns: the files that were written, and since when all bricks were read.
   private func changelogs(of volume: GlusterVolume, since: Int, in folder: String) async throws -> (files: [String], since: Int) {
     let program = try Self.ownPath()
-    var files: [String] = []
-    var early = since - Self.margin
-    for (number, brick) in volume.bricks.enumerated() {
-      let file = folder + "/brick\(number)"
-      let began = time(nil)
-      let result = try await retried {
-        try await volume.run(
-          program,
-          ["changelogs", brick.path, "/dev/stdout", "--since", "\(since)", "--now", "\(time(nil))", "--rollover", "\(volume.rollover)"]
-            + (trustsChangelogs ? ["--trust-changelogs"] : []), onNodeOf: brick, into: file, within: timeout)
-      }
-      let words = result.lines.suffix(2).map { $0.replacing("bareos-glusterfind-wrapper: ", with: "") }.joined(separator: " | ")
-      if result.status == Wrapper.gap { throw Glusterfind.Untrusted(reason: words, isTooYoung: true) }
-      if result.isWell, let header = Self.header(of: file) {
-        files.append(file)
-        early = max(early, header.since)
-        if header.until < began - Self.margin {
-          complain("WARNING: the clock of \(brick.host) is \(began - header.until) s behind: it is asked for as much more")
+    let nodes = Dictionary(grouping: volume.bricks.enumerated(), by: \.element.host).values
+    return try await withThrowingTaskGroup(of: [(file: String, since: Int)].self) { group in
+      for node in nodes {
+        group.addTask {
+          var read: [(file: String, since: Int)] = []
+          for (number, brick) in node {
+            guard let brick = try await changelogs(of: brick, volume, since: since, program, into: folder + "/brick\(number)") else { continue }
+            read.append(brick)
+          }
+          return read
         }
-        continue
       }
-      let reason =
-        "the changelogs of \(brick) cannot be read (\(program) is needed on each node of the volume): "
-        + (result.isTimedOut ? "no answer within \(timeout) s, three times" : words)
-      guard trustsGlusterfind, !brick.isHere else { throw Glusterfind.Untrusted(reason: reason) }
-      complain("WARNING: \(reason): glusterfind alone is trusted, and some changes on that brick are missed")
+      let read = try await group.reduce(into: []) { $0 += $1 }
+      return (read.map(\.file).sorted(), read.map(\.since).max() ?? since - Self.margin)
     }
-    return (files, early)
+  }
+
+  /// Nil: they cannot be read, and glusterfind is trusted with them.
+  private func changelogs(
+    of brick: GlusterVolume.Brick, _ volume: GlusterVolume, since: Int, _ program: String, into file: String
+  ) async throws -> (file: String, since: Int)? {
+    let began = time(nil)
+    let result = try await retried {
+      try await volume.run(
+        program,
+        ["changelogs", brick.path, "/dev/stdout", "--since", "\(since)", "--now", "\(time(nil))", "--rollover", "\(volume.rollover)"]
+          + (trustsChangelogs ? ["--trust-changelogs"] : []), onNodeOf: brick, into: file, within: timeout)
+    }
+    let words = result.lines.suffix(2).map { $0.replacing("bareos-glusterfind-wrapper: ", with: "") }.joined(separator: " | ")
+    if result.status == Wrapper.gap { throw Glusterfind.Untrusted(reason: words, isTooYoung: true) }
+    if result.isWell, let header = Self.header(of: file) {
+      if header.until < began - Self.margin {
+        complain("WARNING: the clock of \(brick.host) is \(began - header.until) s behind: it is asked for as much more")
+      }
+      return (file, header.since)
+    }
+    let reason =
+      "the changelogs of \(brick) cannot be read (\(program) is needed on each node of the volume): "
+      + (result.isTimedOut ? "no answer within \(timeout) s, three times" : words)
+    guard trustsGlusterfind, !brick.isHere else { throw Glusterfind.Untrusted(reason: reason) }
+    complain("WARNING: \(reason): glusterfind alone is trusted, and some changes on that brick are missed")
+    return nil
   }
 
   private static func header(of file: String) -> ListHeader? {

@@ -14,11 +14,12 @@ final class Bacula {
   ///   - line: the plugin line of the FileSet, as it stands in the director's configuration.
   ///   - second: that of the second FileSet.
   ///   - listed: a volume whose changes glusterfind shall list.
-  init(_ line: String, second: String? = nil, listed: String = "") throws {
+  ///   - option: of the FileSet that is listed.
+  init(_ line: String, second: String? = nil, listed: String = "", option: String = "") throws {
     mounts = try Self.mounts()
     // A shell: the daemons must not hold what the test waits for.
     let status = system(
-      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null")
+      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' LISTED_OPTION='\(option)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null")
     try #require(status == 0, "scripts/bacula up")
     processes = try Self.running()
   }

@@ -129,6 +129,26 @@ struct BaculaTests {
     try bacula.end()
   }
 
+  @Test("keeps all that it has where the FileSet strips paths of what glusterfind lists, and says so", .soak)
+  func stripped() throws {
+    let (local, path) = try Scratch.folder(on: "plain-logged")
+    #expect(try run("sh", "-ec", "cd '\(local)'; mkdir -p tree/d; for n in 1 2 3 4 5 6; do echo $n > tree/d/$n; done").status == 0)
+    // Not in the list for having just been made.
+    let made = time(nil)
+    #expect(eventually { time(nil) > made + 7 })
+    let bacula = try Bacula(Bacula.line("plain-logged", path + "/tree"), listed: "plain-logged", option: "Strip Path = 1")
+    #expect(try bacula.job("run job=listed level=Full yes").termination == "Backup OK")
+    nextSecond()
+    #expect(try run("sh", "-ec", "cd '\(local)'; echo more >> tree/d/1").status == 0)
+    let log = try bacula.job("run job=listed level=Incremental yes")
+    #expect(log.termination == "Backup OK" && log.text.contains("Warning: gfapi: the daemon asked for 6 entries"), "\(log.text)")
+    let restore = try bacula.job(
+      "restore client=client restorejob=restore fileset=Listed where=\(path)-restored select current all done yes")
+    #expect(restore.termination == "Restore OK", "\(restore.text)")
+    try expectIdentical(local + "/tree", "\(local)-restored/tree")
+    try bacula.end()
+  }
+
   @Test("restores a further name of a file alone, and a single file")
   func selected() throws {
     let (local, path) = try Scratch.folder()

@@ -11,10 +11,11 @@ final class Bareos {
 
   /// - Parameters:
   ///   - listed: a volume whose changes glusterfind shall list.
+  ///   - option: of the FileSet that is listed.
   ///   - storage: URI of the folder where the storage daemon shall keep its volumes.
-  init(_ tree: String, line: String, listed: String = "", storage: String = "") throws {
+  init(_ tree: String, line: String, listed: String = "", option: String = "", storage: String = "") throws {
     self.tree = tree
-    try call("up", "PLUGIN='\(line)' LISTED='\(listed)' STORAGE='\(storage)'")
+    try call("up", "PLUGIN='\(line)' LISTED='\(listed)' LISTED_OPTION='\(option)' STORAGE='\(storage)'")
   }
 
   /// Runs a command of the script: a shell does it, for the daemons must not hold what the test waits for.

@@ -90,6 +90,23 @@ struct BareosTests {
     try FileManager.default.removeItem(atPath: restored)
   }
 
+  @Test("refuses an accurate job whose FileSet strips paths of what glusterfind lists", arguments: Bareos.trees)
+  func stripped(_ tree: String) throws {
+    let (local, path) = try Scratch.folder(on: "plain-logged")
+    #expect(try run("sh", "-ec", "cd '\(local)'; mkdir -p tree/d; for n in 1 2 3 4 5 6; do echo $n > tree/d/$n; done").status == 0)
+    let bareos = try Bareos(
+      tree, line: #"gfapi:volume=gluster\\://scratch/plain-logged"# + path + "/tree:", listed: "plain-logged", option: "Strip Path = 1")
+    let full = try bareos.console("run job=listed level=Full yes", "wait", "messages")
+    #expect(full.contains("Termination:            Backup OK\n"), "\(full)")
+    nextSecond()
+    #expect(try run("sh", "-ec", "cd '\(local)'; echo more >> tree/d/1").status == 0)
+    let log = try bareos.console("run job=listed level=Incremental yes", "wait", "messages")
+    #expect(log.contains("*** Backup Error ***") && log.contains("leave out Strip Path, Accurate or gffilelist"), "\(log)")
+    // Without accurate mode nothing is asked.
+    let other = try bareos.console("run job=listed-only level=Full yes", "wait", "run job=listed-only level=Incremental yes", "wait", "messages")
+    #expect(other.ranges(of: "Termination:            Backup OK\n").count == 2, "\(other)")
+  }
+
   @Test("backs up what glusterfind lists, and restores the last state: full, incremental, differential", arguments: Bareos.trees)
   func listed(_ tree: String) throws {
     let (local, path) = try Scratch.folder(on: "plain-logged")

@@ -93,7 +93,19 @@ struct ListLossTests {
     }
   }
 
-  @Test("where a brick was added, replaced or reset")
+  @Test("where a brick was added to those that a volume is distributed over")
+  func brickAdded() throws {
+    try Scratch.withVolume("wider", bricks: 2) {
+      try Scratch.log("wider")
+      var watched = try Self.watched(on: "wider")
+      try watched.change(Self.changes)
+      try Scratch.addBrick("wider")
+      try Scratch.remount("wider")
+      try expectAll(&watched, everything: "wider3 logs its changes only since")
+    }
+  }
+
+  @Test("where a brick was replaced or reset")
   func brickNew() throws {
     try Scratch.withVolume("growing", bricks: 3, "replica", "3") {
       try Scratch.log("growing")
@@ -183,6 +195,22 @@ struct ListLossTests {
     }
   }
 
+  @Test(
+    "where changelogs are in another folder, or in a form that is not read",
+    arguments: [("changelog.changelog-dir", "/mnt/tmp/changelogs"), ("changelog.encoding", "binary")])
+  func otherForm(_ option: String, _ value: String) throws {
+    let volume = "plain-logged-form"
+    var watched = try Self.watched(on: volume, files: 20)
+    try Scratch.gluster("volume", "set", volume, option, value)
+    defer { _ = try? Scratch.gluster("volume", "reset", volume, option) }
+    try watched.change(Self.changes)
+    nextSecond()
+    let list = try Scratch.temporaryFile(".list")
+    let result = try Glusterfind.wrap("-l", "Incremental", "-s", "\(watched.since)", "prebackup", volume, list)
+    let said = option == "changelog.encoding" ? "crawled instead, which takes longer: " : "everything is listed: "
+    #expect(result.status == 0 && result.output.contains(said) && result.output.contains(option), "\(result.output)")
+  }
+
   @Test("whenever a new changelog is begun")
   func rollover() throws {
     let volume = "plain-logged-restart"
@@ -198,7 +226,7 @@ struct ListLossTests {
     try expectAll(&watched, ["b", "c"])
   }
 
-  @Test("that bricks do not log: fallocate, holes, zeroed ranges", arguments: Soak.cases(["plain", "sharded"], of: Scratch.kinds))
+  @Test("that bricks do not log: fallocate, holes, zeroed ranges", arguments: Soak.cases(["plain"], of: Scratch.kinds))
   func notLogged(_ kind: String) throws {
     let volume = "\(kind)-logged"
     let calls = [("hole", "-p -o 0 -l 262144"), ("zeros", "-z -o 131072 -l 262144"), ("longer", "-l 900000")]

@@ -119,10 +119,9 @@ package final class Job {
     return lists.contains { $0.keep(path) }
   }
 
-  /// The daemon has ended the job.
-  package func jobHasEnded() {
+  /// All of the job's backups are done, and the daemon has asked for what they did not tell.
+  package func endBackups() {
     endBackup()
-    endRestore()
     if asked.outside > 0, !asked.inside {
       daemon.tell(
         .warning,

@@ -133,12 +133,13 @@ final class BaculaDaemon: PacketDaemon {
       // Never an error: the daemon would go on without the plugin and restore onto its own disk. A message has said why,
       // and each entry is refused.
       if takeTurn() { _ = job.beginRestore(text()) }
-    case BACULA_EVENT_END_BACKUP_JOB: job.endBackup()
+    case BACULA_EVENT_END_BACKUP_JOB: job.endBackups()
     case BACULA_EVENT_END_RESTORE_JOB:
       job.endRestore()
       RestoreTurn.shared.giveBack(state)
     case BACULA_EVENT_JOB_END:
-      job.jobHasEnded()
+      job.endBackups()
+      job.endRestore()
       RestoreTurn.shared.giveBack(state)
     case BACULA_EVENT_RESTORE_OBJECT:
       if let value { return takeObject(value.assumingMemoryBound(to: bacula_restore_object_packet.self)) }

@@ -84,10 +84,11 @@ final class BareosDaemon: PacketDaemon {
     case BAREOS_EVENT_BACKUP_COMMAND: return answer(job.beginBackup(text(), isEstimate: false))
     case BAREOS_EVENT_ESTIMATE_COMMAND: return answer(job.beginBackup(text(), isEstimate: true))
     case BAREOS_EVENT_RESTORE_COMMAND: return answer(job.beginRestore(text()))
-    case BAREOS_EVENT_END_BACKUP_JOB: job.endBackup()
+    case BAREOS_EVENT_END_BACKUP_JOB: job.endBackups()
     case BAREOS_EVENT_END_RESTORE_JOB: job.endRestore()
     case BAREOS_EVENT_JOB_END:
-      job.jobHasEnded()
+      job.endBackups()
+      job.endRestore()
     default: break
     }
     return Int32(FD_OK)
