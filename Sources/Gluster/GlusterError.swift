@@ -9,17 +9,25 @@ public struct GlusterError: Error, Sendable {
   public let call: String
   /// The name that the call was about: a path or a single component, in raw bytes; empty when the caller knows it.
   public let path: [UInt8]
+  /// The volume answers, and only what this call was about cannot be reached: no good copy of it, for instance.
+  public let isOfEntry: Bool
 
-  public init(errno: Errno, call: String, path: [UInt8] = []) {
+  public init(errno: Errno, call: String, path: [UInt8] = [], isOfEntry: Bool = false) {
     self.errno = errno
     self.call = call
     self.path = path
+    self.isOfEntry = isOfEntry
   }
+
+  /// The same, of an entry of a volume that answers.
+  var ofEntry: GlusterError { GlusterError(errno: errno, call: call, path: path, isOfEntry: true) }
 }
 
 extension GlusterError: CustomStringConvertible {
   /// The reason and the call: `No space left on device (glfs_pwrite)`.
-  public var description: String { "\(reason) (\(call))" }
+  public var description: String {
+    isOfEntry ? "\(reason), though the volume answers: no good copy of it can be reached (\(call))" : "\(reason) (\(call))"
+  }
 
   /// The reason alone: `No space left on device`.
   public var reason: String { errno.rawValue == 0 ? "unknown error" : errno.description }
@@ -31,7 +39,7 @@ extension GlusterError {
 
   /// Whether not this entry failed, but the volume: no brick or no majority of them can be reached.
   public var meansVolumeIsGone: Bool {
-    errno == .socketNotConnected || errno == .socketShutdown || errno == .connectionRefused
+    !isOfEntry && (errno == .socketNotConnected || errno == .socketShutdown || errno == .connectionRefused)
   }
 
   /// Whether the volume, or what was opened on it, may come back: also while its client opens again, on a brick that is back, what

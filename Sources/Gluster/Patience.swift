@@ -15,6 +15,10 @@ public final class Patience: Sendable {
   /// A call has waited in vain for a volume that is gone: no other waits. Not even after an answer, which the client may have
   /// given itself.
   private let isExhausted = Atomic(false)
+  /// A call has waited in vain for an entry of a volume that answers: no other waits for one.
+  private let givesUpEntries = Atomic(false)
+  /// Ask the volume for something else, each by a connection of its own.
+  private let probes = Mutex<[@Sendable () -> Bool]>([])
 
   private struct State {
     var waiting = 0
@@ -42,15 +46,26 @@ public final class Patience: Sendable {
   /// Has no call wait any more, from any thread.
   public func end() { state.withLock { $0.isOver = true } }
 
+  /// - Parameter probe: whether the volume answers. Asked, by any thread, after a call that says that it does not.
+  func ask(_ probe: @escaping @Sendable () -> Bool) { probes.withLock { $0.append(probe) } }
+
+  /// What an error means: an entry of a volume that answers has no copy that can be reached.
+  private func judged(_ error: GlusterError) -> GlusterError {
+    error.meansVolumeIsGone && probes.withLock({ $0 }).contains { $0() } ? error.ofEntry : error
+  }
+
   /// Makes a call, and makes it again as long as the volume is away.
   ///
   /// - Parameter call: is told whether it has been made before: that one may have been carried out, and only its answer lost.
   /// - Throws: the call's last error.
   public func run<T>(_ call: (_ again: Bool) throws -> T) throws -> T {
-    guard seconds > 0 else { return try call(false) }
+    guard seconds > 0 else {
+      do { return try call(false) } catch let error as GlusterError where error.meansVolumeIsGone { throw judged(error) }
+    }
     let own = now() + .seconds(seconds)
     do { return try call(false) } catch let error as GlusterError where error.meansVolumeIsAway {
       if isExhausted.load(ordering: .relaxed) { throw error }
+      if givesUpEntries.load(ordering: .relaxed), case let error = judged(error), error.isOfEntry { throw error }
       state.withLock { $0.waiting += 1 }
       defer {
         state.withLock { state in
@@ -76,6 +91,8 @@ public final class Patience: Sendable {
           return result
         } catch let error as GlusterError where error.meansVolumeIsAway { last = error }
       }
+      last = judged(last)
+      if last.isOfEntry { givesUpEntries.store(true, ordering: .relaxed) }
       if last.meansVolumeIsGone { isExhausted.store(true, ordering: .relaxed) }
       throw last
     }

@@ -148,6 +148,20 @@ public final class Volume: @unchecked Sendable {
     log?.end()
     handle = fs
     (self.uri, self.patience) = (uri, patience)
+    patience.ask { [weak self] in self?.answers ?? false }
+  }
+
+  /// Whether all subvolumes are connected and a brick answers for a name that nobody has: not from what the client remembers.
+  private var answers: Bool {
+    if let distribution = Distribution(self), (try? distribution.check()) == nil { return false }
+    var status = stat()
+    guard let root = glfs_h_lookupat(handle, nil, "/", &status, 0) else { return false }
+    defer { glfs_h_close(root) }
+    if let found = glfs_h_lookupat(handle, root, ".gfapi-fd-\(UInt64.random(in: 0 ..< .max))", &status, 0) {
+      glfs_h_close(found)
+      return true
+    }
+    return errno == ENOENT || errno == ESTALE
   }
 
   #if GFAPI_FD_THREAD_SANITIZER
@@ -228,6 +242,19 @@ public final class Volume: @unchecked Sendable {
     }
   }
 
+  /// Whether clients see the directory of shards: the volume has had the translator `shard`, and has it no more.
+  public func hasVisibleShards() throws -> Bool {
+    do {
+      let found = try lookUp("/.shard".utf8)
+      return try found.status.isDirectory && Self.text(ofIdentity: found.object.identity()) == Self.shardsIdentity
+    } catch let error as GlusterError where error.meansMissing {
+      return false
+    }
+  }
+
+  /// Of `/.shard`, on every volume.
+  private static let shardsIdentity = "be318638-e8a0-4c6d-977d-7a937aa84806"
+
   /// The volume's identity: a UUID as text, which a volume of the same name made later does not have. glusterd is asked for it.
   ///
   /// - Throws: ``GlusterError``; glusterd (10.3) does not tell it through its Unix socket.
@@ -294,6 +321,14 @@ public final class Volume: @unchecked Sendable {
   /// Read from the virtual directory `/.meta`, which the client itself serves. (`glfs_get_volfile` tells the same, but
   /// copies memory from beyond its text and may end the process: Gluster 10.3.)
   public func translators() throws -> [String] { try translatorDirectories().map(\.type) }
+
+  /// The name of the directory that leads to snapshots, in each directory (`features.snapshot-directory`); nil: users see none
+  /// (`features.uss` is off).
+  public func snapshotDirectoryName() throws -> String? {
+    guard let translator = try translatorDirectories().first(where: { $0.type == "features/snapview-client" }) else { return nil }
+    let option = try? translator.object.lookUp("options".utf8).object.lookUp("snapshot-directory".utf8).object.virtualText()
+    return option.map { $0.filter { !$0.isWhitespace } } ?? ".snaps"
+  }
 
   /// The translators' directories in `/.meta`.
   func translatorDirectories() throws -> [(type: String, object: Object)] {

@@ -12,6 +12,9 @@ public struct VolumeTraits: Sendable {
   public let bricksAgreeOnTimes: Bool
   /// Whether files of more than one shard are in pieces (`features.shard`).
   public let isSharded: Bool
+  /// Whether directories are read ahead, and listings tell the size of a file's first shard in place of its own
+  /// (`performance.parallel-readdir` and `performance.readdir-ahead`). What comes after such a listing does not correct it.
+  public let listsFirstShards: Bool
 
   /// Asks a volume.
   public init(_ volume: Volume) {
@@ -22,11 +25,13 @@ public struct VolumeTraits: Sendable {
   ///   the worst.
   public init(translators: [String]) {
     guard !translators.isEmpty else {
-      (type, bricks, listingsTellSizes, bricksAgreeOnTimes, isSharded) = (nil, nil, false, false, true)
+      (type, bricks, listingsTellSizes, bricksAgreeOnTimes) = (nil, nil, false, false)
+      (isSharded, listsFirstShards) = (true, true)
       return
     }
     func count(_ type: String) -> Int { translators.count { $0 == type } }
-    let bricks = count("protocol/client")
+    // Where users see snapshots there is one for these, which is no brick.
+    let bricks = count("protocol/client") - count("features/snapview-client")
     let groups = count("cluster/replicate") + count("cluster/disperse")
     var kinds: [String] = []
     // Every volume has the distributing translator: with one group, or one brick, it distributes nothing.
@@ -35,6 +40,7 @@ public struct VolumeTraits: Sendable {
     if count("cluster/disperse") > 0 { kinds.append("dispersed") }
     isSharded = count("features/shard") > 0
     if isSharded { kinds.append("sharded") }
+    listsFirstShards = isSharded && count("performance/readdir-ahead") > 0
     type = kinds.isEmpty ? "plain" : kinds.joined(separator: ", ")
     self.bricks = bricks
     listingsTellSizes = count("cluster/disperse") == 0

@@ -171,7 +171,9 @@ struct Prebackup: Sendable {
         group.addTask {
           var read: [(file: String, since: Int)] = []
           for (number, brick) in node {
-            guard let brick = try await changelogs(of: brick, volume, since: since, program, into: folder + "/brick\(number)") else { continue }
+            guard let brick = try await changelogs(of: brick, volume, since: since, program, into: folder + "/brick\(number)") else {
+              continue
+            }
             read.append(brick)
           }
           return read

@@ -26,6 +26,19 @@ public enum ABI: String, CaseIterable, Sendable {
     return UInt32(version)
   }
 
+  /// Its version, as Bareos tells it.
+  var versionText: String? {
+    switch self {
+    case .bareos21: "21.1.2 (01 March 2022)"
+    case .bareos25: "25.0.0 (01 December 2025)"
+    case .bareos26: "26.0.0 (01 December 2026)"
+    case .bacula9, .bacula11, .bacula13, .bacula15: nil
+    }
+  }
+
+  /// Whether a restore knows the stream of plugins' ACLs: Bareos 18.2 to 21 leaves it out ("Unknown stream=1020").
+  var restoresACLs: Bool { self != .bareos21 }
+
   public var isBacula: Bool {
     switch self {
     case .bareos21, .bareos25, .bareos26: false

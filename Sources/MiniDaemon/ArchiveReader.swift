@@ -45,7 +45,11 @@ public final class ArchiveReader {
       saved.link = absolute(first)
       return (saved, 0)
     }
-    let isSocket = readExtendedAttributes(into: &saved)
+    let attributes = readExtendedAttributes()
+    let isSocket =
+      status.st_mode & S_IFMT == S_IFREG && status.st_size == 0
+      && attributes.contains { $0.name.elementsEqual(ArchiveWriter.socketMark.utf8) && $0.value == ArchiveWriter.socketValue }
+    saved.extendedAttributes = attributes.filter { !isSocket || !$0.name.elementsEqual(ArchiveWriter.socketMark.utf8) }
     saved.acls = ArchiveACL.stream(of: entry, mode: &saved.status.st_mode)
     switch saved.status.st_mode & S_IFMT {
     case S_IFREG where isSocket:
@@ -72,22 +76,14 @@ public final class ArchiveReader {
     }
   }
 
-  /// Returns whether the entry is marked as a socket.
-  private func readExtendedAttributes(into saved: inout SavedEntry) -> Bool {
-    var isSocket = false
+  private func readExtendedAttributes() -> [SavedEntry.Attribute] {
     archive_entry_xattr_reset(entry)
     var (name, value, size) = (UnsafePointer<CChar>?.none, UnsafeRawPointer?.none, 0)
     var attributes: [SavedEntry.Attribute] = []
     while archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK {
-      let key = bytes(name)
-      if key.elementsEqual(ArchiveWriter.socketMark.utf8) {
-        isSocket = true
-      } else {
-        attributes.append((key, Array(UnsafeRawBufferPointer(start: value, count: size))))
-      }
+      attributes.append((bytes(name), Array(UnsafeRawBufferPointer(start: value, count: size))))
     }
-    saved.extendedAttributes = Self.decoded(attributes)
-    return isSocket
+    return Self.decoded(attributes)
   }
 
   /// Attributes with their own names. `SCHILY.xattr.NAME` has the name with `%XX` for some bytes: GNU tar writes `%` and `=` so,

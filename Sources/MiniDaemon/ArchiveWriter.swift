@@ -5,13 +5,20 @@ import Glibc
 /// Keeps a backup as a pax archive: paths without their first slash, ACLs as `SCHILY.acl.*`, extended attributes as
 /// `SCHILY.xattr.*`, holes as GNU's sparse files of version 1.0. What pax has no type for, a socket, is kept as an empty
 /// file with the extended attribute ``socketMark``.
+///
+/// A file is written as `FILE.part` and gets its name when it is whole. An archive of a backup that did not end well ends in the middle of
+/// a header, so that whatever reads it says so: programs do without an end mark (GNU tar 1.34, bsdtar 3.6).
 public final class ArchiveWriter: BackupTarget {
-  static let socketMark = "user.gfapi-fd.type"
+  static let (socketMark, socketValue) = ("user.gfapi-fd.type", Array("socket".utf8))
 
   private let archive: OpaquePointer
+  private let output: Output
   private var body: Body = .pending
+  private var state = State.empty
   /// Told of what the archive cannot hold as it was.
   private let warn: (String) -> Void
+
+  private enum State { case empty, open, ended }
 
   /// A record's ACLs and attributes come after its data, an archive's before, and with its holes: data wait.
   private enum Body {
@@ -26,29 +33,57 @@ public final class ArchiveWriter: BackupTarget {
 
   /// - Parameter path: of the archive; `-` is standard output.
   public init(_ path: String, warn: @escaping (String) -> Void) throws {
+    output = try Output(path)
     archive = archive_write_new()
     self.warn = warn
     archive_write_set_format_pax(archive)
     // One header for each attribute is enough. Names are bytes: those that are not ASCII libarchive marks as such.
     try check(archive_write_set_options(archive, "pax:xattrheader=SCHILY"))
-    try check(path == "-" ? archive_write_open_fd(archive, 1) : archive_write_open_filename(archive, path))
+    // What it writes is kept by ``Output``.
+    archive_write_set_bytes_per_block(archive, 0)
+    try check(
+      archive_write_open(
+        archive, Unmanaged.passUnretained(output).toOpaque(), nil,
+        { _, output, bytes, count in
+          let bytes = UnsafeRawBufferPointer(start: bytes, count: count)
+          return Unmanaged<Output>.fromOpaque(output!).takeUnretainedValue().append(bytes) ? count : -1
+        }, nil))
   }
 
-  deinit { archive_write_free(archive) }
+  deinit {
+    _ = abandon()
+    archive_write_free(archive)
+  }
 
-  /// Writes the end of the archive.
-  public func close() throws { try check(archive_write_close(archive)) }
+  /// Writes the end of the archive, and gives it its name.
+  public func close() throws {
+    try check(archive_write_close(archive))
+    try output.end()
+    state = .ended
+  }
+
+  /// Leaves the archive without its end: the backup did not end well. Nothing is left of one without entries.
+  ///
+  /// - Returns: where it is; nil: nowhere, or on standard output.
+  public func abandon() -> String? {
+    guard state != .ended else { return nil }
+    // Else libarchive would write the end when it is freed.
+    archive_write_fail(archive)
+    defer { state = .ended }
+    return output.abandon(isEmpty: state == .empty)
+  }
 
   private func check(_ result: Int32) throws {
     guard result >= ARCHIVE_WARN else {
-      throw DaemonError("the archive cannot be written: \(archive_error_string(archive).map { String(cString: $0) } ?? "")")
+      throw DaemonError(
+        "the archive cannot be written: \(output.failure ?? archive_error_string(archive).map { String(cString: $0) } ?? "")")
     }
   }
 
   // MARK: BackupTarget
 
   public func begin(_ entry: SavedEntry) throws {
-    pending = []
+    (pending, state) = ([], .open)
     let status = entry.status
     let isFile = status.st_mode & S_IFMT == S_IFREG && entry.type != FD_FT_LNKSAVED
     body =
@@ -59,6 +94,9 @@ public final class ArchiveWriter: BackupTarget {
   public func data(_ bytes: UnsafeRawBufferPointer) throws {
     if case .spooled(let spool) = body { try spool.append(bytes) } else { pending += bytes }
   }
+
+  /// It is not in the archive: a part of a file would pass for the whole.
+  public func fail(_ entry: SavedEntry) { (pending, body) = ([], .pending) }
 
   public func end(_ complete: SavedEntry) throws {
     let header = Header(complete, warn)
@@ -74,6 +112,7 @@ public final class ArchiveWriter: BackupTarget {
       try pending.withUnsafeBytes { try write($0) }
     }
     try check(archive_write_finish_entry(archive))
+    output.endEntry()
   }
 
   private func write(_ bytes: UnsafeRawBufferPointer) throws {
@@ -81,6 +120,115 @@ public final class ArchiveWriter: BackupTarget {
     let written = archive_write_data(archive, bytes.baseAddress, bytes.count)
     guard written == bytes.count else { try check(Int32(ARCHIVE_FATAL)); return }
   }
+}
+
+/// Where an archive is written to.
+private final class Output {
+  private static let blockSize = 256 << 10
+  /// Of tar's records: the end of an archive is filled up to it.
+  private static let recordSize = 10_240
+
+  private let descriptor: Int32
+  /// The name that the archive gets, and the one that it has until then; nil: a device, a pipe or standard output, written to as they are.
+  private let names: (whole: String, part: String)?
+  private var buffer: [UInt8] = []
+  /// Bytes that have been taken, and those of them that are whole entries.
+  private var (taken, whole) = (0, 0)
+  /// Why it cannot be written to.
+  private(set) var failure: String?
+
+  init(_ path: String) throws {
+    guard path != "-" else {
+      (descriptor, names) = (1, nil)
+      return
+    }
+    var status = stat()
+    let isThere = stat(path, &status) == 0
+    if isThere, status.st_mode & S_IFMT != S_IFREG {
+      (descriptor, names) = (open(path, O_WRONLY | O_CLOEXEC), nil)
+    } else {
+      // The file that a link leads to, not the link.
+      let real = isThere ? realpath(path, nil) : nil
+      defer { free(real) }
+      let whole = real.map { String(cString: $0) } ?? path
+      let part = whole + ".part"
+      (descriptor, names) = (open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666), (whole, part))
+    }
+    guard descriptor >= 0 else {
+      throw DaemonError("the archive cannot be written: \(names?.part ?? path): \(String(cString: strerror(errno)))")
+    }
+  }
+
+  deinit { if descriptor > 1 { Glibc.close(descriptor) } }
+
+  /// Returns false if it cannot be written.
+  func append(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    buffer += bytes
+    taken += bytes.count
+    return buffer.count < Self.blockSize || flush()
+  }
+
+  func endEntry() { whole = taken }
+
+  private func flush() -> Bool {
+    var done = 0
+    while done < buffer.count {
+      let count = buffer[done...].withUnsafeBytes { write(descriptor, $0.baseAddress!, $0.count) }
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else {
+        failure = String(cString: strerror(errno))
+        return false
+      }
+      done += count
+    }
+    buffer.removeAll(keepingCapacity: true)
+    return true
+  }
+
+  func end() throws {
+    buffer += [UInt8](repeating: 0, count: (Self.recordSize - taken % Self.recordSize) % Self.recordSize)
+    var isWritten = flush()
+    if isWritten, let names {
+      isWritten = fsync(descriptor) == 0 && rename(names.part, names.whole) == 0
+      if !isWritten { failure = String(cString: strerror(errno)) }
+    }
+    guard isWritten else { throw DaemonError("the archive cannot be written: \(failure ?? "")") }
+  }
+
+  func abandon(isEmpty: Bool) -> String? {
+    if let names {
+      if isEmpty {
+        unlink(names.part)
+        return nil
+      }
+      // A disk that is full has no room for the rest of what is in memory; an entry is whole, or not there.
+      if !flush() { buffer = [] }
+      ftruncate(descriptor, off_t(whole))
+      lseek(descriptor, off_t(whole), SEEK_SET)
+    }
+    buffer += Self.cutOff
+    _ = flush()
+    return names?.part
+  }
+
+  /// A header of tar's type `g`, of 32 KiB that do not follow: no file is made of it, and GNU tar, bsdtar and libarchive end with an error.
+  private static let cutOff: [UInt8] = {
+    var block = [UInt8](repeating: 0, count: 512)
+    func put(_ text: String, at offset: Int) { block.replaceSubrange(offset..<(offset + text.utf8.count), with: text.utf8) }
+    put("incomplete-backup", at: 0)
+    put("0000644", at: 100)
+    put("0000000", at: 108)
+    put("0000000", at: 116)
+    put("00000100000", at: 124)
+    put("00000000000", at: 136)
+    put("        ", at: 148)
+    put("g", at: 156)
+    put("ustar", at: 257)
+    put("00", at: 263)
+    let sum = String(block.reduce(0) { $0 + Int($1) }, radix: 8)
+    put(String(repeating: "0", count: 6 - sum.count) + sum + "\0 ", at: 148)
+    return block
+  }()
 }
 
 /// The header of one entry.
@@ -92,7 +240,8 @@ private final class Header {
     let kind = status.st_mode & S_IFMT
     if kind == S_IFSOCK, saved.type != FD_FT_LNKSAVED {
       status.st_mode = status.st_mode & ~S_IFMT | S_IFREG
-      archive_entry_xattr_add_entry(entry, ArchiveWriter.socketMark, "socket", 6)
+      archive_entry_xattr_add_entry(
+        entry, ArchiveWriter.socketMark, ArchiveWriter.socketValue, ArchiveWriter.socketValue.count)
     }
     status.st_atim.writeAsLibarchivePrints()
     status.st_mtim.writeAsLibarchivePrints()

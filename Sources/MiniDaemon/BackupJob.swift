@@ -37,6 +37,13 @@ public protocol BackupTarget: AnyObject {
   func data(_ bytes: UnsafeRawBufferPointer) throws
   /// - Parameter entry: now with ACLs and extended attributes.
   func end(_ entry: SavedEntry) throws
+  /// In the place of ``end(_:)``: its data could not be read to their end.
+  func fail(_ entry: SavedEntry) throws
+}
+
+extension BackupTarget {
+  /// As the daemons do, which keep what they have.
+  public func fail(_ entry: SavedEntry) throws { try end(entry) }
 }
 
 /// What became of a job.
@@ -44,7 +51,17 @@ public struct JobCounts: Sendable {
   public var entries = 0
   public var bytes = 0
   public var failed = 0
+  /// The paths of the first that failed.
+  public private(set) var failures: [[UInt8]] = []
   public init() {}
+
+  /// The most paths that are kept.
+  private static let mostFailures = 20
+
+  mutating func fail(_ path: [UInt8]) {
+    failed += 1
+    if failures.count < Self.mostFailures { failures.append(path) }
+  }
 }
 
 extension MiniJob {
@@ -109,7 +126,7 @@ extension MiniJob {
   ) throws {
     var entry = SavedEntry(type: record.type, path: record.path, status: record.status)
     guard !entry.isFailure else {
-      counts.failed += 1
+      counts.fail(entry.path)
       return
     }
     switch entry.type {
@@ -135,8 +152,9 @@ extension MiniJob {
     entry.fileIndex = fileIndex
     entry.linkIndex = record.linkIndex
     try target.begin(entry)
-    if reads {
-      try entry.path.withCString { try read($0, to: target, &counts) }
+    guard try !reads || entry.path.withCString({ try read($0, to: target, &counts) }) else {
+      counts.fail(entry.path)
+      return try target.fail(entry)
     }
     if module.abi.isBacula {
       // Bacula asks for everything, whatever the FileSet says.
@@ -150,32 +168,38 @@ extension MiniJob {
     counts.entries += 1
   }
 
+  /// Returns whether all was read.
   private func read(
     _ name: UnsafePointer<CChar>, to target: some BackupTarget, _ counts: inout JobCounts
-  ) throws {
+  ) throws -> Bool {
     /// As the daemons do, which have only the number of the error; a fatal message of the plugin's has said why already.
     func tellFailure(_ what: String, _ packet: fd_io_packet) {
-      counts.failed += 1
       guard !hasFailed, !isCancelled else { return }
       tell(.notSaved, "\(String(cString: name)): \(what): \(String(cString: strerror(packet.io_errno)))")
     }
     var open = fd_io_packet(FD_IO_OPEN)
     open.fname = name
-    guard calls.io(&open) == Int32(FD_OK), open.status == 0 else { return tellFailure("cannot be opened", open) }
+    guard calls.io(&open) == Int32(FD_OK), open.status == 0 else {
+      tellFailure("cannot be opened", open)
+      return false
+    }
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
     defer { buffer.deallocate() }
+    var isWhole = false
     while !isCancelled {
       var packet = fd_io_packet(FD_IO_READ)
       packet.count = Int32(buffer.count)
       packet.buf = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)
       _ = calls.io(&packet)
       if packet.status < 0 { tellFailure("cannot be read to its end", packet) }
+      isWhole = packet.status == 0
       guard packet.status > 0 else { break }
       counts.bytes += Int(packet.status)
       try target.data(UnsafeRawBufferPointer(rebasing: buffer[..<Int(packet.status)]))
     }
     var close = fd_io_packet(FD_IO_CLOSE)
     _ = calls.io(&close)
+    return isWhole
   }
 }
 

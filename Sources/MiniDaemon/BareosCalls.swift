@@ -244,6 +244,7 @@ final class BareosCalls: ModuleCalls {
       case BAREOS_VAR_JOB_NAME: return jobOf(context).store(.jobName, at: value)
       case BAREOS_VAR_PREVIOUS_JOB_NAME: return jobOf(context).store(.previousJobName, at: value)
       case BAREOS_VAR_WORKING_DIRECTORY: return jobOf(context).store(.workingDirectory, at: value)
+      case BAREOS_VAR_VERSION: return jobOf(context).store(.version, at: value)
       default: return Int32(FD_ERROR)
       }
       guard let value else { return Int32(FD_ERROR) }

@@ -167,6 +167,7 @@ public final class MiniJob: @unchecked Sendable {
       case .jobName: options.jobName
       case .previousJobName: options.previousJobName
       case .workingDirectory: options.workingDirectory
+      case .version: module.abi.versionText
       }
     guard let place, let value else { return Int32(FD_ERROR) }
     if texts[text] == nil { texts[text] = strdup(value) }

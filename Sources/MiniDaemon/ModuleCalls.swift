@@ -46,7 +46,7 @@ enum DaemonVariable {
 
 /// The same, of texts.
 enum DaemonText {
-  case jobName, previousJobName, workingDirectory
+  case jobName, previousJobName, workingDirectory, version
 }
 
 /// A record as the plugin told it.

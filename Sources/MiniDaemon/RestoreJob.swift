@@ -19,7 +19,8 @@ public struct Restore: ~Copyable {
   public typealias Data = (_ write: (_ offset: Int, _ bytes: UnsafeRawBufferPointer) -> Bool) throws -> Void
 
   private let job: MiniJob
-  private let line: [UInt8]
+  /// The plugin definition of the backup.
+  private var line: [UInt8]
   private let options: RestoreOptions
   public private(set) var counts = JobCounts()
 
@@ -31,6 +32,9 @@ public struct Restore: ~Copyable {
     job.send(.startRestoreJob)
   }
 
+  /// Goes on with what was backed up by another plugin line.
+  public mutating func goOn(with line: String) { self.line = Array(line.utf8) }
+
   /// Ends the restore.
   ///
   /// - Returns: what it came to. An error message of the plugin is a failure, as for the daemons: an entry that was taken on may
@@ -38,6 +42,11 @@ public struct Restore: ~Copyable {
   public consuming func end() -> JobCounts {
     job.send(.endRestoreJob)
     counts.failed = max(counts.failed, job.messages.count { $0.severity == .error })
+    // As the plugin counts them: not all that it has taken on is done when a job is cancelled.
+    let restored = job.messages.compactMap { message in
+      message.text.firstRange(of: " entries restored, ").flatMap { Int(message.text[..<$0.lowerBound].split(separator: " ").last ?? "") }
+    }
+    if !restored.isEmpty { counts.entries = restored.reduce(0, +) }
     return counts
   }
 
@@ -82,7 +91,7 @@ public struct Restore: ~Copyable {
       return !job.hasFailed
     }
     if extracts || entry.type == FD_FT_DIREND {
-      if !entry.acls.isEmpty { calls.setACLs(entry.acls, of: name) }
+      if !entry.acls.isEmpty, job.module.abi.restoresACLs { calls.setACLs(entry.acls, of: name) }
       if !entry.extendedAttributes.isEmpty { calls.setExtendedAttributes(entry.extendedAttributes, of: name) }
     }
     return !job.hasFailed

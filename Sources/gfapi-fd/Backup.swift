@@ -1,4 +1,5 @@
 import ArgumentParser
+import GfapiFD
 import MiniDaemon
 
 struct Backup: ParsableCommand {
@@ -19,10 +20,16 @@ struct Backup: ParsableCommand {
   func run() throws {
     try daemon.run(fileSet.options) { job in
       let archive = try ArchiveWriter(output) { Progress.line("warning: \($0)") }
+      defer {
+        if let file = archive.abandon() { Progress.line("the archive is not whole: \(file) has what was saved before, and no end") }
+      }
       var progress = Progress("saved")
       guard let counts = try job.backup(definition, to: archive, progress: { progress.update($0) }) else { return nil }
-      try archive.close()
+      if !job.isCancelled, !job.hasFailed { try archive.close() }
       progress.end(counts)
+      let names = counts.failures.map { printable($0) }.joined(separator: ", ")
+      let more = counts.failed - counts.failures.count
+      if counts.failed > 0 { Progress.line("not in the archive: \(names)" + (more > 0 ? " and \(more) more" : "")) }
       return counts
     }
   }

@@ -129,6 +129,12 @@ struct Check: ParsableCommand {
       "latency",
       "\(milliseconds(latency.lookUp)) for looking a name up"
         + (latency.read.map { ", \(milliseconds($0)) for reading a small file" } ?? ""))
+    if report.wasSharded {
+      findings.add(
+        .problem, "shards",
+        "there are files in shards, and features.shard is off: each of them fails, for the volume gives its first piece alone",
+        cure: "gluster volume set \(parsed.volume.volume) features.shard on, with the features.shard-block-size of before")
+    }
     checkChanges(parsed, report, latency, &findings)
     return report.access == nil
   }

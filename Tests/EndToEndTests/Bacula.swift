@@ -19,7 +19,8 @@ final class Bacula {
     mounts = try Self.mounts()
     // A shell: the daemons must not hold what the test waits for.
     let status = system(
-      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' LISTED_OPTION='\(option)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null")
+      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' LISTED_OPTION='\(option)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null"
+    )
     try #require(status == 0, "scripts/bacula up")
     processes = try Self.running()
   }

@@ -103,7 +103,8 @@ struct BareosTests {
     let log = try bareos.console("run job=listed level=Incremental yes", "wait", "messages")
     #expect(log.contains("*** Backup Error ***") && log.contains("leave out Strip Path, Accurate or gffilelist"), "\(log)")
     // Without accurate mode nothing is asked.
-    let other = try bareos.console("run job=listed-only level=Full yes", "wait", "run job=listed-only level=Incremental yes", "wait", "messages")
+    let other = try bareos.console(
+      "run job=listed-only level=Full yes", "wait", "run job=listed-only level=Incremental yes", "wait", "messages")
     #expect(other.ranges(of: "Termination:            Backup OK\n").count == 2, "\(other)")
   }
 

@@ -36,6 +36,8 @@ struct DocumentedMessagesTests {
     ("Glusterfind.swift", "Failed to copy public key", otherProgram),
     ("Glusterfind.swift", "Permission denied (publickey", otherProgram),
     ("Glusterfind.swift", "No space left on device", otherProgram),
+    ("ABI.swift", "21.1.2 (01 March 2022)", version), ("ABI.swift", "25.0.0 (01 December 2025)", version),
+    ("ABI.swift", "26.0.0 (01 December 2026)", version),
     ("Program.swift", "Another transaction", otherProgram), ("Program.swift", "in progress", otherProgram),
     ("Program.swift", "Locking failed on", otherProgram),
     ("ChangelogFile.swift", "GlusterFS Changelog | version: v1.2 | encoding : 2", changelog),
@@ -73,6 +75,7 @@ struct DocumentedMessagesTests {
 
   private static let sql = "a command for SQLite"
   private static let listFormat = "a line of the list"
+  private static let version = "a version as Bareos tells it"
   private static let changelog = "the first line of a changelog"
   private static let otherProgram = "a sign in the output of another program"
   private static let command = "a command"

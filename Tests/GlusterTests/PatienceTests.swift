@@ -113,6 +113,30 @@ struct PatienceTests {
     #expect(clock.seconds == waited)
   }
 
+  @Test("for an entry of a volume that answers is made again until its time is up, and then at once given up for others")
+  func ofEntry() throws {
+    let patience = clock.patience(2)
+    let answers = Mutex(true)
+    patience.ask { false }
+    patience.ask { answers.withLock { $0 } }
+    func call() -> GlusterError? {
+      #expect(throws: GlusterError.self) { try patience.run { _ in throw failure(.socketNotConnected) } }
+    }
+    let first = call()
+    #expect(first?.isOfEntry == true && first?.meansVolumeIsGone == false && abs(clock.seconds - 2) < 0.001)
+    #expect(first?.description.contains("though the volume answers") == true)
+    #expect(call()?.isOfEntry == true && abs(clock.seconds - 2) < 0.001)
+    // The volume goes as well.
+    answers.withLock { $0 = false }
+    let last = call()
+    #expect(last?.isOfEntry == false && last?.meansVolumeIsGone == true && abs(clock.seconds - 4) < 0.001)
+    answers.withLock { $0 = true }
+    let none = Patience(seconds: 0)
+    none.ask { true }
+    let error = #expect(throws: GlusterError.self) { try none.run { _ in throw failure(.socketNotConnected) } }
+    #expect(error?.isOfEntry == true)
+  }
+
   @Test("waits when another has waited in vain for a file that did not open again")
   func notExhausted() throws {
     let patience = clock.patience(2)

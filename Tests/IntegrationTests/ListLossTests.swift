@@ -260,7 +260,11 @@ struct ListLossTests {
     monitor.executableURL = URL(fileURLWithPath: "/bin/sh")
     monitor.arguments = ["-c", "while :; do gluster volume status plain-logged; done > /dev/null 2>&1"]
     try monitor.run()
-    defer { monitor.terminate() }
+    defer {
+      // It may have this process's blocked signals.
+      kill(monitor.processIdentifier, SIGKILL)
+      monitor.waitUntilExit()
+    }
     let group = DispatchGroup()
     for (volume, watched) in zip(volumes, all) {
       let (since, folder) = (watched.since, watched.path.dropFirst())

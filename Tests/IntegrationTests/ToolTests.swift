@@ -218,7 +218,83 @@ struct ToolTests {
     try FileManager.default.createDirectory(atPath: local + "/where" + path + "/file", withIntermediateDirectories: true)
     let clash = try run(Scratch.tool, "restore", archive, Scratch.line(), "--where", path + "/where")
     #expect(clash.status == 1, "\(clash.output)")
-    #expect(clash.output.contains("error: ") && clash.output.contains("restored 2 entries"), "\(clash.output)")
+    #expect(clash.output.contains("error: ") && clash.output.contains("restored 1 entries"), "\(clash.output)")
+  }
+
+  /// What reads an archive, and how each ends.
+  func statuses(_ archive: String) throws -> [Int32] {
+    let restored = try Scratch.folder("restored").path
+    return [
+      try run("tar", "-tf", archive).status, try run("python3", "-c", "import tarfile,sys; [0 for _ in tarfile.open('\(archive)')]").status,
+      try run(Scratch.tool, "restore", archive, Scratch.line(), "--where", restored).status,
+    ]
+  }
+
+  @Test("leaves no archive that looks whole of a backup that was cancelled, and an older one as it was")
+  func cancelledArchive() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("sh", "-ec", "cd '\(local)'; for n in $(seq 400); do head -c 200000 /dev/urandom > $n; done").status == 0)
+    let archive = try Scratch.temporaryFile(".pax")
+    try Data("older".utf8).write(to: URL(fileURLWithPath: archive))
+    let script = """
+      '\(Scratch.tool)' backup '\(Scratch.line("plain", path))' -o '\(archive)' > '\(archive).log' 2>&1 & tool=$!
+      until [ -s '\(archive).part' ]; do kill -0 $tool || exit 9; sleep 0.01; done; kill -INT $tool; wait $tool; exit $?
+      """
+    let result = try run("timeout", "60", "bash", "-mc", script)
+    let said = try String(contentsOfFile: archive + ".log", encoding: .utf8)
+    #expect(result.status == 1 && said.contains("cancelled") && said.contains("the archive is not whole: \(archive).part"), "\(said)")
+    #expect(try String(contentsOfFile: archive, encoding: .utf8) == "older")
+    let listed = try run("tar", "-tf", archive + ".part").output.split(separator: "\n").filter { $0.hasPrefix(path.dropFirst()) }
+    #expect((1..<400).contains(listed.count))
+    let statuses = try statuses(archive + ".part")
+    #expect(statuses[0] == 2 && statuses[2] == 1, "\(statuses)")
+  }
+
+  @Test("leaves no archive that looks whole where there is no room for what waits, and none at all of what cannot begin")
+  func noRoom() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("sh", "-ec", "cd '\(local)'; echo x > a; head -c 20000000 /dev/urandom > large").status == 0)
+    let archive = try Scratch.temporaryFile(".pax")
+    let folder = try Scratch.temporaryFile()
+    #expect(try run("sh", "-ec", "mkdir '\(folder)'; mount -t tmpfs -o size=8m small '\(folder)'").status == 0)
+    defer { _ = try? run("umount", folder) }
+    let full = try run(Scratch.tool, ["backup", Scratch.line("plain", path), "-o", archive], environment: ["TMPDIR": folder])
+    #expect(full.status != 0 && full.output.contains("the temporary file cannot be written: No space left"), "\(full.output)")
+    #expect(!FileManager.default.fileExists(atPath: archive))
+    if FileManager.default.fileExists(atPath: archive + ".part") { #expect(try statuses(archive + ".part")[0] == 2) }
+    try Data("older".utf8).write(to: URL(fileURLWithPath: archive))
+    for line in [Scratch.line("plain", path + "/none"), Scratch.line("nosuch") + ":timeout=3", "gfapi:vol=x"] {
+      #expect(try run(Scratch.tool, "backup", line, "-o", archive).status == 2)
+      #expect(try String(contentsOfFile: archive, encoding: .utf8) == "older" && !FileManager.default.fileExists(atPath: archive + ".part"))
+    }
+    // Devices and links are written to as they are.
+    #expect(try run(Scratch.tool, "backup", Scratch.line("plain", path), "-o", "/dev/null").status == 0)
+    #expect(try run("ln", "-s", archive, archive + "-link").status == 0)
+    #expect(try run(Scratch.tool, "backup", Scratch.line("plain", path), "-o", archive + "-link").status == 0)
+    #expect(try FileManager.default.destinationOfSymbolicLink(atPath: archive + "-link") == archive)
+    #expect(try statuses(archive) == [0, 0, 0])
+  }
+
+  @Test("has no part of a file in the archive of a volume that went away")
+  func goneArchive() throws {
+    try Scratch.withVolume("gone", bricks: 1) {
+      let local = try Scratch.mount("gone")
+      #expect(try run("sh", "-ec", "cd '\(local)'; for n in 1 2 3 4 5 6; do head -c 60000000 /dev/urandom > f$n; done").status == 0)
+      let archive = try Scratch.temporaryFile(".pax")
+      let pid = try Scratch.firstBrick("gone")
+      let script = """
+        '\(Scratch.tool)' backup '\(Scratch.line("gone", ":timeout=3"))' -o '\(archive)' > '\(archive).log' 2>&1 & tool=$!
+        until [ -s '\(archive).part' ]; do kill -0 $tool || exit 9; sleep 0.01; done; kill -9 \(pid); wait $tool; exit $?
+        """
+      let result = try run("timeout", "60", "bash", "-mc", script)
+      let said = try String(contentsOfFile: archive + ".log", encoding: .utf8)
+      #expect(result.status == 1 && said.contains("the archive is not whole"), "\(result.status) \(said)")
+      let listed = try run("tar", "-tvf", archive + ".part")
+      #expect(listed.status == 2)
+      for line in listed.output.split(separator: "\n") where line.contains("f") && line.hasPrefix("-") {
+        #expect(line.contains(" 60000000 "), "\(listed.output)")
+      }
+    }
   }
 
   @Test("writes plain lines where there is no terminal, and archives to standard output")
@@ -243,7 +319,7 @@ struct ToolTests {
     let pipe = Pipe()
     process.standardError = pipe
     try process.run()
-    #expect(eventually { (try? FileManager.default.attributesOfItem(atPath: archive)[.size] as? Int) ?? 0 > 0 })
+    #expect(eventually { (try? FileManager.default.attributesOfItem(atPath: archive + ".part")[.size] as? Int) ?? 0 > 0 })
     process.interrupt()
     let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()

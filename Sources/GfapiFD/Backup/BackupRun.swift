@@ -114,8 +114,8 @@ package final class BackupRun {
     var hole = 0
     var atEnd = false
     var file: FileReader?
-    /// Of a file that was read whole.
-    var change: String?
+    /// What became of it while it was read, if that is known.
+    var outcome: ReadOutcome?
   }
 
   /// The most entries of `furtherNames`.
@@ -289,7 +289,7 @@ package final class BackupRun {
   /// Fetches what belongs to a record. An entry that cannot be carried becomes a record that says so.
   private func complete(_ next: inout Upcoming, _ entry: SourceEntry, _ ahead: Ahead<EntryFetcher.Details>) throws {
     do {
-      details = try wait(for: ahead)
+      details = try wait(for: ahead, isOfEntry: true)
       next.excess = details.size(beyond: next.cost)
       try supplement(entry, fetchedFor: next.wanted)
     } catch let error as GlusterError {
@@ -542,7 +542,7 @@ package final class BackupRun {
     if case .none = content {
       let fetcher = fetcher!
       do {
-        content = try call { _ in try fetcher.content(of: entry) }
+        content = try wait(for: calls.start(isUrgent: true) { _ in try fetcher.content(of: entry) }, isOfEntry: true)
       } catch let error as GlusterError {
         reading.isOpen = false
         countUnread()
@@ -552,7 +552,7 @@ package final class BackupRun {
     }
     switch content {
     case .none: break
-    case .whole(let data, let change): (reading.data, reading.change) = (data, change)
+    case .whole(let data, let outcome): (reading.data, reading.outcome) = (data, outcome)
     case .open(let file, let first):
       let width = min(calls.volume.definition.workers, budget / FileReader.pieceSize, FileReader.mostPieces)
       reading.file = FileReader(
@@ -589,6 +589,7 @@ package final class BackupRun {
         }
         do {
           take(try orEnd { try file.next() })
+          if reading.atEnd, file.isShort { try checkWhole(file) }
         } catch let error as GlusterError {
           countUnread()
           try endIfGone(error)
@@ -598,6 +599,12 @@ package final class BackupRun {
     }
     counts.bytes += filled
     return filled
+  }
+
+  /// - Throws: ``GlusterError``, if the volume has not given all of a file.
+  private func checkWhole(_ file: FileReader) throws {
+    reading.outcome = try orEnd { try file.finish(timesAreExact: fetcher!.timesAreExact) }
+    if let error = reading.outcome?.error { throw error }
   }
 
   private func take(_ piece: FileReader.Next) {
@@ -612,17 +619,17 @@ package final class BackupRun {
   package func closeFile() throws {
     let reading = reading
     self.reading = Reading()
-    guard reading.isOpen, let current, let entry = current.entry else { return }
-    var change = reading.change
-    if let file = reading.file {
+    guard reading.isOpen, let current, current.entry != nil else { return }
+    var outcome = reading.outcome
+    if outcome == nil, let file = reading.file {
       do {
-        change = try orEnd { try file.finish(timesAreExact: fetcher!.timesAreExact) }
+        outcome = try orEnd { try file.finish(timesAreExact: fetcher!.timesAreExact) }
       } catch let error as GlusterError {
         daemon.tell(.warning, "\(printable(current.record.path)): after it was read: \(error)")
         return
       }
     }
-    if let change, reading.atEnd {
+    if case .changed(let change) = outcome, reading.atEnd {
       daemon.tell(.warning, "\(printable(current.record.path)): changed while it was read: \(change)")
     }
   }
@@ -645,8 +652,8 @@ package final class BackupRun {
     try orEnd { try calls.run(body) }
   }
 
-  private func wait<T>(for ahead: Ahead<T>) throws -> T {
-    try orEnd { try calls.wait(for: ahead) }
+  private func wait<T>(for ahead: Ahead<T>, isOfEntry: Bool = false) throws -> T {
+    try orEnd { try calls.wait(for: ahead, isOfEntry: isOfEntry) }
   }
 
   private func orEnd<T>(_ body: () throws -> T) throws -> T {

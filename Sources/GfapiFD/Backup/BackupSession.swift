@@ -39,9 +39,11 @@ package final class BackupSession {
         noShards = asGlusterError(error)
       }
     }
-    fetcher = EntryFetcher(traits, distribution, shards: shards, noShards: noShards)
+    let wasSharded = try !traits.isSharded && volume.hasVisibleShards()
+    fetcher = EntryFetcher(traits, distribution, shards: shards, noShards: noShards, wasSharded: wasSharded)
     rules = DirectoryReader.Rules(
-      trustsListings: traits.listingsTellSizes, isSharded: traits.isSharded, distribution: distribution)
+      trustsListings: traits.listingsTellSizes, isSharded: traits.isSharded, listsNamesOnly: traits.listsFirstShards,
+      distribution: distribution)
     self.base = SourceEntry(
       path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object)
     list = try terms.map { try ListLoader($0, base: BaseDirectory(self.base.path), isSharded: traits.isSharded) }

@@ -32,6 +32,8 @@ final class DirectoryReader: @unchecked Sendable {
     let trustsListings: Bool
     /// Files are in pieces, in a directory of the root that listings leave out.
     let isSharded: Bool
+    /// No directory may be listed with what the volume tells of its entries.
+    let listsNamesOnly: Bool
     /// Tells whether a listing can be whole.
     let distribution: Distribution?
   }
@@ -106,7 +108,7 @@ final class DirectoryReader: @unchecked Sendable {
     return try found(in: state) {
       try entry.makeReady()
       let isRoot = entry.path == [UInt8(ascii: "/")]
-      return Open(try entry.object.openDirectory(namesOnly: rules.isSharded && isRoot), state)
+      return Open(try entry.object.openDirectory(namesOnly: rules.listsNamesOnly || rules.isSharded && isRoot), state)
     }
   }
 

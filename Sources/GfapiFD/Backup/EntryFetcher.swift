@@ -47,8 +47,8 @@ package struct EntryFetcher: Sendable {
   enum Content: Sendable {
     /// Has none, or they have not been fetched.
     case none
-    /// All of it, and what changed in it while it was read, in words.
-    case whole(Piece, change: String?)
+    /// All of it, and what became of it while it was read.
+    case whole(Piece, ReadOutcome)
     /// To be read piece by piece, the first perhaps fetched already.
     case open(OpenFile, first: Piece?)
   }
@@ -78,15 +78,18 @@ package struct EntryFetcher: Sendable {
   /// Of a sharded volume, in a job that compares times.
   private let shards: ShardTimes?
   private let noShards: GlusterError?
+  /// The volume has files in shards, and gives only the first of each.
+  private let wasSharded: Bool
   private let distribution: Distribution?
   private let pool = PiecePool()
 
   /// - Parameters:
   ///   - shards: of a sharded volume, in a job that compares times.
   ///   - noShards: why that could not be had.
-  init(_ traits: VolumeTraits, _ distribution: Distribution?, shards: ShardTimes?, noShards: GlusterError?) {
+  ///   - wasSharded: the volume has files in shards, and gives only the first of each.
+  init(_ traits: VolumeTraits, _ distribution: Distribution?, shards: ShardTimes?, noShards: GlusterError?, wasSharded: Bool) {
     self.distribution = distribution
-    (self.shards, self.noShards) = (shards, noShards)
+    (self.shards, self.noShards, self.wasSharded) = (shards, noShards, wasSharded)
     timesAreExact = traits.bricksAgreeOnTimes
     readsWithoutOpening = traits.bricksAgreeOnTimes
     seeksAlone = !traits.listingsTellSizes
@@ -101,9 +104,22 @@ package struct EntryFetcher: Sendable {
     var details = Details()
     try entry.makeReady()
     if entry.status.isSymbolicLink { details.linkTarget = try sure { try entry.object.linkTarget() } }
+    if wasSharded, entry.status.isRegular { try checkPieces(of: entry) }
     if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: entry) }
     try attributes(of: entry, wanted, into: &details)
     return details
+  }
+
+  /// Of a file in shards the first has the size of the whole: `trusted.glusterfs.shard.file-size`, a big-endian `UInt64`, and more.
+  private func checkPieces(of entry: SourceEntry) throws {
+    guard let value = try sure({ try entry.object.extendedAttribute("trusted.glusterfs.shard.file-size".utf8) }), value.count >= 8 else {
+      return
+    }
+    let size = value[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    guard size != UInt64(entry.status.st_size) else { return }
+    throw GlusterError(
+      errno: .ioError,
+      call: "it is in shards, of which the volume gives the first alone, \(entry.status.st_size) of \(size) bytes: features.shard is off")
   }
 
   private func sure<T>(_ call: () throws -> T) throws -> T { try distribution.map { try $0.sure(call) } ?? call() }
@@ -119,7 +135,9 @@ package struct EntryFetcher: Sendable {
       if data.count <= size {
         // The reply to the reading has told the client: this is no call on the network where it keeps attributes.
         let now = try entry.object.status()
-        return .whole(data, change: entry.status.change(bytesRead: data.count, now: now, timesAreExact: timesAreExact))
+        let outcome = entry.status.outcome(bytesRead: data.count, now: now, timesAreExact: timesAreExact)
+        if let error = outcome.error { throw error }
+        return .whole(data, outcome)
       }
     }
     let file = OpenFile(try entry.object.openForReading(keepAccessTime: true), pool)

@@ -116,7 +116,7 @@ final class FileReader {
       offset += count
       return .hole(count)
     case .fetched(let data, let count): return take(data, count)
-    case .piece(let ahead, let count): return take(try calls.wait(for: ahead), count)
+    case .piece(let ahead, let count): return take(try calls.wait(for: ahead, isOfEntry: true), count)
     }
   }
 
@@ -158,14 +158,31 @@ final class FileReader {
     }
   }
 
-  /// Ends the reading.
+  /// Compares the file with its record, after the reading.
   ///
   /// - Parameter timesAreExact: see ``EntryFetcher``.
-  /// - Returns: what changed in the file since its record was made, in words; nil if nothing did.
-  func finish(timesAreExact: Bool) throws -> String? {
+  func finish(timesAreExact: Bool) throws -> ReadOutcome {
     let file = file
     let now = try calls.run { _ in try file.status() }
-    return expected.change(bytesRead: offset, now: now, timesAreExact: timesAreExact)
+    return expected.outcome(bytesRead: offset, now: now, timesAreExact: timesAreExact)
+  }
+
+  /// Fewer bytes have been read than there should be.
+  var isShort: Bool { offset < expected.st_size }
+}
+
+/// What became of a file while it was read.
+enum ReadOutcome: Equatable, Sendable {
+  case same
+  /// It changed since its record was made; how, in words.
+  case changed(String)
+  /// It is what it was, and the volume has not given all of it.
+  case short(read: Int, size: Int)
+
+  /// Why the file has not been read; nil: it has.
+  var error: GlusterError? {
+    guard case .short(let read, let size) = self else { return nil }
+    return GlusterError(errno: .ioError, call: "only \(read) of \(size) bytes were read of a file that did not change")
   }
 }
 
@@ -173,16 +190,17 @@ extension stat {
   /// Whether the file has blocks that are not stored.
   var hasHoles: Bool { st_blocks * 512 < st_size }
 
-  /// What changed in a file while it was read, in words; nil if nothing did.
+  /// What became of a file while it was read.
   ///
   /// - Parameter timesAreExact: the volume tells the same time at each question; else two answers may come from two bricks,
   ///   and up to a second apart is the same.
-  func change(bytesRead: Int, now: stat, timesAreExact: Bool) -> String? {
-    if bytesRead != st_size { return "it had \(st_size) bytes, \(bytesRead) were read" }
+  func outcome(bytesRead: Int, now: stat, timesAreExact: Bool) -> ReadOutcome {
     let (then, current) = (st_mtim, now.st_mtim)
-    let changed =
+    let isDated =
       timesAreExact
       ? current.tv_sec != then.tv_sec || current.tv_nsec != then.tv_nsec : (current.tv_sec &- then.tv_sec).magnitude > 1
-    return changed ? "its modification time changed" : nil
+    if bytesRead < st_size, !isDated, now.st_size == st_size { return .short(read: bytesRead, size: Int(st_size)) }
+    if bytesRead != st_size { return .changed("it had \(st_size) bytes, \(bytesRead) were read") }
+    return isDated ? .changed("its modification time changed") : .same
   }
 }

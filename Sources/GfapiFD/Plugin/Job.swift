@@ -19,6 +19,12 @@ package final class Job {
   package private(set) var restore: RestoreRun?
   private var restoreLine: [UInt8]?
   private var mayRestore = true
+  /// The volume of the restore under way.
+  private var restorePlace: String?
+  /// The directories that earlier lines of the job have restored on each volume, by inode.
+  private var restored: [String: Set<ino_t>] = [:]
+  /// Entries that failed when the daemon had gone on.
+  private var lateFailures = 0
   /// Options for the restore of what was backed up with a line.
   private var restoreOptions: [[UInt8]: PluginDefinition.Arguments] = [:]
   /// What the job's backups could not look into.
@@ -149,7 +155,8 @@ package final class Job {
   /// Gets ready for an entry that was backed up with `line`.
   package func beginRestore(_ line: [UInt8]) -> Bool {
     if restoreLine == line { return restore != nil }
-    endRestore()
+    // What fails late in it is an error of the job, and the next line is restored all the same.
+    endRestore(isLast: false)
     restoreLine = line
     guard mayRestore else { return false }
     do {
@@ -159,8 +166,11 @@ package final class Job {
       // What an old line says of its volume matters only for its base directory.
       let originalDirectory = (try? PluginDefinition(original))?.volume.directory ?? []
       let overridden = options.values[.volume] == nil ? [] : definition.volume.directory
+      let place = "\(definition.volume.servers) \(definition.volume.volume)"
+      let before = restored[place] ?? []
+      restorePlace = place
       let volume = connect(.restore, definition) { session, volume in
-        let root = try TargetDirectory(rootOf: volume)
+        let root = try TargetDirectory(rootOf: volume, restored: before)
         _ = try root.open()
         session.restoreRoot = root
       }
@@ -175,18 +185,28 @@ package final class Job {
     }
   }
 
-  /// Ends the restore.
-  package func endRestore() {
+  /// Ends the restore onto a volume.
+  ///
+  /// - Parameter isLast: the daemon has handed over all entries of the job.
+  package func endRestore(isLast: Bool = true) {
     restoreLine = nil
-    guard restore != nil else { return }
-    restore!.end()
-    let counts = restore!.counts
-    daemon.tell(.info, restore!.account)
-    daemon.tell(
-      .info,
-      "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
-    restore = nil
-    disconnect()
+    if let restore {
+      lateFailures += restore.end()
+      let counts = restore.counts
+      daemon.tell(.info, restore.account)
+      daemon.tell(
+        .info,
+        "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
+      if let place = restorePlace { restored[place] = restore.restoredDirectories }
+      let leavesSome = restore.leavesSome
+      self.restore = nil
+      disconnect(cleansUp: leavesSome)
+    }
+    // The daemons have judged the job by the errors that they know of by now: what comes after that must end it.
+    if isLast, lateFailures > 0 {
+      daemon.tell(.fatal, "not restored as they were: \(lateFailures) entries, see the errors above")
+      lateFailures = 0
+    }
   }
 
   /// Ends everything: the daemon frees the plugin.
@@ -298,9 +318,9 @@ package final class Job {
     return since > 0 ? "\(name) since \(utc(since))" : name
   }
 
-  private func disconnect() {
+  private func disconnect(cleansUp: Bool = false) {
     cancellation.watch(nil)
-    volume?.close()
+    volume?.close(cleansUp: cleansUp)
     volume = nil
   }
 }

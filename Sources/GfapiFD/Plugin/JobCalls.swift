@@ -33,11 +33,24 @@ package final class JobCalls {
 
   /// The result of what has been started.
   ///
+  /// - Parameter isOfEntry: it reads one entry. What the volume does not answer within `timeout=`, though it answers for others, such as a
+  ///   read that a mandatory lock blocks, is left to itself.
   /// - Throws: what it threw, or ``Ended``.
-  func wait<T>(for ahead: Ahead<T>) throws -> T {
-    switch ahead.state {
-    case .later(let body): try run(body)
-    case .started(let pending): try orEnd { try volume.wait(for: pending, isCancelled: outage.isCancelled) }
+  func wait<T>(for ahead: Ahead<T>, isOfEntry: Bool = false) throws -> T {
+    // What waits for a volume that is away ends by itself before, and says more.
+    let seconds = volume.definition.timeout
+    let limit = isOfEntry && seconds > 0 ? seconds + 1 : nil
+    do {
+      switch ahead.state {
+      case .later(let body):
+        guard limit != nil else { return try run(body) }
+        return try orEnd {
+          try volume.wait(for: volume.start(isUrgent: true, body), limit: limit, isCancelled: outage.isCancelled)
+        }
+      case .started(let pending): return try orEnd { try volume.wait(for: pending, limit: limit, isCancelled: outage.isCancelled) }
+      }
+    } catch VolumeThreads.Stopped.abandoned {
+      throw GlusterError(errno: .timedOut, call: "no answer within \(seconds) s, timeout=; a mandatory lock may block it")
     }
   }
 
@@ -56,7 +69,7 @@ package final class JobCalls {
       let result = try body()
       outage.tellEnd()
       return result
-    } catch is VolumeThreads.Stopped {
+    } catch let stopped as VolumeThreads.Stopped where stopped != .abandoned {
       throw Ended(message: nil)
     } catch let error as ListFailure {
       throw Ended(message: error.description)

@@ -67,12 +67,21 @@ package final class JobVolume: Sendable {
       }
     }
     try step("cannot connect to ") { session in
-      func connect(attributeAge: Int) throws -> Volume {
+      func connect(attributeAge: Int, snapshotDirectory: String? = definition.snapshotDirectory) throws -> Volume {
         try Volume.connect(within: Self.connectionPatience) {
           try Volume(
-            definition.volume, logging: definition.logging, snapshotDirectory: definition.snapshotDirectory,
-            attributeAge: attributeAge, patience: patience, log: log)
+            definition.volume, logging: definition.logging, snapshotDirectory: snapshotDirectory, attributeAge: attributeAge,
+            patience: patience, log: log)
         }
+      }
+      // Gluster (10.3, 11.1) ends the process with SIGBUS where the entry point has the snapshots' own name in it.
+      if let entry = definition.snapshotDirectory,
+        let name = try connect(attributeAge: 0, snapshotDirectory: nil).snapshotDirectoryName(), entry.contains(name)
+      {
+        throw ConnectionFailure(
+          description:
+            "snapdir=\(entry): it must not contain \(name), the volume's own features.snapshot-directory: the option names a directory of the volume in which that appears; leave it out"
+        )
       }
       let volume = try connect(attributeAge: purpose.attributeAge)
       let traits = VolumeTraits(volume)
@@ -103,8 +112,9 @@ package final class JobVolume: Sendable {
     threads.start(isUrgent: isUrgent, body)
   }
 
-  package func wait<T>(for pending: Pending<T>, isCancelled: () -> Bool) throws -> T {
-    try threads.wait(for: pending, isCancelled: isCancelled)
+  /// - Parameter limit: how long the call may take itself, in seconds.
+  package func wait<T>(for pending: Pending<T>, limit: Int? = nil, isCancelled: () -> Bool) throws -> T {
+    try threads.wait(for: pending, limit: limit, isCancelled: isCancelled)
   }
 
   package func isDone<T>(_ pending: Pending<T>) -> Bool { threads.isDone(pending) }
@@ -116,9 +126,14 @@ package final class JobVolume: Sendable {
   }
 
   /// Disconnects, without waiting. All that was written is on the bricks when its file is closed.
-  package func close() {
+  ///
+  /// - Parameter cleansUp: waits for up to two seconds until what a restore has not completed is taken away.
+  package func close(cleansUp: Bool = false) {
     patience.end()
     threads.end()
+    guard cleansUp else { return }
+    let deadline = ContinuousClock.now + .seconds(2)
+    while !threads.hasEnded, ContinuousClock.now < deadline { usleep(10_000) }
   }
 }
 

@@ -16,6 +16,8 @@ package struct VolumeReport: Sendable {
   package var isSharded: Bool
   /// Why the shards of files cannot be listed; nil: they can, or there are none.
   package var shards: String?
+  /// The volume has files in shards, and `features.shard` is off.
+  package var wasSharded: Bool
   /// Why ACLs cannot be had; nil: they can.
   package var acls: String?
   package var extendedAttributes: String?
@@ -30,6 +32,7 @@ package struct VolumeReport: Sendable {
     free = Int(space.f_bavail) * Int(space.f_frsize)
     type = Self.type(traits)
     (keepsTimes, isSharded) = (traits.bricksAgreeOnTimes, traits.isSharded)
+    wasSharded = try !traits.isSharded && volume.hasVisibleShards()
     if traits.isSharded {
       shards = Self.problem { _ = try ShardTimes(volume.uri, since: 0, logging: Volume.Logging(), patience: volume.patience) }
     }

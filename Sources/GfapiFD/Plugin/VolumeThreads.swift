@@ -17,7 +17,12 @@ package final class VolumeThreads: @unchecked Sendable {
     case cancelled
     /// The time is up.
     case timedOut
+    /// This call takes too long, and its thread is left with it. Others are taken.
+    case abandoned
   }
+
+  /// The most calls that are left to threads of their own: more than that, and the volume does not answer.
+  private static let mostAbandoned = 64
 
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   /// There is a task to take, or none will come.
@@ -31,6 +36,7 @@ package final class VolumeThreads: @unchecked Sendable {
   private var ending = false
   private var cancelled = false
   private var stuck = false
+  private var abandoned = 0
 
   /// Starts the first thread.
   package init() {
@@ -96,6 +102,7 @@ package final class VolumeThreads: @unchecked Sendable {
   package func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable (VolumeSession) throws -> T) -> Pending<T> {
     let pending = Pending<T>()
     let task = { [unowned self] (session: VolumeSession) in
+      locked { pending.began = .now }
       let result = Result { try body(session) }
       locked {
         pending.result = result
@@ -116,10 +123,13 @@ package final class VolumeThreads: @unchecked Sendable {
 
   /// Waits for what has been started.
   ///
-  /// - Parameters: see ``run(within:isCancelled:_:)``.
+  /// - Parameters:
+  ///   - seconds: see ``run(within:isCancelled:_:)``.
+  ///   - limit: how long the call may take itself, in seconds.
+  ///   - isCancelled: see ``run(within:isCancelled:_:)``.
   /// - Throws: what the call threw, or ``Stopped``.
   package func wait<T>(
-    for pending: Pending<T>, within seconds: Int? = nil, isCancelled: () -> Bool = { false }
+    for pending: Pending<T>, within seconds: Int? = nil, limit: Int? = nil, isCancelled: () -> Bool = { false }
   ) throws -> T {
     let deadline = seconds.map { Time.now.adding(milliseconds: $0 * 1000) }
     pthread_mutex_lock(mutex)
@@ -129,8 +139,8 @@ package final class VolumeThreads: @unchecked Sendable {
     pending.isAwaited = true
     while true {
       if let result = pending.result { return try result.get() }
-      var limit = Time.now.adding(milliseconds: 200).spec
-      pthread_cond_timedwait(resultArrived, mutex, &limit)
+      var next = Time.now.adding(milliseconds: 200).spec
+      pthread_cond_timedwait(resultArrived, mutex, &next)
       if pending.result != nil { continue }
       // Asking the daemon is its own code: not under our lock.
       pthread_mutex_unlock(mutex)
@@ -144,6 +154,18 @@ package final class VolumeThreads: @unchecked Sendable {
       if let deadline, deadline <= Time.now, pending.result == nil {
         stuck = true
         throw Stopped.timedOut
+      }
+      if let limit, let began = pending.began, began.adding(milliseconds: limit * 1000) <= Time.now, pending.result == nil {
+        abandoned += 1
+        guard abandoned <= Self.mostAbandoned else {
+          stuck = true
+          throw Stopped.timedOut
+        }
+        // Another thread in the place of the one that is left behind.
+        pthread_mutex_unlock(mutex)
+        grow(to: locked { count + 1 })
+        pthread_mutex_lock(mutex)
+        throw Stopped.abandoned
       }
     }
   }
@@ -176,11 +198,13 @@ package final class VolumeThreads: @unchecked Sendable {
   private func serve() {
     while let (task, session) = nextTask() { task(session) }
     // The last one out. Not under the lock: what it holds may hold more.
-    let released = locked {
+    let last = locked {
       count -= 1
-      return count == 0 ? session.take() : nil
+      return count == 0 ? session : nil
     }
-    withExtendedLifetime(released) {}
+    last?.restoreRoot?.removeReplacements()
+    let released = locked { count == 0 ? session.take() : nil }
+    withExtendedLifetime((last, released)) {}
   }
 
   private func nextTask() -> (task: (VolumeSession) -> Void, session: VolumeSession)? {
@@ -203,6 +227,8 @@ package final class Pending<Value>: @unchecked Sendable {
   // Guarded by the threads' mutex.
   fileprivate var result: Result<Value, any Error>?
   fileprivate var isAwaited = false
+  /// When a thread has taken it.
+  fileprivate var began: Time?
 }
 
 /// What a job holds of a volume, where its calls are made.

@@ -34,6 +34,7 @@ package final class RestoreRun {
   private let calls: JobCalls
   private let queue: WriteBehind
   private var tree: RestoreTree?
+  private var root: TargetDirectory?
   /// The base directory of the backup, and the one that takes its place.
   private let rebase: (from: [UInt8], to: [UInt8])?
   package private(set) var counts = Counts()
@@ -129,6 +130,7 @@ package final class RestoreRun {
   private func openedTree() throws -> RestoreTree {
     if let tree { return tree }
     let root = try calls.run { $0.restoreRoot! }
+    self.root = root
     let tree = RestoreTree(queue, root: root) { [unowned self] in fail($0, $1) }
     self.tree = tree
     return tree
@@ -325,6 +327,10 @@ package final class RestoreRun {
         }, in: current.place)
     }
     let (data, length) = (current.data, current.length)
+    if current.entry.status.type == S_IFREG, length < current.entry.status.st_size, !current.hasFailed {
+      // Of a job that ended in the middle of it, for instance.
+      tell(current, "the backup has only \(length) of its \(current.entry.status.st_size) bytes")
+    }
     let rest = work {
       try target.write(data)
       return try target.finish(length: length, attributes)
@@ -342,18 +348,23 @@ package final class RestoreRun {
     }
   }
 
+  /// The directories whose own records have been restored, by inode.
+  package var restoredDirectories: Set<ino_t> { root?.restoredDirectories ?? [] }
+
+  /// Whether the volume has files that were to replace others and did not become complete.
+  package var leavesSome: Bool { root?.hasReplacements ?? false }
+
   /// Ends the restore.
-  package func end() {
-    finishEntry()
-    guard !isGone else { return }
+  ///
+  /// - Returns: how many entries have failed since the daemon's last call: it may have judged the job by the errors that it knew of then.
+  package func end() -> Int {
     let failedBefore = counts.failed
+    finishEntry()
+    guard !isGone else { return 0 }
     do { try tree?.finish() } catch { fail([UInt8(ascii: "/")], error) }
     // The process may end right after: nothing shall have to be healed then. If this fails the bricks do heal it.
     if !isGone { _ = try? calls.run { try $0.volume?.settle() } }
-    // The daemons have judged the job by the errors that they know of by now: what comes after that must end it.
-    if counts.failed > failedBefore {
-      daemon.tell(.fatal, "not restored as they were: \(counts.failed) entries, see the errors above")
-    }
+    return counts.failed - failedBefore
   }
 
   private func fail(_ current: Current, _ error: any Error) {

@@ -29,6 +29,8 @@ final class TargetDirectory: Sendable {
     let state = Mutex(Known())
     /// Nil: the volume is not distributed.
     let distribution: Distribution?
+    /// Files that are to take the place of others, and are not complete yet: their directories and present names.
+    let replacements = Mutex<[[UInt8]: TargetDirectory]>([:])
     init(_ distribution: Distribution?) { self.distribution = distribution }
   }
 
@@ -45,11 +47,17 @@ final class TargetDirectory: Sendable {
   }
 
   /// The volume's root. Waits for a subvolume that is away.
-  init(rootOf volume: Volume) throws {
+  ///
+  /// - Parameter restored: directories whose own records an earlier restore of the job has restored, by inode.
+  init(rootOf volume: Volume, restored: Set<ino_t> = []) throws {
     let distribution = Distribution(volume)
     _ = try distribution?.waitUntilWhole()
     (path, parent, self.volume, known) = ([], nil, volume, KnownDirectories(distribution))
+    known.state.withLock { $0.restored = restored }
   }
+
+  /// The directories whose own records have been restored, anywhere in the restore.
+  var restoredDirectories: Set<ino_t> { known.state.withLock(\.restored) }
 
   private init(_ name: [UInt8], in parent: TargetDirectory) {
     (path, self.parent, volume, known) = (parent.path + [name], parent, parent.volume, parent.known)
@@ -187,6 +195,32 @@ final class TargetDirectory: Sendable {
       state.passesACLOn = has
       return has
     }
+  }
+
+  // MARK: Replacing
+
+  /// A name for what is to take the place of the entry `name` when it is complete: `.NAME.gfapi-fd-NUMBER`, which a distributed volume
+  /// puts beside NAME (`cluster.rsync-hash-regex`). Kept until ``replaced(_:)``.
+  func replacement(for name: [UInt8]) -> [UInt8] {
+    let end = Array(".gfapi-fd-\(String(UInt64.random(in: 0 ..< .max), radix: 36))".utf8)
+    // A name has 255 bytes at most.
+    let temporary = [UInt8(ascii: ".")] + name.prefix(254 - end.count) + end
+    known.replacements.withLock { $0[temporary] = self }
+    return temporary
+  }
+
+  func replaced(_ temporary: [UInt8]) { known.replacements.withLock { $0[temporary] = nil } }
+
+  /// Whether there is something for ``removeReplacements()`` to do.
+  var hasReplacements: Bool { known.replacements.withLock { !$0.isEmpty } }
+
+  /// Takes away what has not become complete, anywhere in the restore.
+  func removeReplacements() {
+    let left = known.replacements.withLock { replacements in
+      defer { replacements = [:] }
+      return replacements
+    }
+    for (name, directory) in left { _ = try? directory.open().remove(name) }
   }
 
   // MARK: Restoring

@@ -5,6 +5,8 @@ import SystemPackage
 
 /// An entry that is no directory, on its way onto the volume: made when something is first needed of it. Pieces of a file may
 /// be written side by side, the rest comes after them.
+///
+/// What stands in its place stays until it is complete: until then it has another name.
 final class TargetEntry: Sendable {
   private let entry: RestoreEntry
   private let name: [UInt8]
@@ -23,6 +25,8 @@ final class TargetEntry: Sendable {
     let object: Object
     let file: WrittenFile?
     let inheritsACL: Bool
+    /// Its name until it is complete; nil: its own.
+    let temporary: [UInt8]?
   }
 
   /// - Parameter name: in `directory`.
@@ -43,7 +47,7 @@ final class TargetEntry: Sendable {
       guard let file = try make().file else { throw RestoreProblem("data for an entry that has none") }
       try data.forEachRun { bytes, offset in
         do { try file.write(bytes, at: offset) } catch {
-          throw RestoreProblem("cannot write at offset \(offset)", asGlusterError(error), "the file is incomplete")
+          throw RestoreProblem("cannot write at offset \(offset)", asGlusterError(error), consequence)
         }
         state.withLock { $0.length = max($0.length, offset + bytes.count) }
       }
@@ -62,19 +66,44 @@ final class TargetEntry: Sendable {
     let (isThere, hasFailed, written) = state.withLock { ($0.made != nil, $0.hasFailed, $0.length) }
     guard isThere || !hasFailed else { return [] }
     let made = try make()
-    var incomplete: RestoreProblem?
-    if let file = made.file {
-      do {
-        if written < length, !hasFailed { try file.truncate(to: length) }
-        try file.close()
-      } catch {
-        incomplete = RestoreProblem(
-          "cannot complete the file at offset \(length)", asGlusterError(error), "the file is incomplete")
+    do {
+      var incomplete: RestoreProblem?
+      if let file = made.file {
+        do {
+          if written < length, !hasFailed { try file.truncate(to: length) }
+          try file.close()
+        } catch {
+          incomplete = RestoreProblem("cannot complete the file at offset \(length)", asGlusterError(error), consequence)
+        }
       }
+      if made.temporary != nil, hasFailed || incomplete != nil {
+        giveUp(made)
+        if let incomplete { throw incomplete }
+        return []
+      }
+      let problems = try attributes.apply(to: made.object, inheritsACL: made.inheritsACL)
+      if let incomplete { throw incomplete }
+      if let temporary = made.temporary {
+        try directory.onWhole { try $0.rename(temporary, to: name) }
+        directory.replaced(temporary)
+      }
+      return problems
+    } catch {
+      giveUp(made)
+      throw error
     }
-    let problems = try attributes.apply(to: made.object, inheritsACL: made.inheritsACL)
-    if let incomplete { throw incomplete }
-    return problems
+  }
+
+  /// What comes of a file that cannot be completed.
+  private var consequence: String {
+    state.withLock { $0.made?.temporary } == nil ? "the file is incomplete" : "the file that was there is left as it was"
+  }
+
+  /// Takes away what should have replaced something.
+  private func giveUp(_ made: Made) {
+    guard let temporary = made.temporary else { return }
+    try? directory.onWhole { try $0.remove(temporary) }
+    directory.replaced(temporary)
   }
 
   // MARK: Making
@@ -84,23 +113,23 @@ final class TargetEntry: Sendable {
       if let made = state.made { return made }
       let inherits = try !entry.status.isSymbolicLink && directory.passesACLOn()
       try directory.onWhole { above in
-        try replacing(in: above) { state.made = try create(in: above, inherits) }
+        try placing(in: above) { name, temporary in state.made = try create(name, in: above, inherits, temporary) }
       }
       return state.made!
     }
   }
 
-  private func create(in above: Object, _ inheritsACL: Bool) throws -> Made {
+  private func create(_ name: [UInt8], in above: Object, _ inheritsACL: Bool, _ temporary: [UInt8]?) throws -> Made {
+    func made(_ object: Object, _ file: WrittenFile? = nil) -> Made {
+      Made(object: object, file: file, inheritsACL: inheritsACL, temporary: temporary)
+    }
     switch entry.status.type {
     case S_IFREG:
       let created = try above.createFile(name, mode: 0o600)
       let object = created.object
-      return Made(object: object, file: WrittenFile(created.file), inheritsACL: inheritsACL)
-    case S_IFLNK:
-      return Made(object: try above.createLink(name, target: entry.link), file: nil, inheritsACL: inheritsACL)
-    default:
-      let object = try above.createSpecial(name, mode: entry.status.type | 0o600, device: entry.status.st_rdev)
-      return Made(object: object, file: nil, inheritsACL: inheritsACL)
+      return made(object, WrittenFile(created.file))
+    case S_IFLNK: return made(try above.createLink(name, target: entry.link))
+    default: return made(try above.createSpecial(name, mode: entry.status.type | 0o600, device: entry.status.st_rdev))
     }
   }
 
@@ -119,12 +148,21 @@ final class TargetEntry: Sendable {
     }
     guard !first.status.isDirectory else { throw RestoreProblem("its first name \(printable(entry.link)) is a directory") }
     try directory.onWhole { above in
-      try replacing(in: above, keeping: first.status.st_ino) {
+      try placing(in: above, keeping: first.status.st_ino) { name, temporary in
         for attempt in 1... {
-          do { return try above.link(first.object, as: name) } catch let error as GlusterError
+          do {
+            try above.link(first.object, as: name)
+            break
+          } catch let error as GlusterError
             where attempt < Self.linkAttempts && [.noData, .noSuchFileOrDirectory].contains(error.errno)
           {}
         }
+        guard let temporary else { return }
+        do { try above.rename(temporary, to: self.name) } catch {
+          try? above.remove(temporary)
+          throw error
+        }
+        directory.replaced(temporary)
       }
     }
   }
@@ -133,18 +171,26 @@ final class TargetEntry: Sendable {
   /// be in each other's way: then what one of them has begun on another brick is missing to the next (10.3).
   private static let linkAttempts = 5
 
-  /// Runs `create`; what stands in the place of the entry goes. Other names of an old file keep its data.
+  /// Runs `create` with the entry's name, or with another one if something stands in its place; that is to be renamed. Other names of
+  /// an old file keep its data.
   ///
-  /// - Parameter number: an inode; if the name is one of it already, nothing is done.
+  /// - Parameters:
+  ///   - number: an inode; if the name is one of it already, nothing is done.
+  ///   - create: with the name to take, and once more if it is not the entry's own.
   /// - Throws: ``RestoreProblem`` if a directory stands there, ``GlusterError``.
-  private func replacing(in above: Object, keeping number: ino_t? = nil, _ create: () throws -> Void) throws {
+  private func placing(
+    in above: Object, keeping number: ino_t? = nil, _ create: (_ name: [UInt8], _ temporary: [UInt8]?) throws -> Void
+  ) throws {
     // A distributed volume calls a further name stale that another file has.
-    do { try create() } catch let error as GlusterError where [.fileExists, .staleNFSFileHandle].contains(error.errno) {
+    do { try create(name, nil) } catch let error as GlusterError where [.fileExists, .staleNFSFileHandle].contains(error.errno) {
       guard let existing = try directory.existing(name) else { throw error }
       guard !existing.isDirectory else { throw RestoreProblem("a directory stands in its place: move it away first") }
       if existing.st_ino == number { return }
-      try above.remove(name)
-      try create()
+      let temporary = directory.replacement(for: name)
+      do { try create(temporary, temporary) } catch {
+        directory.replaced(temporary)
+        throw error
+      }
     }
   }
 }

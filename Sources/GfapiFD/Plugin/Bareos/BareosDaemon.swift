@@ -64,6 +64,10 @@ final class BareosDaemon: PacketDaemon {
   var previousJobName: String? { text(Int32(BAREOS_VAR_PREVIOUS_JOB_NAME)) }
   var workingDirectory: String? { text(Int32(BAREOS_VAR_WORKING_DIRECTORY)) }
 
+  /// A restore of Bareos 18.2 to 21 does not know the stream of plugins' ACLs ("Unknown stream=1020"): there ACLs travel among the extended
+  /// attributes, as they are on the volume.
+  private lazy var losesACLs = text(Int32(BAREOS_VAR_VERSION)).flatMap { Int($0.prefix { $0.isNumber }) }.map { $0 < 22 } ?? false
+
   private func text(_ variable: Int32) -> String? {
     textValue { core.pointee.get_value(context, variable, $0) == Int32(FD_OK) }
   }
@@ -100,7 +104,7 @@ final class BareosDaemon: PacketDaemon {
     guard check(packet.pointee.pkt_size, [MemoryLayout<bareos_save_packet>.size], "save packet"), let backup = job.backup
     else { return Int32(FD_ERROR) }
     do {
-      _ = try fill(packet, Self.options(packet), of: backup)
+      _ = try fill(packet, options(packet), of: backup)
       return Int32(FD_OK)
     } catch {
       return ended(error)
@@ -190,15 +194,15 @@ final class BareosDaemon: PacketDaemon {
     return raw.assumingMemoryBound(to: fd_restore_packet.self)
   }
 
-  private static func options(_ packet: UnsafeMutablePointer<bareos_save_packet>) -> BackupRun.Options {
+  private func options(_ packet: UnsafeMutablePointer<bareos_save_packet>) -> BackupRun.Options {
     func isSet(_ bit: Int) -> Bool {
       withUnsafeBytes(of: packet.pointee.flags) { $0[bit / 8] & (1 << UInt8(bit % 8)) != 0 }
     }
     var options = BackupRun.Options()
     options.recurses = !isSet(FD_FO_NO_RECURSION)
     options.stripsPaths = isSet(FD_FO_STRIPPATH)
-    options.wanted.acls = isSet(FD_FO_ACL)
     options.wanted.extendedAttributes = isSet(FD_FO_XATTR)
+    options.wanted.acls = isSet(FD_FO_ACL) && !(losesACLs && options.wanted.extendedAttributes)
     return options
   }
 }

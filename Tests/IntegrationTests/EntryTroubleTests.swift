@@ -1,0 +1,342 @@
+import FDPluginABI
+import Foundation
+import MiniDaemon
+import TestSupport
+import Testing
+
+@Suite("An entry that is not as it should be", .serialized)
+struct EntryTroubleTests {
+  /// Backs a volume up with the tool, whose process finds shards.
+  func backUp(_ volume: String, _ options: String = "") throws -> (status: Int32, said: String, names: Set<Substring>, archive: String) {
+    let archive = try Scratch.temporaryFile(".pax")
+    let result = try run(Scratch.tool, "backup", Scratch.line(volume) + options, "-o", archive)
+    let names = try run("tar", "-tf", archive).output.split(separator: "\n")
+    return (result.status, result.output, Set(names), archive)
+  }
+
+  @Test("of a sharded volume is carried whole, whatever listings tell of its size", arguments: ["performance.parallel-readdir", "group"])
+  func readAhead(_ option: String) throws {
+    try Scratch.withVolume("ahead", bricks: 2) {
+      try Scratch.shard("ahead")
+      try Scratch.gluster("volume", "set", "ahead", option, option == "group" ? "samba" : "on")
+      try Scratch.remount("ahead")
+      let local = try Scratch.mount("ahead")
+      let commands = """
+        cd '\(local)'; mkdir -p tree/d; for p in tree tree/d; do head -c 9437184 /dev/urandom > $p/large; echo x > $p/small
+        truncate -s 20000000 $p/sparse; printf X | dd of=$p/sparse bs=1 seek=6000000 conv=notrunc status=none; done
+        """
+      #expect(try run("sh", "-ec", commands).status == 0)
+      let saved = try backUp("ahead", "/tree")
+      #expect(saved.status == 0 && !saved.said.contains("warning"), "\(saved.said)")
+      let restored = try run(Scratch.tool, "restore", saved.archive, Scratch.line("ahead"), "--where", "/restored")
+      #expect(restored.status == 0, "\(restored.output)")
+      try Scratch.remount("ahead")
+      let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/restored/tree")
+      #expect(comparison.status == 0, "\(comparison.output)")
+    }
+  }
+
+  @Test("is in shards and the volume gives its first alone: is an error, and `check` says so")
+  func shardOff() throws {
+    try Scratch.withVolume("unsharded", bricks: 1) {
+      try Scratch.shard("unsharded")
+      let local = try Scratch.mount("unsharded")
+      let commands =
+        "cd '\(local)'; mkdir d; head -c 9437184 /dev/urandom > d/large; head -c 9000 /dev/urandom > d/small; truncate -s 9000000 d/hole"
+      #expect(try run("sh", "-ec", commands).status == 0)
+      let check = [Scratch.tool, "check", Scratch.line("unsharded"), "--module", Scratch.modulePath]
+      #expect(try !run(check[0], Array(check[1...])).output.contains("features.shard is off"))
+      try Scratch.gluster("volume", "set", "unsharded", "features.shard", "off")
+      let saved = try backUp("unsharded", "/d")
+      #expect(saved.status == 1 && saved.names == ["d/", "d/small"], "\(saved)")
+      for name in ["large", "hole"] {
+        #expect(saved.said.contains("/d/\(name): ") && saved.said.contains("features.shard is off"), "\(saved.said)")
+      }
+      #expect(saved.said.contains("not in the archive: /d/"), "\(saved.said)")
+      #expect(
+        try run(check[0], Array(check[1...])).output.contains("shards:      problem: there are files in shards, and features.shard is off"))
+    }
+  }
+
+  /// The process of a brick.
+  func kill(_ volume: String, _ number: Int) throws {
+    #expect(try run("pkill", "-9", "-f", "glusterfsd.*--volfile-id \(volume)[.].*\(volume)\(number) ").status == 0)
+  }
+
+  @Test("has no good copy that can be reached: is told once, by name, the others are carried, and it is not taken for deleted")
+  func noGoodCopy() throws {
+    let volume = "arbiter"
+    try Scratch.withVolume(volume, bricks: 3, "replica", "3", "arbiter", "1") {
+      for option in ["self-heal-daemon", "data-self-heal", "metadata-self-heal", "entry-self-heal"] {
+        try Scratch.gluster("volume", "set", volume, "cluster.\(option)", "off")
+      }
+      let local = try Scratch.mount(volume)
+      #expect(
+        try run("sh", "-ec", "cd '\(local)'; for n in 1 2 3 4 5; do echo $n > f$n; done; mkdir d; echo x > d/g; echo old > bad").status == 0
+      )
+      var chain = Chain(Scratch.line(volume, ":timeout=4"))
+      try chain.backUp()
+      try kill(volume, 1)
+      // The client has noticed it when a write is answered.
+      #expect(try run("sh", "-ec", "echo new > '\(local)/bad'").status == 0)
+      try Scratch.startBricks(volume)
+      try kill(volume, 2)
+      try Scratch.remount(volume)
+      #expect(try run("cat", local + "/bad").output.contains("not connected"))
+      let saved = try backUp(volume, ":timeout=4")
+      #expect(saved.status == 1 && saved.names == ["./", "f1", "f2", "f3", "f4", "f5", "d/", "d/g"], "\(saved)")
+      #expect(saved.said.ranges(of: "/bad: ").count == 1 && saved.said.contains("though the volume answers"), "\(saved.said)")
+      try chain.backUp { $0.level = UInt8(ascii: "I") }
+      #expect(chain.deleted == [], "\(chain.messages)")
+      #expect(!chain.messages.contains { $0.severity == .fatal }, "\(chain.messages)")
+    }
+  }
+
+  @Test(
+    "is locked, so that reading it is blocked: is told after timeout=, the others are carried, and cancelling works at once",
+    arguments: [false, true])
+  func locked(_ isLarge: Bool) throws {
+    let volume = "locking"
+    try Scratch.withVolume(volume, bricks: 1) {
+      try Scratch.gluster("volume", "set", volume, "locks.mandatory-locking", "forced")
+      try Scratch.gluster("volume", "stop", volume, "force")
+      try Scratch.gluster("volume", "start", volume)
+      try Scratch.remount(volume)
+      let local = try Scratch.mount(volume)
+      let size = isLarge ? 5_000_000 : 100_000
+      #expect(try run("sh", "-ec", "cd '\(local)'; for n in 1 2 3; do head -c \(size) /dev/urandom > f$n; done").status == 0)
+      let holder = Process()
+      holder.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+      holder.arguments = [
+        "python3", "-c",
+        "import fcntl, os, time; f = open('\(local)/f2', 'r+b'); fcntl.lockf(f, fcntl.LOCK_EX); open('\(local)/locked', 'w'); time.sleep(100)",
+      ]
+      try holder.run()
+      defer {
+        // It may have this process's blocked signals.
+        Glibc.kill(holder.processIdentifier, SIGKILL)
+        holder.waitUntilExit()
+      }
+      #expect(eventually { FileManager.default.fileExists(atPath: local + "/locked") })
+      for options in ["", ":readahead=0"] {
+        let began = ContinuousClock.now
+        let saved = try backUp(volume, ":timeout=3" + options)
+        #expect(saved.status == 1 && saved.names == ["./", "f1", "f3", "locked"], "\(saved)")
+        #expect(
+          saved.said.contains("/f2: ") && saved.said.contains("no answer within 3 s, timeout=; a mandatory lock may block it"),
+          "\(saved.said)")
+        #expect(ContinuousClock.now - began < .seconds(15))
+      }
+      let began = ContinuousClock.now
+      let cancelled = try run("timeout", "--foreground", "-s", "INT", "2", Scratch.tool, "backup", Scratch.line(volume), "-o", "/dev/null")
+      #expect(ContinuousClock.now - began < .seconds(6), "\(cancelled.output)")
+      #expect(cancelled.output.contains("cancelled"), "\(cancelled.output)")
+    }
+  }
+
+  @Test("has the mark that the tool's archive gives to sockets: is what it is")
+  func marked() throws {
+    let (local, path) = try Scratch.folder()
+    let commands = """
+      cd '\(local)'; mkdir tree; cd tree; echo data > full; : > other; mkdir d; for e in full other d; do setfattr -n user.gfapi-fd.type -v mine $e; done
+      echo data > exact; setfattr -n user.gfapi-fd.type -v socket exact
+      python3 -c "import socket; socket.socket(socket.AF_UNIX).bind('s')"
+      """
+    #expect(try run("sh", "-ec", commands).status == 0)
+    let saved = try backUp("plain", path + "/tree")
+    #expect(saved.status == 0, "\(saved.said)")
+    let restored = try run(Scratch.tool, "restore", saved.archive, Scratch.line(), "--where", path + "/restored")
+    #expect(restored.status == 0, "\(restored.output)")
+    let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/restored" + path + "/tree")
+    #expect(comparison.status == 0, "\(comparison.output)")
+  }
+
+  @Test("in an entry point of snapshots that would end the process is refused before")
+  func snapshotDirectory() throws {
+    try Scratch.withVolume("uss", bricks: 1) {
+      try Scratch.gluster("volume", "set", "uss", "features.uss", "enable")
+      for (name, isRefused) in [(".snaps", true), ("dir/.snaps", true), ("dir", false)] {
+        let check = try run(Scratch.tool, "check", Scratch.line("uss") + ":snapdir=\(name)", "--module", Scratch.modulePath)
+        #expect(check.output.contains("snapdir=\(name): it must not contain .snaps") == isRefused, "\(check.output)")
+        #expect(
+          isRefused ? check.status == 2 : check.status == 0 && check.output.contains("type:        plain, 1 brick\n"), "\(check.output)")
+      }
+      try Scratch.gluster("volume", "set", "uss", "features.snapshot-directory", ".history")
+      let check = try run(Scratch.tool, "check", Scratch.line("uss") + ":snapdir=/.history", "--module", Scratch.modulePath)
+      #expect(check.output.contains("it must not contain .history"), "\(check.output)")
+    }
+  }
+}
+
+@Suite("What stands in the place of a restore", .serialized)
+struct InPlaceTests {
+  static let names = (1...60).map { "f\($0)" } + ["link", "hard", "fifo"]
+
+  /// A tree with its backup.
+  func make(on kind: String, size: Int = 200_000) throws -> (local: String, path: String, backup: MemoryBackup) {
+    let (local, path) = try Scratch.folder(on: kind, "place")
+    let commands =
+      "cd '\(local)'; for n in $(seq 60); do head -c \(size) /dev/urandom > f$n; done; ln -s f1 link; ln f1 hard; mkfifo fifo; chmod 640 f2; setfattr -n user.a -v 1 f3"
+    #expect(try run("sh", "-ec", commands).status == 0)
+    let backup = MemoryBackup()
+    _ = try withJob { try $0.backup(Scratch.line(kind, path), to: backup) }
+    return (local, path, backup)
+  }
+
+  /// The names in a folder.
+  func names(_ local: String) throws -> Set<String> { Set(try FileManager.default.contentsOfDirectory(atPath: local)) }
+
+  @Test("is replaced by what is complete", arguments: ["plain", "distributed", "replicated"])
+  func replaced(_ kind: String) throws {
+    let (local, path, backup) = try make(on: kind)
+    #expect(
+      try run(
+        "sh", "-ec",
+        "cp -a '\(local)' '\(local)-copy'; cd '\(local)'; for n in $(seq 60); do echo other >> f$n; done; rm fifo; echo x > fifo"
+      ).status == 0)
+    #expect(try withJob { try backup.restore($0, Scratch.line(kind, path)) }.failed == 0)
+    try Scratch.remount(kind)
+    #expect(try names(local) == Set(Self.names))
+    let comparison = try run(Scratch.script("compare-trees"), local + "-copy", local)
+    #expect(comparison.status == 0, "\(comparison.output)")
+  }
+
+  @Test(
+    "is whole at any moment of a restore that is cancelled, and nothing else is left",
+    arguments: Soak.cases(["plain"], of: ["plain", "distributed", "dispersed"]))
+  func cancelled(_ kind: String) throws {
+    let (local, path, backup) = try make(on: kind)
+    #expect(try run("cp", "-a", local, local + "-copy").status == 0)
+    var random = Random(seed: 11)
+    for _ in 0..<Soak.rounds(8, 100) {
+      let moment = Int.random(in: 0..<60, using: &random)
+      try withJob { job throws in
+        _ = try backup.restore(job, Scratch.line(kind, path)) { if $0 == moment { job.cancel() } }
+      }
+      try Scratch.remount(kind)
+      var left: Set<String> = []
+      #expect(
+        try eventually(within: 10) {
+          left = try names(local).symmetricDifference(Self.names)
+          return left == []
+        }, "\(left) at \(moment)")
+      for name in Self.names.dropLast() {
+        #expect(try run("cmp", local + "/" + name, local + "-copy/" + name).status == 0, "\(name) at \(moment)")
+      }
+    }
+  }
+
+  @Test("stays as it was where the volume has no room for the other")
+  func noRoom() throws {
+    let (local, path, backup) = try make(on: "small", size: 100_000)
+    #expect(try run("sh", "-ec", "cd '\(local)'; rm f5[0-9]; for n in $(seq 40); do echo old > f$n; done").status == 0)
+    let (failed, messages) = try Scratch.withFullSmall(leaving: 1_500_000) {
+      try withJob { job throws in (try backup.restore(job, Scratch.line("small", path)).failed, job.messages) }
+    }
+    #expect(failed > 0)
+    try Scratch.remount("small")
+    let told = messages.filter { $0.severity == .error }.map(\.text)
+    for number in 2...40 {
+      let name = "f\(number)"
+      let isOld = try String(contentsOfFile: "\(local)/\(name)", encoding: .isoLatin1) == "old\n"
+      let size = try FileManager.default.attributesOfItem(atPath: "\(local)/\(name)")[.size] as? Int
+      #expect(isOld || size == 100_000, "\(name)")
+      #expect(isOld == told.contains { $0.contains("/\(name): ") }, "\(name): \(told)")
+    }
+    #expect(told.contains { $0.contains("the file that was there is left as it was") }, "\(told)")
+    #expect(try names(local).subtracting(Self.names) == [])
+    #expect(try run("rm", "-r", local).status == 0)
+  }
+
+  @Test("gets an error for a file of which the backup has only a part", arguments: [ABI.bareos21, .bareos26, .bacula9, .bacula15])
+  func short(_ abi: ABI) throws {
+    let (local, path) = try Scratch.folder()
+    var status = stat()
+    (status.st_mode, status.st_nlink, status.st_size) = (S_IFREG | 0o644, 1, 400_000)
+    let items = [("part", 262_136), ("whole", 400_000)].map { name, length in
+      MemoryBackup.Item(
+        entry: SavedEntry(type: FD_FT_REG, path: Array("\(path)/\(name)".utf8), status: status), data: [UInt8](repeating: 7, count: length))
+    }
+    let messages = try withJob(abi: abi) { job throws in
+      #expect(try MemoryBackup(items).restore(job, Scratch.line()).failed == 1)
+      return job.messages.filter { $0.severity == .error }.map(\.text)
+    }
+    #expect(messages.count == 1 && messages[0].contains("\(path)/part: the backup has only 262136 of its 400000 bytes"), "\(messages)")
+    #expect(try FileManager.default.attributesOfItem(atPath: local + "/part")[.size] as? Int == 262_136)
+  }
+
+  @Test("of one plugin line fails late: the next line is restored, and the job does not end well", arguments: [ABI.bareos26, .bacula9])
+  func lines(_ abi: ABI) throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("sh", "-ec", "cd '\(local)'; mkdir -p one two; echo 1 > one/f; echo 2 > two/g; echo 3 > two/h").status == 0)
+    let lines = ["one", "two"].map { Scratch.line("plain", "\(path)/\($0)") }
+    let backups = try lines.map { line in
+      let backup = MemoryBackup()
+      _ = try withJob(abi: abi) { try $0.backup(line, to: backup) }
+      return backup
+    }
+    // A directory in the place of a file.
+    #expect(try run("sh", "-ec", "cd '\(local)'; rm -r one two; mkdir -p one/f").status == 0)
+    var finished = false
+    let messages = try withJob(abi: abi) { job throws in
+      var restore = Restore(job, lines[0])
+      for (line, backup) in zip(lines, backups) {
+        restore.goOn(with: line)
+        // The directory's own record first: what fails is the last of its line.
+        for item in backup.items.reversed() {
+          let data = item.data
+          finished = try restore.restore(item.entry, length: data.count) { write in _ = data.withUnsafeBytes { write(0, $0) } }
+        }
+      }
+      let failed = restore.end().failed
+      #expect(failed > 0)
+      return job.messages
+    }
+    #expect(finished)
+    #expect(messages.contains { $0.severity == .error && $0.text.contains("/one/f: ") }, "\(messages)")
+    try Scratch.remount("plain")
+    #expect(try String(contentsOfFile: local + "/two/g", encoding: .utf8) == "2\n")
+    #expect(try String(contentsOfFile: local + "/two/h", encoding: .utf8) == "3\n")
+  }
+
+  @Test("in a directory that an earlier line has restored: it keeps its time")
+  func times() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(
+      try run("sh", "-ec", "cd '\(local)'; mkdir -p one/d two; echo 1 > one/d/f; echo 2 > two/g; touch -d @1000000 one/d one two").status
+        == 0)
+    let lines = ["one", "two"].map { Scratch.line("plain", "\(path)/\($0)") }
+    let backups = try lines.map { line in
+      let backup = MemoryBackup()
+      _ = try withJob { try $0.backup(line, to: backup) }
+      return backup
+    }
+    let target = try Scratch.folder("restored")
+    var options = RestoreOptions()
+    options.place = Array(target.path.utf8)
+    try withJob { job throws in
+      var restore = Restore(job, lines[0], options)
+      // The incremental job has the file alone.
+      let later = backups[0].items.filter { $0.entry.path.ends(with: "/f") }
+      for (line, items) in [(lines[0], backups[0].items), (lines[1], backups[1].items), (lines[0], later)] {
+        restore.goOn(with: line)
+        for item in items {
+          let data = item.data
+          let goesOn = try restore.restore(item.entry, length: data.count) { write in _ = data.withUnsafeBytes { write(0, $0) } }
+          #expect(goesOn)
+        }
+      }
+      let failed = restore.end().failed
+      #expect(failed == 0)
+    }
+    try Scratch.remount("plain")
+    for folder in ["one", "one/d", "two"] {
+      var status = stat()
+      #expect(lstat("\(target.local)\(path)/\(folder)", &status) == 0 && status.st_mtim.tv_sec == 1_000_000, "\(folder)")
+    }
+  }
+}
+
+extension [UInt8] {
+  fileprivate func ends(with text: String) -> Bool { suffix(text.utf8.count).elementsEqual(text.utf8) }
+}
