@@ -225,7 +225,7 @@ struct ToolTests {
   func statuses(_ archive: String) throws -> [Int32] {
     let restored = try Scratch.folder("restored").path
     return [
-      try run("tar", "-tf", archive).status, try run("python3", "-c", "import tarfile,sys; [0 for _ in tarfile.open('\(archive)')]").status,
+      try run("tar", "-tf", archive).status, try run("bsdtar", "-tf", archive).status,
       try run(Scratch.tool, "restore", archive, Scratch.line(), "--where", restored).status,
     ]
   }
@@ -247,7 +247,7 @@ struct ToolTests {
     let listed = try run("tar", "-tf", archive + ".part").output.split(separator: "\n").filter { $0.hasPrefix(path.dropFirst()) }
     #expect((1..<400).contains(listed.count))
     let statuses = try statuses(archive + ".part")
-    #expect(statuses[0] == 2 && statuses[2] == 1, "\(statuses)")
+    #expect(statuses == [2, 1, 1])
   }
 
   @Test("leaves no archive that looks whole where there is no room for what waits, and none at all of what cannot begin")

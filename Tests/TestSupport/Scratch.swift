@@ -228,6 +228,18 @@ public enum Scratch {
     try body()
   }
 
+  /// Makes a volume with one brick on a file system of its own, `xfs`, `ext4` or `btrfs`, in a loop device.
+  public static func withVolume(_ name: String, on fileSystem: String, body: () throws -> Void) throws {
+    let brick = try variable("GFAPI_FD_SCRATCH_BRICKS") + "/\(name)1"
+    let image = try temporaryFile(".img")
+    let make = ["xfs": "mkfs.xfs -q", "ext4": "mkfs.ext4 -q -F", "btrfs": "mkfs.btrfs -q"][fileSystem] ?? "false"
+    let made = try run(
+      "sh", "-ec", "truncate -s 700M '\(image)'; \(make) '\(image)'; mkdir -p '\(brick)'; mount -o loop '\(image)' '\(brick)'")
+    guard made.status == 0 else { throw DaemonError("cannot make \(fileSystem): \(made.output)") }
+    defer { _ = try? run("sh", "-c", "umount -l '\(brick)'; rm -f '\(image)'; rmdir '\(brick)'") }
+    try withVolume(name, bricks: 1, body: body)
+  }
+
   /// Runs `body` while the brick of the small volume is full, but for so many bytes. It is filled beside what it serves: a FUSE mount
   /// that runs into a full brick may die of it.
   public static func withFullSmall<R>(leaving bytes: Int, _ body: () throws -> R) throws -> R {
