@@ -51,6 +51,8 @@ public struct JobCounts: Sendable {
   public var entries = 0
   public var bytes = 0
   public var failed = 0
+  /// Of the entries of a restore, those that the plugin says are done; nil: it has not said.
+  public var done: Int?
   /// The paths of the first that failed.
   public private(set) var failures: [[UInt8]] = []
   public init() {}

@@ -46,7 +46,7 @@ public struct Restore: ~Copyable {
     let restored = job.messages.compactMap { message in
       message.text.firstRange(of: " entries restored, ").flatMap { Int(message.text[..<$0.lowerBound].split(separator: " ").last ?? "") }
     }
-    if !restored.isEmpty { counts.entries = restored.reduce(0, +) }
+    if !restored.isEmpty { counts.done = restored.reduce(0, +) }
     return counts
   }
 

@@ -116,7 +116,7 @@ struct Progress {
   private func summary(_ counts: JobCounts) -> String {
     let elapsed = ContinuousClock.now - began
     let seconds = max(Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18, 0.001)
-    return "\(verb) \(counts.entries) entries, \(sizeInWords(Double(counts.bytes))), \(counts.failed) failed, "
+    return "\(verb) \(counts.done ?? counts.entries) entries, \(sizeInWords(Double(counts.bytes))), \(counts.failed) failed, "
       + "\(Int(Double(counts.entries) / seconds)) entries/s, \(sizeInWords(Double(counts.bytes) / seconds))/s"
   }
 

@@ -190,23 +190,22 @@ package final class Job {
   /// - Parameter isLast: the daemon has handed over all entries of the job.
   package func endRestore(isLast: Bool = true) {
     restoreLine = nil
-    if let restore {
-      lateFailures += restore.end()
-      let counts = restore.counts
-      daemon.tell(.info, restore.account)
-      daemon.tell(
-        .info,
-        "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
-      if let place = restorePlace { restored[place] = restore.restoredDirectories }
-      let leavesSome = restore.leavesSome
-      self.restore = nil
-      disconnect(cleansUp: leavesSome)
-    }
+    lateFailures += restore?.end() ?? 0
     // The daemons have judged the job by the errors that they know of by now: what comes after that must end it.
     if isLast, lateFailures > 0 {
       daemon.tell(.fatal, "not restored as they were: \(lateFailures) entries, see the errors above")
       lateFailures = 0
     }
+    guard let restore else { return }
+    let counts = restore.counts
+    daemon.tell(.info, restore.account)
+    daemon.tell(
+      .info,
+      "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
+    if let place = restorePlace { restored[place] = restore.restoredDirectories }
+    let leavesSome = restore.leavesSome
+    self.restore = nil
+    disconnect(cleansUp: leavesSome)
   }
 
   /// Ends everything: the daemon frees the plugin.

@@ -84,7 +84,11 @@ final class TargetEntry: Sendable {
       let problems = try attributes.apply(to: made.object, inheritsACL: made.inheritsACL)
       if let incomplete { throw incomplete }
       if let temporary = made.temporary {
-        try directory.onWhole { try $0.rename(temporary, to: name) }
+        do { try directory.onWhole { try $0.rename(temporary, to: name) } } catch let error as GlusterError
+          where [.isDirectory, .fileExists, .directoryNotEmpty].contains(error.errno)
+        {
+          throw Self.isDirectoryThere
+        }
         directory.replaced(temporary)
       }
       return problems
@@ -98,6 +102,8 @@ final class TargetEntry: Sendable {
   private var consequence: String {
     state.withLock { $0.made?.temporary } == nil ? "the file is incomplete" : "the file that was there is left as it was"
   }
+
+  private static let isDirectoryThere = RestoreProblem("a directory stands in its place: move it away first")
 
   /// Takes away what should have replaced something.
   private func giveUp(_ made: Made) {
@@ -183,9 +189,12 @@ final class TargetEntry: Sendable {
   ) throws {
     // A distributed volume calls a further name stale that another file has.
     do { try create(name, nil) } catch let error as GlusterError where [.fileExists, .staleNFSFileHandle].contains(error.errno) {
-      guard let existing = try directory.existing(name) else { throw error }
-      guard !existing.isDirectory else { throw RestoreProblem("a directory stands in its place: move it away first") }
-      if existing.st_ino == number { return }
+      // Of anything else the renaming tells.
+      if number != nil || error.errno != .fileExists {
+        guard let existing = try directory.existing(name) else { throw error }
+        guard !existing.isDirectory else { throw Self.isDirectoryThere }
+        if existing.st_ino == number { return }
+      }
       let temporary = directory.replacement(for: name)
       do { try create(temporary, temporary) } catch {
         directory.replaced(temporary)
