@@ -2,6 +2,8 @@
 public struct Change: Equatable, Sendable {
   public enum Kind: String, CaseIterable, Sendable {
     case new = "NEW", modify = "MODIFY", delete = "DELETE", rename = "RENAME"
+    /// Of the wrapper: it may have changed, and is to be compared as a crawl does.
+    case look = "LOOK"
   }
 
   public let kind: Kind

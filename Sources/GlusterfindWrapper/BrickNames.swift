@@ -17,31 +17,34 @@ struct BrickNames {
   init(brick: String) { self.brick = brick }
 
   /// The changes that a record tells.
-  mutating func changes(_ record: ChangelogFile.Record) -> [Change] {
+  mutating func changes(_ record: ChangelogFile.Record) throws(Changelogs.Gap) -> [Change] {
     switch record {
-    case .changed(let gfid): modified(gfid)
-    case .made(let gfid, let place): new(gfid, place)
-    case .linked(let gfid, let place): new(gfid, place) + modified(gfid)
-    case .renamed(let gfid, let from, let to): (path(from).map { [Change(.delete, $0)] } ?? []) + new(gfid, to)
+    case .changed(let gfid): return try modified(gfid)
+    case .made(let gfid, let place): return try new(gfid, place)
+    case .linked(let gfid, let place): return try new(gfid, place) + modified(gfid)
+    case .renamed(let gfid, let from, let to): return try (path(from).map { [Change(.delete, $0)] } ?? []) + new(gfid, to)
     case .removed(let gfid, let place, let path):
       // Other names of the file, if it has any.
-      [self.path(place), path.map { [Self.slash] + $0 }].compactMap { $0 }.map { Change(.delete, $0) } + modified(gfid)
+      return try [self.path(place), path.map { [Self.slash] + $0 }].compactMap { $0 }.map { Change(.delete, $0) } + modified(gfid)
     }
   }
 
   /// Something has a new name. Where the directory is not there any more it may have got another one since.
-  private mutating func new(_ gfid: [UInt8], _ place: ChangelogFile.Place) -> [Change] {
-    path(place).map { [Change(.new, $0)] } ?? modified(gfid)
+  private mutating func new(_ gfid: [UInt8], _ place: ChangelogFile.Place) throws(Changelogs.Gap) -> [Change] {
+    if let path = path(place) { return [Change(.new, path)] }
+    return try modified(gfid)
   }
 
   /// An entry with an identity has changed: all its names.
-  mutating func modified(_ gfid: [UInt8]) -> [Change] {
+  ///
+  /// - Throws: ``Changelogs/Gap`` where the brick does not know all names of a file.
+  mutating func modified(_ gfid: [UInt8], _ kind: Change.Kind = .modify) throws(Changelogs.Gap) -> [Change] {
     // The same again and again, in each changelog: the list needs it once, but may have it more often.
     if told.count > 10_000 { told = [] }
-    guard told.insert(gfid).inserted else { return [] }
-    if let directory = directory(gfid) { return [Change(.modify, directory)] }
-    let names = names(gfid)
-    return names.isEmpty ? [Change(.modify, identity: gfid)] : names.map { Change(.modify, $0) }
+    guard !told.contains(gfid), kind == .modify ? told.insert(gfid).inserted : true else { return [] }
+    if let directory = directory(gfid) { return [Change(kind, directory)] }
+    let names = try names(gfid)
+    return names.isEmpty ? [Change(kind, identity: gfid)] : names.map { Change(kind, $0) }
   }
 
   /// The path of a place; nil if the directory is gone.
@@ -72,14 +75,31 @@ struct BrickNames {
   }
 
   /// The paths of an entry that is no directory: the brick keeps parent and name in attributes `trusted.gfid2path.…`.
-  private mutating func names(_ gfid: [UInt8]) -> [[UInt8]] {
+  private mutating func names(_ gfid: [UInt8]) throws(Changelogs.Gap) -> [[UInt8]] {
     guard let place = place(of: gfid) else { return [] }
+    for attempt in 1... {
+      let found = listedNames(place)
+      var status = stat()
+      // Of its links one is the brick's own. Names that were made while `storage.gfid2path` was off are not kept.
+      guard lstat(place, &status) == 0, status.st_nlink > 2, found.kept < Int(status.st_nlink) - 1 else { return found.paths }
+      // It may be about to get or lose one.
+      if attempt < 3 {
+        usleep(200_000)
+        continue
+      }
+      throw Changelogs.Gap(reason: "not all \(status.st_nlink - 1) names of a file are kept (storage.gfid2path) on the brick \(brick)")
+    }
+    return []
+  }
+
+  /// - Returns: the paths that are known, and how many names are kept.
+  private mutating func listedNames(_ place: String) -> (paths: [[UInt8]], kept: Int) {
     var list = [CChar](repeating: 0, count: 65536)
     let length = llistxattr(place, &list, list.count)
-    guard length > 0 else { return [] }
-    return list[..<length].split(separator: 0).compactMap { name -> [UInt8]? in
-      let name = String(decoding: name.map(UInt8.init(bitPattern:)), as: UTF8.self)
-      guard name.hasPrefix("trusted.gfid2path.") else { return nil }
+    guard length > 0 else { return ([], 0) }
+    let names = list[..<length].split(separator: 0).map { String(decoding: $0.map(UInt8.init(bitPattern:)), as: UTF8.self) }
+      .filter { $0.hasPrefix("trusted.gfid2path.") }
+    let paths = names.compactMap { name -> [UInt8]? in
       var value = [UInt8](repeating: 0, count: 4096)
       let length = lgetxattr(place, name, &value, value.count)
       guard length > 0 else { return nil }
@@ -87,6 +107,7 @@ struct BrickNames {
       guard let slash = entry.firstIndex(of: Self.slash) else { return nil }
       return path(of: entry[(slash + 1)...], in: entry[..<slash])
     }
+    return (paths, names.count)
   }
 
   private func place(of gfid: [UInt8]) -> String? {

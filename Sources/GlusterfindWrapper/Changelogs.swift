@@ -1,3 +1,4 @@
+import CSysXattr
 import Glibc
 import GlusterfindList
 
@@ -19,8 +20,9 @@ struct Changelogs {
   }
 
   let brick: String
-  /// Seconds after which the brick begins a new changelog.
-  let rollover: Int
+  /// The longest time for which a brick that runs and logs closes no changelog, in seconds; nil: nobody has set an option of the volume,
+  /// stopped or started it, so that a brick that closed none was away.
+  let longestPause: Int?
 
   /// The changelogs of this volume.
   private var folder: String { brick + "/.glusterfs/changelogs" }
@@ -123,40 +125,36 @@ struct Changelogs {
   /// The changelogs that have the changes since a time.
   ///
   /// - Throws: ``Gap`` where they do not have all.
-  func files(since: Int) throws -> [Closed] {
+  private func files(since: Int, margin: Int) throws -> [Closed] {
     // In this order: what the list has is on disk before, and what is closed meanwhile is in the later answer.
     let entries = try entries(start())
-    let history = Self.History(entries, since: since)
+    let history = Self.History(entries, since: since, margin: margin)
     let isOpen = access(folder + "/CHANGELOG", F_OK) == 0
     do {
       return try history.files(
-        try closed(since: history.earliest), lastWritten: Self.lastWritten, isOpen: isOpen, rollover: rollover, now: time(nil))
+        try closed(since: history.earliest), born: { Int(birth_time($0)) }, isOpen: isOpen, longestPause: longestPause, now: time(nil))
     } catch let gap as Gap {
       throw Gap(reason: "\(gap.reason) on the brick \(brick)")
     }
   }
 
-  private static func lastWritten(_ path: String) -> Int? {
-    var status = stat()
-    return lstat(path, &status) == 0 ? status.st_mtim.tv_sec : nil
-  }
-
   /// The part of a brick's list that a time needs.
   struct History {
     private let since: Int
+    private let margin: Int
     private let wanted: ArraySlice<Entry>
-    /// All times in the list.
-    private let entered: Set<Int>
     /// The entry before what is wanted.
     private let before: Entry?
 
-    /// - Parameter entries: the brick's list, in its order: a clock may have been set back.
-    init(_ entries: [Entry], since: Int) {
+    /// - Parameters:
+    ///   - entries: the brick's list, in its order: a clock may have been set back.
+    ///   - margin: by how much the time is earlier than the one for which all must be known, in seconds.
+    init(_ entries: [Entry], since: Int, margin: Int = 0) {
+      self.margin = margin
       let first = entries.firstIndex { $0.time >= since } ?? entries.count
       self.since = since
       wanted = entries[first...]
       before = first > 0 ? entries[first - 1] : nil
-      entered = Set(entries.map(\.time))
     }
 
     /// Of the first changelog that is of interest.
@@ -166,51 +164,57 @@ struct Changelogs {
     ///
     /// - Parameters:
     ///   - closed: on disk, since `earliest`.
-    ///   - lastWritten: when a file was written to the last time, in seconds since 1970; nil: it is gone.
+    ///   - born: when a file was made, in seconds since 1970; negative: not known.
     ///   - isOpen: there is a changelog that the brick writes to, or wrote to when it ended.
+    ///   - longestPause: see ``Changelogs``.
     ///   - now: in seconds since 1970.
     /// - Throws: ``Gap`` where something is missing.
-    func files(_ closed: [Closed], lastWritten: (String) -> Int?, isOpen: Bool, rollover: Int, now: Int) throws(Gap) -> [Closed] {
+    func files(_ closed: [Closed], born: (String) -> Int, isOpen: Bool, longestPause: Int?, now: Int) throws(Gap) -> [Closed] {
       let onDisk = Set(closed.map(\.time))
-      let gone = wanted.filter { !$0.isEmpty && !onDisk.contains($0.time) }
+      let kept = wanted.filter { !$0.isEmpty }
+      let gone = kept.filter { !onDisk.contains($0.time) }
       if let first = gone.first {
         throw Gap(reason: "\(gone.count) changelogs, the first of them of \(first.time) (seconds since 1970), are not there any more")
       }
-      // While a brick runs and logs it closes a changelog again and again. Whenever it ends it leaves an open one, which is closed when
-      // it starts. Where there is none it ran and did not log.
-      let longest = 2 * rollover + 30
-      let times = (before.map { [$0.time] } ?? []) + wanted.map(\.time)
-      for (index, time) in times.enumerated() {
-        let isLast = index == times.count - 1
-        let next = isLast ? now : times[index + 1]
-        guard next - time > longest else { continue }
-        let wasLeftOpen = closed.contains { file in
-          if time..<next ~= file.time { return !entered.contains(file.time) }
-          // Entered when the brick started, but written to before it ended.
-          return !isLast && file.time == next && lastWritten(file.path).map { $0 < next - rollover - 5 } ?? false
-        }
-        guard wasLeftOpen || isLast && isOpen else {
-          throw Gap(reason: "nothing was logged between \(time) and \(next) (seconds since 1970)")
+      // Two that are closed in one second have one name: the later one takes the place of the other.
+      let named = Dictionary(grouping: kept, by: \.time)
+      let empty = Set(wanted.filter(\.isEmpty).map(\.time))
+      let first = wanted.reduce(since) { min($0, $1.time) }
+      for file in closed where file.time >= first && (first < since || file.time >= since + margin) {
+        let isSecond = born(file.path) >= file.time && !empty.contains(file.time) && before?.time != file.time
+        if named[file.time, default: []].count > 1 || isSecond {
+          throw Gap(reason: "a changelog of \(file.time) (seconds since 1970) was replaced by another of the same second")
         }
       }
-      let first = wanted.reduce(since) { min($0, $1.time) }
+      // While a brick runs and logs it closes a changelog again and again, also an empty one.
+      if let longestPause {
+        let times = (before.map { [$0.time] } ?? []) + wanted.map(\.time) + [now]
+        for (time, next) in zip(times, times.dropFirst()) where next - time > longestPause {
+          throw Gap(
+            reason:
+              "nothing was logged between \(time) and \(next) (seconds since 1970), and options were set or the volume stopped meanwhile,")
+        }
+      } else if !isOpen, let last = wanted.last ?? before, now - last.time > 60 {
+        throw Gap(reason: "nothing is logged since \(last.time) (seconds since 1970)")
+      }
       return closed.filter { $0.time >= first }.sorted { ($0.time, $0.path) < ($1.time, $1.path) }
     }
   }
 
   /// Tells the changes since a time, by the clock of this node.
   ///
+  /// - Parameter margin: by how much the time is earlier than the one for which all must be known, in seconds.
   /// - Throws: ``Gap``, ``Failure``.
-  func read(since: Int, into names: inout BrickNames, _ tell: (Change) throws -> Void) throws {
+  func read(since: Int, margin: Int = 0, into names: inout BrickNames, _ tell: (Change) throws -> Void) throws {
     // Before the others are looked for: it may be closed meanwhile, and is read to its end all the same.
     let path = folder + "/CHANGELOG"
     let open = access(path, F_OK) == 0 ? try ChangelogFile(path, isOpen: true) : nil
     func read(_ file: ChangelogFile) throws {
       while let record = try file.next() {
-        for change in names.changes(record) { try tell(change) }
+        for change in try names.changes(record) { try tell(change) }
       }
     }
-    for file in try files(since: since) { try read(ChangelogFile(file.path)) }
+    for file in try files(since: since, margin: margin) { try read(ChangelogFile(file.path)) }
     if let open { try read(open) }
   }
 }

@@ -11,6 +11,9 @@ struct GlusterVolume: Sendable {
   let missingOptions: [String]
   /// Seconds after which a new changelog is begun: what is in the open one is not listed.
   let rollover: Int
+  /// glusterd counts here whenever an option is set or the volume is started or stopped, and not when a brick or a node ends and comes back
+  /// (10.3, 11.1); nil: not known.
+  let version: Int?
   /// Where the bricks keep their changelogs, if not in their own `.glusterfs/changelogs` (`changelog.changelog-dir`).
   let changelogFolder: String?
 
@@ -37,8 +40,18 @@ struct GlusterVolume: Sendable {
     for option in ChangelogOptions.names where try await !ChangelogOptions.isOn(Self.value(of: option, name)) { missing.append(option) }
     missingOptions = missing
     rollover = try await Int(Self.value(of: "changelog.rollover-time", name)) ?? 15
+    version = Self.version(of: name)
     let folder = try await Self.value(of: "changelog.changelog-dir", name)
     changelogFolder = folder.contains("{{") || folder.hasPrefix("(") ? nil : folder
+  }
+
+  private static func version(of name: String) -> Int? {
+    guard let reader = try? LineReader(Array("/var/lib/glusterd/vols/\(name)/info".utf8)) else { return nil }
+    while let line = try? reader.next() {
+      let text = String(decoding: line.bytes, as: UTF8.self)
+      if text.hasPrefix("version=") { return Int(text.dropFirst("version=".count)) }
+    }
+    return nil
   }
 
   /// Asks glusterd, again where it is busy.

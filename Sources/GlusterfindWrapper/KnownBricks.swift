@@ -6,7 +6,7 @@ import GlusterfindList
 ///
 /// Kept in a file for each volume, `/var/lib/gfapi-fd/bricks-IDENTITY`, a line for each list that was written, oldest first:
 ///
-///     SECONDS changes|everything HOST:PATH HOST:PATH …
+///     SECONDS changes|everything VERSION ROLLOVER HOST:PATH HOST:PATH …
 ///
 /// with blanks and the like as in a list (``ListFormat``).
 struct KnownBricks {
@@ -15,6 +15,10 @@ struct KnownBricks {
     let time: Int
     /// The job has all that was on the volume then, or all that a crawl finds.
     let isEverything: Bool
+    /// See ``GlusterVolume/version``; 0: not known.
+    let version: Int
+    /// Seconds after which a new changelog was begun.
+    let rollover: Int
     let bricks: Set<String>
   }
 
@@ -48,6 +52,18 @@ struct KnownBricks {
       : "the volume has lost bricks since \(since) (seconds since 1970), and what they logged is not known: \(gone.sorted().joined(separator: ", "))"
   }
 
+  /// The longest time for which a brick that ran and logged closed no changelog since a time, in seconds; nil: no option was set since
+  /// then, so that logging cannot have been off.
+  func longestPause(since: Int, version: Int?, rollover: Int) -> Int? {
+    let after = records.firstIndex { $0.time >= since } ?? records.count
+    let since = records[max(after - 1, 0)...]
+    if let version, !since.isEmpty, since.allSatisfy({ $0.version == version }) { return nil }
+    return since.map(\.rollover).reduce(rollover, min) + Self.delay
+  }
+
+  /// By how much a brick may be late with closing a changelog, in seconds.
+  private static let delay = 3
+
   mutating func add(_ record: Record) {
     records.append(record)
     records.removeAll { $0.time < record.time - Self.longestSince }
@@ -61,11 +77,13 @@ struct KnownBricks {
     var records: [Record] = []
     while let line = try? reader.next() {
       let words = line.bytes.split(separator: UInt8(ascii: " ")).map { ListFormat().decode($0).map { String(decoding: $0, as: UTF8.self) } }
-      guard !line.isCutOff, words.count > 2, let time = words[0].flatMap({ Int($0) }), let kind = words[1],
-        ["changes", "everything"].contains(kind),
-        !words.contains(nil)
+      guard !line.isCutOff, words.count > 4, !words.contains(nil), let time = words[0].flatMap({ Int($0) }), let kind = words[1],
+        ["changes", "everything"].contains(kind), let version = words[2].flatMap({ Int($0) }), let rollover = words[3].flatMap({ Int($0) })
       else { return KnownBricks() }
-      records.append(Record(time: time, isEverything: kind == "everything", bricks: Set(words.dropFirst(2).compactMap { $0 })))
+      records.append(
+        Record(
+          time: time, isEverything: kind == "everything", version: version, rollover: rollover,
+          bricks: Set(words.dropFirst(4).compactMap { $0 })))
     }
     return KnownBricks(records)
   }
@@ -74,7 +92,8 @@ struct KnownBricks {
   func write(_ file: String) throws {
     let lines = records.map { record in
       let bricks = record.bricks.sorted().map { String(decoding: ListFormat.encode(Array($0.utf8)), as: UTF8.self) }
-      return "\(record.time) \(record.isEverything ? "everything" : "changes") \(bricks.joined(separator: " "))\n"
+      let kind = record.isEverything ? "everything" : "changes"
+      return "\(record.time) \(kind) \(record.version) \(record.rollover) \(bricks.joined(separator: " "))\n"
     }
     let folder = String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)])
     if mkdir(folder, 0o700) != 0, errno != EEXIST { throw Failure("cannot make \(folder): \(ListFile.words())") }

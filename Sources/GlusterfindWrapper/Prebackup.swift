@@ -76,7 +76,10 @@ struct Prebackup: Sendable {
   private func remember(_ volume: GlusterVolume, isEverything: Bool, _ now: Int) {
     let file = "\(knownBricks)/bricks-\(volume.identity)"
     var known = KnownBricks.read(file)
-    known.add(KnownBricks.Record(time: now, isEverything: isEverything, bricks: Set(volume.bricks.map(\.description))))
+    known.add(
+      KnownBricks.Record(
+        time: now, isEverything: isEverything, version: volume.version ?? 0, rollover: volume.rollover,
+        bricks: Set(volume.bricks.map(\.description))))
     do { try known.write(file) } catch {
       complain("WARNING: which bricks the volume has cannot be kept, and everything is listed for the next job: \(error)")
     }
@@ -138,9 +141,11 @@ struct Prebackup: Sendable {
       // Makes its key. What it lists is of no interest.
       try? await glusterfind.ask(.changes(since: since, namesOnly: true), into: folder + "/key")
     }
-    let (changelogs, early) = try await changelogs(of: volume, since: since, in: folder)
+    let known = KnownBricks.read("\(knownBricks)/bricks-\(volume.identity)")
+    let pause = known.longestPause(since: since, version: volume.version, rollover: volume.rollover)
+    let (changelogs, early) = try await changelogs(of: volume, since: since, longestPause: pause, in: folder)
     let bricks = Set(volume.bricks.map(\.description))
-    if let doubt = KnownBricks.read("\(knownBricks)/bricks-\(volume.identity)").doubt(since: since, bricks: bricks) {
+    if let doubt = known.doubt(since: since, bricks: bricks) {
       throw Glusterfind.Untrusted(reason: doubt, isTooYoung: true)
     }
     var files: [String] = []
@@ -163,7 +168,9 @@ struct Prebackup: Sendable {
   /// the node of each, one brick of a node after another.
   ///
   /// - Returns: the files that were written, and since when all bricks were read.
-  private func changelogs(of volume: GlusterVolume, since: Int, in folder: String) async throws -> (files: [String], since: Int) {
+  private func changelogs(
+    of volume: GlusterVolume, since: Int, longestPause: Int?, in folder: String
+  ) async throws -> (files: [String], since: Int) {
     let program = try Self.ownPath()
     let nodes = Dictionary(grouping: volume.bricks.enumerated(), by: \.element.host).values
     return try await withThrowingTaskGroup(of: [(file: String, since: Int)].self) { group in
@@ -171,7 +178,8 @@ struct Prebackup: Sendable {
         group.addTask {
           var read: [(file: String, since: Int)] = []
           for (number, brick) in node {
-            guard let brick = try await changelogs(of: brick, volume, since: since, program, into: folder + "/brick\(number)") else {
+            guard let brick = try await changelogs(of: brick, volume, since: since, longestPause, program, into: folder + "/brick\(number)")
+            else {
               continue
             }
             read.append(brick)
@@ -186,14 +194,15 @@ struct Prebackup: Sendable {
 
   /// Nil: they cannot be read, and glusterfind is trusted with them.
   private func changelogs(
-    of brick: GlusterVolume.Brick, _ volume: GlusterVolume, since: Int, _ program: String, into file: String
+    of brick: GlusterVolume.Brick, _ volume: GlusterVolume, since: Int, _ longestPause: Int?, _ program: String, into file: String
   ) async throws -> (file: String, since: Int)? {
     let began = time(nil)
     let result = try await retried {
       try await volume.run(
         program,
-        ["changelogs", brick.path, "/dev/stdout", "--since", "\(since)", "--now", "\(time(nil))", "--rollover", "\(volume.rollover)"]
-          + (trustsChangelogs ? ["--trust-changelogs"] : []), onNodeOf: brick, into: file, within: timeout)
+        ["changelogs", brick.path, "/dev/stdout", "--since", "\(since)", "--now", "\(time(nil))"]
+          + (longestPause.map { ["--longest-pause", "\($0)"] } ?? []) + (trustsChangelogs ? ["--trust-changelogs"] : []), onNodeOf: brick,
+        into: file, within: timeout)
     }
     let words = result.lines.suffix(2).map { $0.replacing("bareos-glusterfind-wrapper: ", with: "") }.joined(separator: " | ")
     if result.status == Wrapper.gap { throw Glusterfind.Untrusted(reason: words, isTooYoung: true) }

@@ -85,7 +85,7 @@ package struct Wrapper: AsyncParsableCommand {
   var now: Int?
 
   @Option(help: .hidden)
-  var rollover = 15
+  var longestPause: Int?
 
   @Option(help: "How long one call of glusterfind may take, in seconds; it is made again twice.")
   var timeout = 14_400
@@ -203,7 +203,7 @@ package struct Wrapper: AsyncParsableCommand {
 
   private func tellChangelogs() throws {
     let here = time(nil)
-    let changelogs = Changelogs(brick: volume, rollover: rollover)
+    let changelogs = Changelogs(brick: volume, longestPause: longestPause)
     var since = try sinceTime() ?? 0
     let start = try changelogs.start()
     guard start <= since else {
@@ -211,14 +211,15 @@ package struct Wrapper: AsyncParsableCommand {
         reason: "the brick \(volume) logs its changes only since \(start) (seconds since 1970), and they are wanted since \(since)")
     }
     // By the clock of this node: one that is ahead has later times, which do no harm.
+    let wanted = since
     since = max(since - Prebackup.margin + min(here - (now ?? here), 0), start)
     try ListWriter.write(to: 1, ListHeader(isFull: false, since: since, until: here)) { writer in
       var names = BrickNames(brick: volume)
       func add(_ change: Change) throws { try writer.add(line: change.line.dropLast()) }
-      try changelogs.read(since: since, into: &names, add)
+      try changelogs.read(since: since, margin: max(wanted - since, 0), into: &names, add)
       guard !trustChangelogs else { return }
-      try BrickScan(brick: volume).files(since: since) { gfid in
-        for change in names.modified(gfid) { try add(change) }
+      try BrickScan(brick: volume).files(since: since) { gfid, isWritten in
+        for change in try names.modified(gfid, isWritten ? .modify : .look) { try add(change) }
       }
     }
   }

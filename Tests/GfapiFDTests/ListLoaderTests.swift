@@ -33,7 +33,7 @@ struct ListLoaderTests {
     var touched: [String] {
       get throws {
         let names: [(TouchedPaths.Marks, String)] = [
-          (.listed, "listed"), (.new, "new"), (.removed, "removed"), (.parent, "parent"), (.guess, "guess"),
+          (.listed, "listed"), (.new, "new"), (.removed, "removed"), (.parent, "parent"), (.guess, "guess"), (.look, "look"),
         ]
         return try loader.touched.rows(after: [], limit: 1000).map { row in
           ([String(decoding: row.path, as: UTF8.self)] + names.filter { row.marks.contains($0.0) }.map(\.1)).joined(separator: " ")
@@ -225,7 +225,7 @@ struct ListLoaderTests {
         "NEW .glusterfs-anonymous-inode-\(gfid)", "DELETE .shard/.remove_me",
       ], isSharded: true)
     #expect(try loaded.touched.isEmpty)
-    #expect(try loaded.loader.touched.identities(after: [], limit: 10) == [identity])
+    #expect(try loaded.loader.touched.identities(after: [], limit: 10).map(\.gfid) == [identity])
     // Only at the top: these are entries.
     #expect(
       try Loaded(lines: ["NEW d/.shard", "NEW .shards"], isSharded: true).touched == [
@@ -233,8 +233,12 @@ struct ListLoaderTests {
       ])
     // What the wrapper has no name for, and what may have this one.
     let unnamed = try Loaded(lines: ["MODIFY .gfid/\(gfid)"])
-    #expect(try unnamed.loader.touched.identities(after: [], limit: 10) == [identity])
+    #expect(try unnamed.loader.touched.identities(after: [], limit: 10).map(\.gfid) == [identity])
     #expect(try unnamed.touched == ["/.gfid parent", "/.gfid/\(gfid) listed guess"])
+    for (line, isListed) in [("MODIFY", true), ("LOOK", false)] {
+      #expect(try Loaded(lines: ["\(line) .gfid/\(gfid)"]).loader.touched.identities(after: [], limit: 1).map(\.isListed) == [isListed])
+    }
+    #expect(try Loaded(lines: ["LOOK d/e"]).touched == ["/d parent", "/d/e look"])
   }
 
   @Test(
@@ -246,7 +250,7 @@ struct ListLoaderTests {
   func lookalikes(_ name: String) throws {
     let loaded = try Loaded(lines: ["NEW \(name)"])
     #expect(try loaded.touched.contains("/\(name) listed new"))
-    #expect(try loaded.loader.touched.identities(after: [], limit: 10) == [])
+    #expect(try loaded.loader.touched.identities(after: [], limit: 10).isEmpty)
   }
 
   @Test(

@@ -54,9 +54,12 @@ struct TouchedPathsTests {
 
   @Test("are apart from the identities of sharded files")
   func shards() throws {
-    for gfid: [UInt8] in [[9, 0], [1, 2], [9, 0], [0, 0]] { try touched.addIdentity(gfid) }
-    #expect(try touched.identities(after: [], limit: 2) == [[0, 0], [1, 2]])
-    #expect(try touched.identities(after: [1, 2], limit: 2) == [[9, 0]])
+    for gfid: [UInt8] in [[9, 0], [1, 2], [9, 0], [0, 0]] { try touched.addIdentity(gfid, isListed: gfid == [1, 2]) }
+    try touched.addIdentity([9, 0], isListed: true)
+    try touched.addIdentity([9, 0], isListed: false)
+    #expect(try touched.identities(after: [], limit: 2).map(\.gfid) == [[0, 0], [1, 2]])
+    #expect(try touched.identities(after: [], limit: 3).map(\.isListed) == [false, true, true])
+    #expect(try touched.identities(after: [1, 2], limit: 2).map(\.gfid) == [[9, 0]])
     #expect(touched.isEmpty)
   }
 }

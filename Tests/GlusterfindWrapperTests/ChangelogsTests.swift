@@ -30,16 +30,16 @@ struct BrickNamesTests {
   }
 
   /// The changes that records tell, as lines of a list.
-  func lines(_ records: [ChangelogFile.Record]) -> [String] {
+  func lines(_ records: [ChangelogFile.Record]) throws -> [String] {
     var names = BrickNames(brick: folder.path)
-    return records.flatMap { names.changes($0) }.map { String(decoding: $0.line.dropLast(), as: UTF8.self) }
+    return try records.flatMap { try names.changes($0) }.map { String(decoding: $0.line.dropLast(), as: UTF8.self) }
   }
 
   static func id(_ gfid: String) -> [UInt8] { Array(gfid.utf8) }
   static func place(_ parent: String, _ name: String) -> ChangelogFile.Place { .init(parent: id(parent), name: Array(name.utf8)) }
 
   @Test("tell what was made, renamed and removed")
-  func entries() {
+  func entries() throws {
     let cases: [(ChangelogFile.Record, [String])] = [
       (.made(Self.id(Self.file), Self.place(Self.root, "new")), ["NEW new"]),
       (.made(Self.id(Self.inner), Self.place(Self.directory, "e e")), ["NEW d/e%20e"]),
@@ -58,11 +58,11 @@ struct BrickNamesTests {
         ["DELETE dir", "DELETE dir", "MODIFY .gfid/\(Self.gone)"]
       ),
     ]
-    for (record, lines) in cases { #expect(self.lines([record]) == lines) }
+    for (record, lines) in cases { #expect(try self.lines([record]) == lines) }
   }
 
   @Test("tell by its identity what came from, or went to, a directory that is gone")
-  func goneDirectory() {
+  func goneDirectory() throws {
     let unnamed = "MODIFY .gfid/\(Self.file)"
     let cases: [(ChangelogFile.Record, [String])] = [
       (.made(Self.id(Self.file), Self.place(Self.gone, "name")), [unnamed]),
@@ -73,16 +73,16 @@ struct BrickNamesTests {
       // A directory that was moved out of it.
       (.made(Self.id(Self.inner), Self.place(Self.gone, "name")), ["MODIFY d/e%20e"]),
     ]
-    for (record, lines) in cases { #expect(self.lines([record]) == lines) }
+    for (record, lines) in cases { #expect(try self.lines([record]) == lines) }
   }
 
   @Test("tell the path of a directory of which data or attributes changed, once")
-  func modified() {
+  func modified() throws {
     #expect(
-      lines([Self.inner, Self.root, Self.inner, Self.directory].map { .changed(Self.id($0)) }) == [
+      try lines([Self.inner, Self.root, Self.inner, Self.directory].map { .changed(Self.id($0)) }) == [
         "MODIFY d/e%20e", "MODIFY .", "MODIFY d",
       ])
-    #expect(lines([.changed(Self.id(Self.file))]) == ["MODIFY .gfid/\(Self.file)"])
+    #expect(try lines([.changed(Self.id(Self.file))]) == ["MODIFY .gfid/\(Self.file)"])
   }
 
   @Test("follow no link that is not as a brick makes it")
@@ -92,7 +92,7 @@ struct BrickNamesTests {
     ].enumerated() {
       let gfid = "5555555\(number)-5555-5555-5555-555555555555"
       try link(gfid, target)
-      #expect(lines([.changed(Self.id(gfid))]) == ["MODIFY .gfid/\(gfid)"], "\(target)")
+      #expect(try lines([.changed(Self.id(gfid))]) == ["MODIFY .gfid/\(gfid)"], "\(target)")
     }
   }
 }
@@ -181,18 +181,25 @@ struct ChangelogsTests {
   typealias Entry = Changelogs.Entry
 
   /// The times of the changelogs to be read, of what is told in short: `E10` an entry of an empty one, `C10` of another.
-  func times(_ list: String, onDisk: [Int], since: Int, written: [Int: Int] = [:], isOpen: Bool = true, now: Int) throws -> [Int] {
+  func times(
+    _ list: String, onDisk: [Int], since: Int, born: [Int: Int] = [:], isOpen: Bool = true, pause: Int? = nil, now: Int
+  ) throws -> [Int] {
     let entries = list.split(separator: " ").map { Entry(time: Int($0.dropFirst())!, isEmpty: $0.first == "E") }
     let history = Changelogs.History(entries, since: since)
     let closed = onDisk.filter { $0 >= history.earliest }.map { Changelogs.Closed(path: "\($0)", time: $0) }
     return try history.files(
-      closed, lastWritten: { written[Int($0)!] ?? Int($0)! - 1 }, isOpen: isOpen, rollover: 15, now: now
+      closed, born: { born[Int($0)!] ?? Int($0)! - 1 }, isOpen: isOpen, longestPause: pause, now: now
     ).map(\.time)
+  }
+
+  func gap(_ body: () throws -> [Int]) -> String {
+    let gap = #expect(throws: Changelogs.Gap.self) { try body() }
+    return gap?.reason ?? ""
   }
 
   @Test("are read from the time on, empty ones and the open one left out")
   func usual() throws {
-    #expect(try times("C10 E25 C40 C55 E70", onDisk: [10, 40, 55], since: 30, now: 75) == [40, 55])
+    #expect(try times("C10 E25 C40 C55 E70", onDisk: [10, 40, 55], since: 30, pause: 18, now: 75) == [40, 55])
     #expect(try times("C10 E25 C40 C55 E70", onDisk: [10, 40, 55], since: 40, now: 75) == [40, 55])
     #expect(try times("C10 E25", onDisk: [10], since: 30, now: 30) == [])
     #expect(try times("", onDisk: [], since: 30, now: 31) == [])
@@ -201,36 +208,36 @@ struct ChangelogsTests {
   @Test("are read too where the brick has not entered them, because it was stopped or killed")
   func notEntered() throws {
     #expect(try times("C10 E25 C40 C70", onDisk: [10, 40, 52, 70], since: 30, now: 75) == [40, 52, 70])
-    // It was away for long.
+    // It was away for long, and nobody has set an option.
     #expect(try times("C10 C25 E1015", onDisk: [10, 25, 1000], since: 20, now: 1020) == [25, 1000])
-    #expect(try times("C10 C25 E1015", onDisk: [10, 25, 1000], since: 1010, now: 1020) == [])
-    // Entered when it started.
-    #expect(try times("C10 C25 C1000 E1015", onDisk: [10, 25, 1000], since: 20, written: [1000: 30], now: 1020) == [25, 1000])
-    // It is away now.
     #expect(try times("C10 C25", onDisk: [10, 25], since: 20, now: 2000) == [25])
   }
 
   @Test("that are missing are noticed, the latest as well")
   func gone() {
     for (list, disk) in [("C10 C25 C40", [10, 40]), ("C10 C25 C40", [10, 25]), ("C10 C25 C40", [])] {
-      let gap = #expect(throws: Changelogs.Gap.self) { try times(list, onDisk: disk, since: 20, now: 45) }
-      #expect(gap?.reason.contains("are not there any more") == true)
+      #expect(gap { try times(list, onDisk: disk, since: 20, now: 45) }.contains("are not there any more"))
     }
     #expect(throws: Never.self) { try times("C10 C25 C40", onDisk: [40], since: 30, now: 45) }
   }
 
-  @Test("do not tell of a time in which a brick ran and did not log")
+  @Test("that were closed in one second are noticed: the later one took the place of the other")
+  func sameSecond() {
+    #expect(gap { try times("C10 C25 C25 C40", onDisk: [10, 25, 40], since: 20, now: 45) }.contains("was replaced by another"))
+    #expect(gap { try times("C10 C25 C40", onDisk: [10, 25, 40], since: 20, born: [25: 25], now: 45) }.contains("was replaced by another"))
+    // The one before was empty, and is not kept.
+    #expect(throws: Never.self) { try times("C10 E25 C25 C40", onDisk: [10, 25, 40], since: 20, born: [25: 25], now: 45) }
+    // Before what is wanted; not known.
+    #expect(throws: Never.self) { try times("C10 C10 C25", onDisk: [10, 25], since: 20, now: 30) }
+    #expect(throws: Never.self) { try times("C10 C25", onDisk: [10, 25], since: 20, born: [25: -1], now: 30) }
+  }
+
+  @Test("do not tell of a time in which a brick may have run without logging: options were set, and none was closed")
   func off() {
-    // What it had open was closed when logging was turned off.
-    for (list, disk, written, isOpen) in [
-      ("C10 C25 E1015 E1030", [10, 25], [:], true), ("C10 C25 C1015", [10, 25, 1015], [1015: 1012], true),
-      ("C10 C25", [10, 25], [:], false),
-    ] as [(String, [Int], [Int: Int], Bool)] {
-      let gap = #expect(throws: Changelogs.Gap.self) {
-        try times(list, onDisk: disk, since: 20, written: written, isOpen: isOpen, now: 1035)
-      }
-      #expect(gap?.reason.contains("nothing was logged between 25 and") == true)
+    for (list, disk) in [("C10 C25 E1015 E1030", [10, 25]), ("C10 C25 C1015", [10, 25, 1000, 1015]), ("C10 C25 E45", [10, 25])] {
+      #expect(gap { try times(list, onDisk: disk, since: 20, pause: 18, now: 1035) }.contains("nothing was logged between 25 and"))
     }
+    #expect(gap { try times("C10 C25", onDisk: [10, 25], since: 20, isOpen: false, now: 1035) }.contains("nothing is logged since 25"))
   }
 
   @Test("are read in the order of the list where a clock was set back")
@@ -241,7 +248,7 @@ struct ChangelogsTests {
   @Test("begin when logging was turned on last")
   func start() throws {
     let folder = try TemporaryFolder()
-    let changelogs = Changelogs(brick: folder.path, rollover: 15)
+    let changelogs = Changelogs(brick: folder.path, longestPause: nil)
     let htime = folder.path + "/.glusterfs/changelogs/htime"
     #expect(throws: Failure.self) { try changelogs.start() }
     try FileManager.default.createDirectory(atPath: htime, withIntermediateDirectories: true)
@@ -259,7 +266,21 @@ struct ChangelogsTests {
 @Suite("The bricks that a volume had")
 struct KnownBricksTests {
   static func record(_ time: Int, _ bricks: String, _ isEverything: Bool = false) -> KnownBricks.Record {
-    .init(time: time, isEverything: isEverything, bricks: Set(bricks.map { "n:/\($0)" }))
+    .init(time: time, isEverything: isEverything, version: 3, rollover: 15, bricks: Set(bricks.map { "n:/\($0)" }))
+  }
+
+  @Test("tell whether an option was set, and how long a brick may close no changelog")
+  func pause() {
+    func record(_ time: Int, _ version: Int, _ rollover: Int) -> KnownBricks.Record {
+      .init(time: time, isEverything: false, version: version, rollover: rollover, bricks: [])
+    }
+    let known = KnownBricks([record(10, 3, 15), record(20, 4, 15), record(30, 4, 15)])
+    #expect(known.longestPause(since: 25, version: 4, rollover: 15) == nil)
+    #expect(known.longestPause(since: 15, version: 4, rollover: 15) == 18)
+    #expect(known.longestPause(since: 25, version: 5, rollover: 3600) == 18)
+    #expect(known.longestPause(since: 25, version: 5, rollover: 2) == 5)
+    #expect(known.longestPause(since: 25, version: nil, rollover: 15) == 18)
+    #expect(KnownBricks().longestPause(since: 25, version: 1, rollover: 15) == 18)
   }
 
   func doubt(_ records: [KnownBricks.Record], since: Int, _ bricks: String) -> String? {
@@ -297,13 +318,15 @@ struct KnownBricksTests {
     #expect(KnownBricks.read(file).records == [])
     var known = KnownBricks()
     for time in [1, 400 * 86_400, 400 * 86_400 + 5] {
-      known.add(.init(time: time, isEverything: time == 1, bricks: ["a b%:/x\ny", "fe80::1:/brick"]))
+      known.add(.init(time: time, isEverything: time == 1, version: time, rollover: 2, bricks: ["a b%:/x\ny", "fe80::1:/brick"]))
       try known.write(file)
       #expect(KnownBricks.read(file).records == known.records)
     }
     #expect(known.records.map(\.time) == [400 * 86_400, 400 * 86_400 + 5])
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path + "/new") == ["bricks-x"])
-    for damage in ["x", "5 sometimes n:/a\n", "5 changes\n", "5 changes n:/%4\n", "5 changes n:/a"] {
+    for damage in [
+      "x", "5 sometimes 1 2 n:/a\n", "5 changes 1 2\n", "5 changes 1 2 n:/%4\n", "5 changes 1 2 n:/a", "5 changes n:/a n:/b n:/c\n",
+    ] {
       try Data((damage).utf8).write(to: URL(fileURLWithPath: file))
       #expect(KnownBricks.read(file).records == [], "\(damage)")
     }
@@ -330,13 +353,19 @@ struct BrickScanTests {
     try file("55554444-4444-4444-4444-444444444444", "")
     try file("55554444-other", "x")
     _ = FileManager.default.createFile(atPath: folder.path + "/.glusterfs/health_check", contents: Data("x".utf8))
-    var found: [String] = []
-    let count = try BrickScan(brick: folder.path).files(since: now - 10) { found.append(String(decoding: $0, as: UTF8.self)) }
-    #expect(found == [gfid] && count == 4)
+    var found: [String: Bool] = [:]
+    func scan(_ since: Int) throws -> Int {
+      found = [:]
+      return try BrickScan(brick: folder.path).files(since: since) {
+        found[String($0.map { Character(Unicode.Scalar($0)) }.prefix(8))] = $1
+      }
+    }
+    // Written to, and others whose status alone is new, or that are empty.
+    #expect(try scan(now - 10) == 4)
+    #expect(found == ["44444444": true, "ffff4444": false, "55554444": false])
     // A time in the future is no change.
     try file(gfid, "x", modified: Double(now + 5000))
-    found = []
-    try BrickScan(brick: folder.path).files(since: now + 1000) { found.append(String(decoding: $0, as: UTF8.self)) }
-    #expect(found == [])
+    _ = try scan(now + 1000)
+    #expect(found == [:])
   }
 }

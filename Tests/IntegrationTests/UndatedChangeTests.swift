@@ -139,6 +139,30 @@ struct UndatedChangeTests {
     }
   }
 
+  @Test("that a file has lost a name because another was renamed over it is in the next incremental backup", arguments: [true, false])
+  func renamedOver(_ isFirst: Bool) throws {
+    let (local, path) = try Scratch.folder("names")
+    let names = isFirst ? ["a", "b"] : ["b", "a"]
+    #expect(
+      try run(
+        "sh", "-ec", "cd '\(local)'; echo old > \(names[0]); ln \(names[0]) \(names[1]); ln a c; echo another > other; echo x > e; ln e f"
+      ).status == 0)
+    nextSecond()
+    var chain = Chain(Scratch.line("plain", path))
+    try chain.backUp(accurate: false)
+    try chain.backUp(accurate: false)
+    #expect(chain.carried == [])
+    nextSecond()
+    #expect(try run("mv", local + "/other", local + "/" + names[0]).status == 0)
+    nextSecond()
+    try chain.backUp()
+    #expect(Set(chain.carried) == [path, "\(path)/a", "\(path)/b", "\(path)/c"], "\(chain.messages)")
+    let difference = try chain.difference("plain", from: local, path, in: Scratch.folder("restored"))
+    #expect(difference == "", "\(difference)")
+    try chain.backUp()
+    #expect(chain.carried == [])
+  }
+
   static let dated = ["attribute removed", "default ACL removed", "mode", "owner", "data"]
 
   @Test("is missed with attributes=dated, and found by the next job without it", arguments: Soak.cases(["plain"], of: Scratch.kinds))

@@ -149,6 +149,7 @@ final class ListLoader {
     switch change.kind {
     case .new: try add(change.path, [.listed, .new])
     case .modify: try add(change.path, .listed)
+    case .look: try add(change.path, .look)
     case .delete: try add(change.path, .removed)
     case .rename:
       try add(change.path, guess.union(.removed))
@@ -160,9 +161,9 @@ final class ListLoader {
     var marks = marks
     switch Internal(path, isSharded: isSharded) {
     case .ofBricks: return
-    case .shard(let gfid): return try touched.addIdentity(gfid)
+    case .shard(let gfid): return try touched.addIdentity(gfid, isListed: marks.contains(.listed) || marks.contains(.removed))
     case .identity(let gfid):
-      try touched.addIdentity(gfid)
+      try touched.addIdentity(gfid, isListed: marks.contains(.listed))
       // Unless somebody has a file of such a name there is none.
       marks.insert(.guess)
     case nil: break

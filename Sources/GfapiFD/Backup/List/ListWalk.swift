@@ -65,7 +65,7 @@ package final class ListWalk: @unchecked Sendable {
     case .identities:
       let gfids = try touched.identities(after: last ?? [], limit: Self.pageSize)
       let failures = try gfids.compactMap(addEntry)
-      advance(to: .entries, after: gfids.last)
+      advance(to: .entries, after: gfids.last?.gfid)
       return failures.map { .tell(.failed($0)) }
     case .entries:
       let rows = try touched.rows(after: last ?? [], limit: Self.pageSize)
@@ -178,7 +178,7 @@ package final class ListWalk: @unchecked Sendable {
   /// name for.
   ///
   /// - Returns: the failure, if it may be there and its path cannot be had.
-  private func addEntry(_ gfid: [UInt8]) throws -> SourceFailure? {
+  private func addEntry(_ gfid: [UInt8], isListed: Bool) throws -> SourceFailure? {
     let paths: [[UInt8]]
     do {
       paths = try volume.paths(ofGFID: gfid)
@@ -189,7 +189,7 @@ package final class ListWalk: @unchecked Sendable {
       let name = gfid.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
       return SourceFailure(kind: .entry, path: Array("/.gfid/\(name)".utf8), error: error)
     }
-    for path in paths where base.contains(path) { try touched.add(path, .listed) }
+    for path in paths where base.contains(path) { try touched.add(path, isListed ? .listed : .look) }
     return nil
   }
 

@@ -25,6 +25,8 @@ package final class TouchedPaths: @unchecked Sendable {
     package static let pending = Marks(rawValue: 32)
     /// A directory that may hold what the list names wrongly.
     package static let suspect = Marks(rawValue: 64)
+    /// It may have changed: told if it has, by its times and what else tells.
+    package static let look = Marks(rawValue: 128)
   }
 
   package typealias Row = (path: [UInt8], marks: Marks)
@@ -46,7 +48,7 @@ package final class TouchedPaths: @unchecked Sendable {
         "PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA locking_mode = EXCLUSIVE",
         "PRAGMA cache_size = -8192", "PRAGMA temp_store = FILE",
         "CREATE TABLE touched (path BLOB PRIMARY KEY, marks INTEGER NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE identities (gfid BLOB PRIMARY KEY) WITHOUT ROWID", "BEGIN")
+        "CREATE TABLE identities (gfid BLOB PRIMARY KEY, listed INTEGER NOT NULL) WITHOUT ROWID", "BEGIN")
       return database
     }
   }
@@ -100,15 +102,19 @@ package final class TouchedPaths: @unchecked Sendable {
   // MARK: Identities
 
   /// Adds the identity of an entry that is listed without its path.
-  package func addIdentity(_ gfid: [UInt8]) throws(Failure) {
-    try run("INSERT OR IGNORE INTO identities VALUES (?1)", gfid)
+  ///
+  /// - Parameter isListed: it has changed; else it may have.
+  package func addIdentity(_ gfid: [UInt8], isListed: Bool) throws(Failure) {
+    try run(
+      "INSERT INTO identities VALUES (?1, ?2) ON CONFLICT (gfid) DO UPDATE SET listed = max(listed, excluded.listed)", gfid,
+      isListed ? 1 : 0)
   }
 
   /// The identities after `gfid`, in order.
-  package func identities(after gfid: [UInt8], limit: Int) throws(Failure) -> [[UInt8]] {
-    var found: [[UInt8]] = []
-    try run("SELECT gfid FROM identities WHERE gfid > ?1 ORDER BY gfid LIMIT ?2", gfid, Int64(limit)) {
-      found.append($0.bytes(0))
+  package func identities(after gfid: [UInt8], limit: Int) throws(Failure) -> [(gfid: [UInt8], isListed: Bool)] {
+    var found: [(gfid: [UInt8], isListed: Bool)] = []
+    try run("SELECT gfid, listed FROM identities WHERE gfid > ?1 ORDER BY gfid LIMIT ?2", gfid, Int64(limit)) {
+      found.append(($0.bytes(0), $0.integer(1) != 0))
     }
     return found
   }

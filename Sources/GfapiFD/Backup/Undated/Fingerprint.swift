@@ -11,6 +11,9 @@ package struct Fingerprint: Sendable, Equatable {
     case attributesWithACLs = 3
     /// Where a file has holes; of a file of several shards, also its size.
     case layout = 4
+    /// How many names a file has: where another is renamed over one of them the others get no new time, and a restore would make them names
+    /// of the other.
+    case names = 5
   }
 
   package enum Digest: Sendable, Equatable {
@@ -48,6 +51,7 @@ package struct Fingerprint: Sendable, Equatable {
 
   /// What the attributes of an entry tell without a call.
   init(layoutOf status: stat, shardSize: Int?) {
+    if !status.isDirectory { self[.names] = status.st_nlink > 1 ? Self.digest([Self.bytes(Int(status.st_nlink))]) : .nothing }
     guard status.isRegular else { return }
     let size = Int(status.st_size)
     if let shardSize, size > shardSize {

@@ -57,7 +57,7 @@ package final class UndatedChanges {
     }
     tell(
       .warning,
-      "the state database \(path) \(problem ?? "does not reach back to \(utc(job.since))"): this job backs up every entry that has extended attributes, an ACL or holes, because Gluster does not date every change to them; a full backup also finds ACLs that were removed since then"
+      "the state database \(path) \(problem ?? "does not reach back to \(utc(job.since))"): this job backs up every entry that has extended attributes, an ACL, holes or several hard links, because Gluster does not date every change to them; a full backup also finds ACLs that were removed since then"
     )
   }
 
@@ -88,7 +88,7 @@ package final class UndatedChanges {
   private func tellLoss(_ problem: String) {
     tell(
       .warning,
-      "the state database \(path) \(problem): the next incremental or differential job backs up every entry that has extended attributes, an ACL or holes"
+      "the state database \(path) \(problem): the next incremental or differential job backs up every entry that has extended attributes, an ACL, holes or several hard links"
     )
   }
 
