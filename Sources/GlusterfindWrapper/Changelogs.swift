@@ -1,4 +1,3 @@
-import CSysXattr
 import Glibc
 import GlusterfindList
 
@@ -132,7 +131,7 @@ struct Changelogs {
     let isOpen = access(folder + "/CHANGELOG", F_OK) == 0
     do {
       return try history.files(
-        try closed(since: history.earliest), born: { Int(birth_time($0)) }, isOpen: isOpen, longestPause: longestPause, now: time(nil))
+        try closed(since: history.earliest), isOpen: isOpen, longestPause: longestPause, now: time(nil))
     } catch let gap as Gap {
       throw Gap(reason: "\(gap.reason) on the brick \(brick)")
     }
@@ -164,12 +163,11 @@ struct Changelogs {
     ///
     /// - Parameters:
     ///   - closed: on disk, since `earliest`.
-    ///   - born: when a file was made, in seconds since 1970; negative: not known.
     ///   - isOpen: there is a changelog that the brick writes to, or wrote to when it ended.
     ///   - longestPause: see ``Changelogs``.
     ///   - now: in seconds since 1970.
     /// - Throws: ``Gap`` where something is missing.
-    func files(_ closed: [Closed], born: (String) -> Int, isOpen: Bool, longestPause: Int?, now: Int) throws(Gap) -> [Closed] {
+    func files(_ closed: [Closed], isOpen: Bool, longestPause: Int?, now: Int) throws(Gap) -> [Closed] {
       let onDisk = Set(closed.map(\.time))
       let kept = wanted.filter { !$0.isEmpty }
       let gone = kept.filter { !onDisk.contains($0.time) }
@@ -177,14 +175,10 @@ struct Changelogs {
         throw Gap(reason: "\(gone.count) changelogs, the first of them of \(first.time) (seconds since 1970), are not there any more")
       }
       // Two that are closed in one second have one name: the later one takes the place of the other.
-      let named = Dictionary(grouping: kept, by: \.time)
-      let empty = Set(wanted.filter(\.isEmpty).map(\.time))
       let first = wanted.reduce(since) { min($0, $1.time) }
-      for file in closed where file.time >= first && (first < since || file.time >= since + margin) {
-        let isSecond = born(file.path) >= file.time && !empty.contains(file.time) && before?.time != file.time
-        if named[file.time, default: []].count > 1 || isSecond {
-          throw Gap(reason: "a changelog of \(file.time) (seconds since 1970) was replaced by another of the same second")
-        }
+      let counts = Dictionary(kept.map { ($0.time, 1) }, uniquingKeysWith: +)
+      if let twice = counts.filter({ $0.value > 1 && (first < since || $0.key >= since + margin) }).keys.min() {
+        throw Gap(reason: "a changelog of \(twice) (seconds since 1970) was replaced by another of the same second")
       }
       // While a brick runs and logs it closes a changelog again and again, also an empty one.
       if let longestPause {

@@ -218,7 +218,10 @@ struct BaculaFaultTests {
         #expect(!log.client.contains { $0.contains("\(path)/") && !$0.contains("\(path)/busy") }, "\(log.text)")
       }
       let restore = try bacula.restore("/changes-\(number)")
-      #expect(restore.termination?.hasPrefix("Restore OK") == true, "\(restore.text)")
+      // Of a file that became shorter while it was read the backup has less than its record says.
+      let isPartial = restore.complaints.contains { $0.contains("the backup has only") }
+      #expect(restore.complaints.allSatisfy { $0.contains("\(path)/busy/") && $0.contains("the backup has only") }, "\(restore.text)")
+      #expect(isPartial || restore.termination?.hasPrefix("Restore OK") == true, "\(restore.text)")
       let place = try Scratch.mount(kind) + "/changes-\(number)"
       #expect(try run("rm", "-r", place + path + "/busy", local + "/busy").status == 0)
       try FileManager.default.createDirectory(atPath: local + "/busy", withIntermediateDirectories: true)

@@ -182,13 +182,13 @@ struct ChangelogsTests {
 
   /// The times of the changelogs to be read, of what is told in short: `E10` an entry of an empty one, `C10` of another.
   func times(
-    _ list: String, onDisk: [Int], since: Int, born: [Int: Int] = [:], isOpen: Bool = true, pause: Int? = nil, now: Int
+    _ list: String, onDisk: [Int], since: Int, isOpen: Bool = true, pause: Int? = nil, now: Int
   ) throws -> [Int] {
     let entries = list.split(separator: " ").map { Entry(time: Int($0.dropFirst())!, isEmpty: $0.first == "E") }
     let history = Changelogs.History(entries, since: since)
     let closed = onDisk.filter { $0 >= history.earliest }.map { Changelogs.Closed(path: "\($0)", time: $0) }
     return try history.files(
-      closed, born: { born[Int($0)!] ?? Int($0)! - 1 }, isOpen: isOpen, longestPause: pause, now: now
+      closed, isOpen: isOpen, longestPause: pause, now: now
     ).map(\.time)
   }
 
@@ -224,12 +224,10 @@ struct ChangelogsTests {
   @Test("that were closed in one second are noticed: the later one took the place of the other")
   func sameSecond() {
     #expect(gap { try times("C10 C25 C25 C40", onDisk: [10, 25, 40], since: 20, now: 45) }.contains("was replaced by another"))
-    #expect(gap { try times("C10 C25 C40", onDisk: [10, 25, 40], since: 20, born: [25: 25], now: 45) }.contains("was replaced by another"))
     // The one before was empty, and is not kept.
-    #expect(throws: Never.self) { try times("C10 E25 C25 C40", onDisk: [10, 25, 40], since: 20, born: [25: 25], now: 45) }
-    // Before what is wanted; not known.
+    #expect(throws: Never.self) { try times("C10 E25 C25 C40", onDisk: [10, 25, 40], since: 20, now: 45) }
+    // Before what is wanted.
     #expect(throws: Never.self) { try times("C10 C10 C25", onDisk: [10, 25], since: 20, now: 30) }
-    #expect(throws: Never.self) { try times("C10 C25", onDisk: [10, 25], since: 20, born: [25: -1], now: 30) }
   }
 
   @Test("do not tell of a time in which a brick may have run without logging: options were set, and none was closed")
