@@ -108,8 +108,8 @@ final class TargetEntry: Sendable {
   /// Takes away what should have replaced something.
   private func giveUp(_ made: Made) {
     guard let temporary = made.temporary else { return }
-    try? directory.onWhole { try $0.remove(temporary) }
-    directory.replaced(temporary)
+    // Else at the end.
+    if (try? directory.onWhole { try $0.remove(temporary) }) != nil { directory.replaced(temporary) }
   }
 
   // MARK: Making
@@ -197,7 +197,13 @@ final class TargetEntry: Sendable {
       }
       let temporary = directory.replacement(for: name)
       do { try create(temporary, temporary) } catch {
-        directory.replaced(temporary)
+        // It may be there: its answer was lost. If it cannot be taken away now it is at the end.
+        do {
+          try above.remove(temporary)
+          directory.replaced(temporary)
+        } catch let left as GlusterError where left.errno == .noSuchFileOrDirectory {
+          if !asGlusterError(error).meansVolumeIsGone { directory.replaced(temporary) }
+        } catch {}
         throw error
       }
     }
