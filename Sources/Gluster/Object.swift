@@ -310,14 +310,11 @@ public final class Object: @unchecked Sendable {
   ///
   /// The corresponding C function is `glfs_h_rename`.
   public func rename(_ name: some Collection<UInt8>, to newName: some Collection<UInt8>) throws {
-    try volume.patience.run { again in
+    try volume.patience.run { _ in
       let result = name.withCString { old in
         newName.withCString { glfs_h_rename(volume.handle, handle, old, handle, $0) }
       }
-      guard result != 0 else { return }
-      let error = failure("glfs_h_rename", name)
-      // It has been done, and its answer was lost.
-      guard again, error.meansMissing else { throw error }
+      guard result == 0 else { throw failure("glfs_h_rename", name) }
     }
   }
 }

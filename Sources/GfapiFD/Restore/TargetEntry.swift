@@ -84,7 +84,15 @@ final class TargetEntry: Sendable {
       let problems = try attributes.apply(to: made.object, inheritsACL: made.inheritsACL)
       if let incomplete { throw incomplete }
       if let temporary = made.temporary {
-        do { try directory.onWhole { try $0.rename(temporary, to: name) } } catch let error as GlusterError
+        do {
+          try directory.onWhole { above in
+            do { try above.rename(temporary, to: name) } catch let error as GlusterError where error.meansMissing {
+              // Done before, and its answer was lost; or a brick is away that has it.
+              let (there, own) = (try? above.lookUp(name).status.st_ino, try? made.object.status().st_ino)
+              guard there != nil, there == own else { throw error }
+            }
+          }
+        } catch let error as GlusterError
           where [.isDirectory, .fileExists, .directoryNotEmpty].contains(error.errno)
         {
           throw Self.isDirectoryThere
