@@ -189,10 +189,7 @@ struct ListLossTests {
       // Longer than a brick takes between two changelogs, at most.
       let off = time(nil)
       #expect(eventually(within: 60) { time(nil) > off + 40 })
-      try Scratch.gluster("volume", "stop", volume, "force")
-      try Scratch.gluster("volume", "set", volume, "changelog.changelog", "on")
-      try Scratch.gluster("volume", "start", volume)
-      try Scratch.remount(volume)
+      try Self.setLogging("on", whileStopped: volume)
       let on = time(nil)
       #expect(eventually(within: 60) { time(nil) > on + 5 })
       try expectAll(&watched, everything: "(seconds since 1970)")
@@ -218,21 +215,23 @@ struct ListLossTests {
     #expect(result.status == 0 && result.output.contains(said) && result.output.contains(option), "\(result.output)")
   }
 
+  /// Stops the volume, turns the logging of changes on or off, and starts and mounts it again.
+  private static func setLogging(_ value: String, whileStopped volume: String) throws {
+    try Scratch.gluster("volume", "stop", volume, "force")
+    try Scratch.gluster("volume", "set", volume, "changelog.changelog", value)
+    try Scratch.gluster("volume", "start", volume)
+    try Scratch.remount(volume)
+  }
+
   @Test("where logging was off while a stopped volume ran again, however shortly")
   func loggingOffBetween() throws {
     let volume = "plain-logged-off"
     var watched = try Self.watched(on: volume, files: 20)
-    func set(_ value: String) throws {
-      try Scratch.gluster("volume", "stop", volume, "force")
-      try Scratch.gluster("volume", "set", volume, "changelog.changelog", value)
-      try Scratch.gluster("volume", "start", volume)
-      try Scratch.remount(volume)
-    }
-    try set("off")
+    try Self.setLogging("off", whileStopped: volume)
     try watched.change(Self.changes)
     nextSecond()
     nextSecond()
-    try set("on")
+    try Self.setLogging("on", whileStopped: volume)
     #expect(try Glusterfind.waitForChangelogs(volume))
     try expectAll(&watched, everything: "(seconds since 1970)")
   }

@@ -65,9 +65,9 @@ enum {
   /* char *, as the name of the job. */
   BAREOS_VAR_WORKING_DIRECTORY = 12,
   BAREOS_VAR_WHERE = 13,
-  /* char *: the unique name of the job whose start is the since time. */
   /* Text such as "21.1.2 (01 March 2022)". */
   BAREOS_VAR_VERSION = 16,
+  /* char *: the unique name of the job whose start is the since time. */
   BAREOS_VAR_PREVIOUS_JOB_NAME = 18,
 };
 
