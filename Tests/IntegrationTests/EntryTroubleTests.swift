@@ -134,6 +134,30 @@ struct EntryTroubleTests {
     }
   }
 
+  @Test("may not be read by root, on a volume with server.root-squash: is told by its name, the others come back exactly")
+  func rootSquash() throws {
+    try Scratch.withVolume("squashed", bricks: 1) {
+      let local = try Scratch.mount("squashed")
+      let commands = """
+        cd '\(local)'; mkdir -p tree/open tree/closed; echo 1 > tree/open/1; echo 2 > tree/open/2; ln tree/open/2 tree/open/second
+        echo x > tree/secret; chmod 600 tree/secret; echo x > tree/closed/in; chmod 700 tree/closed; mkfifo tree/open/fifo
+        """
+      #expect(try run("sh", "-ec", commands).status == 0)
+      try Scratch.gluster("volume", "set", "squashed", "server.root-squash", "on")
+      #expect(eventually { mkdir(local + "/probe", 0o700) != 0 || rmdir(local + "/probe") != 0 })
+      let saved = try backUp("squashed", "/tree")
+      #expect(saved.status == 1, "\(saved)")
+      for path in ["/tree/closed", "/tree/secret"] { #expect(saved.said.contains(" \(path): "), "\(saved.said)") }
+      #expect(!saved.said.contains("/open") && saved.said.contains("not in the archive: /tree/closed"), "\(saved.said)")
+      try Scratch.gluster("volume", "reset", "squashed", "server.root-squash")
+      #expect(eventually { mkdir(local + "/probe", 0o700) == 0 && rmdir(local + "/probe") == 0 })
+      let restored = try run(Scratch.tool, "restore", saved.archive, Scratch.line("squashed"), "--where", "/restored")
+      #expect(restored.status == 0, "\(restored.output)")
+      let comparison = try run(Scratch.script("compare-trees"), local + "/tree/open", local + "/restored/tree/open")
+      #expect(comparison.status == 0, "\(comparison.output)")
+    }
+  }
+
   @Test("has the mark that the tool's archive gives to sockets: is what it is")
   func marked() throws {
     let (local, path) = try Scratch.folder()

@@ -153,7 +153,7 @@ struct RestoreTests {
     let (local, path) = try Scratch.folder()
     write(local + "/file", "old data")
     link(local + "/file", local + "/elsewhere")
-    try withJob { job throws in
+    _ = try withJob { job throws in
       try restore(MemoryBackup([entry(FD_FT_REG, path + "/file", mode: S_IFREG | 0o600, data: "new")]), job)
     }
     #expect(read(local + "/file") == "new")
@@ -222,7 +222,7 @@ struct RestoreTests {
       entry(FD_FT_LNK, path + "/a/link", mode: S_IFLNK | 0o777, link: "target"),
       entry(FD_FT_LNKSAVED, path + "/a/hard", mode: S_IFREG | 0o644, link: path + "/a/one"),
     ]
-    try withJob { try restore(MemoryBackup(items), $0) }
+    _ = try withJob { try restore(MemoryBackup(items), $0) }
     for (name, time) in [("", 3000), ("/a", 1000), ("/a/below", 1001), ("/b", 2222), ("/c", 4000)] {
       #expect(try status(local + name).st_mtim.tv_sec == time, "\(name)")
     }

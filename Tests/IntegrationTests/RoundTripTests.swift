@@ -32,15 +32,19 @@ struct RoundTripTests {
 
   /// One round trip of a tree on a volume.
   ///
-  /// - Parameter prepare: called before the trees are compared, on a new mount.
-  func roundTripOnce(_ volume: String, _ prepare: () throws -> Void = {}) throws {
+  /// - Parameters:
+  ///   - saving: runs the backup that it is given.
+  ///   - prepare: called before the trees are compared, on a new mount.
+  func roundTripOnce(
+    _ volume: String, saving: (() throws -> CommandResult) throws -> CommandResult = { try $0() }, prepare: () throws -> Void = {}
+  ) throws {
     let local = try Scratch.mount(volume)
     // No times before 1970: not every file system has them.
     let made = try run(Scratch.script("hostile-tree"), "--wide", "100", "--since-1970", local + "/tree")
     #expect(made.status == 0, "\(made.output)")
     let archive = try Scratch.temporaryFile(".pax")
     defer { try? FileManager.default.removeItem(atPath: archive) }
-    let backup = try run(Scratch.tool, "backup", Scratch.line(volume, "/tree"), "-o", archive)
+    let backup = try saving { try run(Scratch.tool, "backup", Scratch.line(volume, "/tree"), "-o", archive) }
     let restore = try run(Scratch.tool, "restore", archive, Scratch.line(volume), "--where", "/restored")
     for result in [backup, restore] {
       #expect(result.status == 0 && !result.output.contains("error:") && !result.output.contains("warning:"), "\(result.output)")
@@ -68,9 +72,11 @@ struct RoundTripTests {
       try Scratch.gluster("volume", "set", "options", "group", group)
       try Scratch.remount("options")
       // A FUSE mount with `performance.parallel-readdir` reads wrong data of a sharded file that has holes (10.3).
-      try roundTripOnce("options") {
-        if kind == "sharded" { try Scratch.gluster("volume", "set", "options", "performance.parallel-readdir", "off") }
-      }
+      try roundTripOnce(
+        "options",
+        prepare: {
+          if kind == "sharded" { try Scratch.gluster("volume", "set", "options", "performance.parallel-readdir", "off") }
+        })
     }
     if kind == "replicated" {
       try Scratch.withVolume("options", bricks: 3, "replica", "3", body: body)
@@ -84,6 +90,13 @@ struct RoundTripTests {
     try Scratch.withVolume("options", bricks: 3, "replica", "3", "arbiter", "1") {
       try Scratch.killBrick("options")
       try roundTripOnce("options")
+    }
+  }
+
+  @Test("comes back exactly from a read-only volume")
+  func readOnly() throws {
+    try Scratch.withVolume("options", bricks: 1) {
+      try roundTripOnce("options", saving: { backUp in try Scratch.withReadOnly("options", backUp) })
     }
   }
 

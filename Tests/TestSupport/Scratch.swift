@@ -228,6 +228,26 @@ public enum Scratch {
     try body()
   }
 
+  /// Runs `body` while a volume is read-only for every client.
+  public static func withReadOnly<R>(_ volume: String, _ body: () throws -> R) throws -> R {
+    func set(_ value: String) throws {
+      try gluster("volume", "set", volume, "features.read-only", value)
+      // Bricks take the option a moment later.
+      let probe = try mount(volume) + "/probe"
+      let isWanted = eventually {
+        let isMade = mkdir(probe, 0o700) == 0
+        let isReadOnly = !isMade && errno == EROFS
+        if isMade { rmdir(probe) }
+        return isReadOnly == (value == "on")
+      }
+      guard isWanted else { throw DaemonError("features.read-only stays as it is on \(volume)") }
+    }
+    try set("on")
+    let result = Result { try body() }
+    try set("off")
+    return try result.get()
+  }
+
   /// Makes a volume with one brick on a file system of its own, `xfs`, `ext4` or `btrfs`, in a loop device.
   public static func withVolume(_ name: String, on fileSystem: String, body: () throws -> Void) throws {
     let brick = try variable("GFAPI_FD_SCRATCH_BRICKS") + "/\(name)1"
