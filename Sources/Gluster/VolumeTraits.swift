@@ -16,6 +16,10 @@ public struct VolumeTraits: Sendable {
   /// (`performance.parallel-readdir` and `performance.readdir-ahead`). What comes after such a listing does not correct it.
   public let listsFirstShards: Bool
 
+  /// Whether an entry has copies that Gluster may find to be different entries, each with a GFID of its own (a split-brain). A look-up on
+  /// the bricks says so; a listing tells one of them as if there were no other.
+  public let copiesMayDiffer: Bool
+
   /// Asks a volume.
   public init(_ volume: Volume) {
     self.init(translators: (try? volume.translators()) ?? [])
@@ -26,7 +30,7 @@ public struct VolumeTraits: Sendable {
   public init(translators: [String]) {
     guard !translators.isEmpty else {
       (type, bricks, listingsTellSizes, bricksAgreeOnTimes) = (nil, nil, false, false)
-      (isSharded, listsFirstShards) = (true, true)
+      (isSharded, listsFirstShards, copiesMayDiffer) = (true, true, true)
       return
     }
     func count(_ type: String) -> Int { translators.count { $0 == type } }
@@ -44,6 +48,7 @@ public struct VolumeTraits: Sendable {
     type = kinds.isEmpty ? "plain" : kinds.joined(separator: ", ")
     self.bricks = bricks
     listingsTellSizes = count("cluster/disperse") == 0
+    copiesMayDiffer = count("cluster/replicate") > 0
     bricksAgreeOnTimes = count("features/utime") > 0
   }
 }

@@ -20,13 +20,14 @@ struct VolumeTraitsTests {
     #expect(traits.type == type)
     #expect(traits.bricks == bricks)
     #expect(traits.listingsTellSizes == !type.contains("dispersed"))
+    #expect(traits.copiesMayDiffer == type.contains("replicated"))
     #expect(traits.bricksAgreeOnTimes)
   }
 
   @Test("that is not told is taken for the worst")
   func unknown() {
     let traits = VolumeTraits(translators: [])
-    #expect(traits.type == nil && !traits.listingsTellSizes && !traits.bricksAgreeOnTimes)
+    #expect(traits.type == nil && traits.copiesMayDiffer && !traits.listingsTellSizes && !traits.bricksAgreeOnTimes)
   }
 
   @Test("without the translator utime says that bricks tell times of their own")

@@ -92,6 +92,48 @@ struct EntryTroubleTests {
     }
   }
 
+  @Test("has copies that are different entries, so that clients have an I/O error: one is saved, with an error that names it")
+  func copiesDiffer() throws {
+    let volume = "copies"
+    try Scratch.withVolume(volume, bricks: 3, "replica", "3") {
+      for option in ["self-heal-daemon", "entry-self-heal"] { try Scratch.gluster("volume", "set", volume, "cluster.\(option)", "off") }
+      try Scratch.gluster("volume", "set", volume, "cluster.quorum-type", "none")
+      let local = try Scratch.mount(volume)
+      let folder = local + "/t"
+      #expect(try run("sh", "-ec", "mkdir '\(folder)'; cd '\(folder)'; echo same > same; mkdir alike").status == 0)
+      func make(_ content: String, without bricks: Int...) throws {
+        for brick in bricks { try kill(volume, brick) }
+        // The client may not have connected to the others yet.
+        #expect(eventually { mkdir(folder + "/directory", 0o755) == 0 })
+        #expect(try run("sh", "-ec", "cd '\(folder)'; echo \(content) > file; ln -s \(content) link; mkfifo fifo").status == 0)
+        try Scratch.startBricks(volume)
+        try Scratch.remount(volume)
+      }
+      try make("of-2-and-3", without: 1)
+      try make("of-1", without: 2, 3)
+      let names = ["directory", "file", "link", "fifo"]
+      func isBroken(_ name: String) -> Bool {
+        var status = stat()
+        return lstat("\(folder)/\(name)", &status) != 0 && errno == EIO
+      }
+      #expect(eventually { names.allSatisfy(isBroken) })
+      var chain = Chain(Scratch.line(volume, "/t"))
+      // A full and an incremental job.
+      for _ in 1...2 {
+        try chain.backUp()
+        let told = chain.messages.filter { $0.severity != .info }.map(\.text)
+        #expect(told.count == names.count, "\(told)")
+        for name in names {
+          let said = "/t/\(name): one of its copies is saved, another one may differ (gluster volume heal copies info split-brain)"
+          #expect(told.contains { $0.contains(said) }, "\(name): \(told)")
+        }
+      }
+      let saved = try backUp(volume, "/t")
+      let all = ["", "same", "alike/", "directory/", "file", "link", "fifo"].map { "t/" + $0 }
+      #expect(saved.status == 1 && saved.names.isSuperset(of: all.map { $0[...] }), "\(saved)")
+    }
+  }
+
   @Test(
     "is locked, so that reading it is blocked: is told after timeout=, the others are carried, and cancelling works at once",
     arguments: [false, true])

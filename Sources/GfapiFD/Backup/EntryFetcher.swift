@@ -102,7 +102,11 @@ package struct EntryFetcher: Sendable {
   /// - Throws: ``GlusterError``, if the entry cannot be carried at all.
   func fetch(_ entry: SourceEntry, _ wanted: Wanted, readsData: Bool) throws -> Details {
     var details = Details()
-    try entry.makeReady()
+    if let error = try entry.makeReady() {
+      let volume = entry.object.volume.uri.volume
+      details.problems.append(
+        "one of its copies is saved, another one may differ (gluster volume heal \(volume) info split-brain): \(error)")
+    }
     if entry.status.isSymbolicLink { details.linkTarget = try sure { try entry.object.linkTarget() } }
     if wasSharded, entry.status.isRegular { try checkPieces(of: entry) }
     if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: entry) }
@@ -187,7 +191,7 @@ package struct EntryFetcher: Sendable {
       }
     }
     if wanted.acls || wanted.extendedAttributes {
-      try entry.makeReady()
+      if try entry.makeReady() != nil { return .changed }
       try attributes(of: entry, wanted, into: &details)
     }
     return .fingerprint(Fingerprint(entry.status, details, wanted, shardSize: shardSize))

@@ -33,17 +33,20 @@ package struct SourceEntry: Sendable {
 
   /// Makes the handle ready for calls side by side. libgfapi looks up what a listing gave before its first use; if that use is
   /// a call by handle it lets no other call of the process begin meanwhile (10.3). Looked up by its name it does. The client
-  /// answers that itself: the listing has told it all.
+  /// answers that itself, for the listing has told it all; only on a volume with copies the bricks are asked.
   ///
+  /// - Returns: the volume's answer if the copies of the entry are different entries; the handle is of one of them.
   /// - Throws: ``GlusterError``, if the volume is gone: to a call by handle the entry would be missing then.
-  func makeReady() throws {
-    guard let listedIn else { return }
+  @discardableResult func makeReady() throws -> GlusterError? {
+    guard let listedIn else { return nil }
     let slash = UInt8(ascii: "/")
     do {
       _ = try listedIn.lookUp(path[path.index(after: path.lastIndex(of: slash)!)...])
     } catch let error as GlusterError where !error.meansVolumeIsGone {
+      if error.errno == .ioError { return error }
       // If something else has this name now, or nothing, the calls by handle will tell.
     }
+    return nil
   }
 }
 

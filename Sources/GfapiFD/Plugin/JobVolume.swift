@@ -86,9 +86,9 @@ package final class JobVolume: Sendable {
       let volume = try connect(attributeAge: purpose.attributeAge)
       let traits = VolumeTraits(volume)
       (session.volume, session.traits) = (volume, traits)
-      if !traits.listingsTellSizes {
-        // Files are asked for their sizes, and not from the cache that the listing has filled. The first connection
-        // stays until the end: ending it takes 10 s.
+      if !traits.listingsTellSizes || purpose == .backup && traits.copiesMayDiffer {
+        // The bricks are asked, and not the cache that the listing has filled. The first connection stays until the end: ending it takes
+        // 10 s.
         session.first = volume
         session.volume = try connect(attributeAge: 0)
       }
