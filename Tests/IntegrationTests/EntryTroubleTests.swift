@@ -365,6 +365,54 @@ struct InPlaceTests {
     #expect(try String(contentsOfFile: local + "/two/h", encoding: .utf8) == "3\n")
   }
 
+  @Test(
+    "is a hard link from one line's directory to another's: with an override it is one of what that line has restored",
+    arguments: ["plain", "distributed"])
+  func linkAcrossLines(_ kind: String) throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("sh", "-ec", "cd '\(local)'; mkdir -p one/d two; echo 1 > one/d/f; ln one/d/f two/g; echo 2 > two/h").status == 0)
+    let lines = ["one", "two"].map { Scratch.line("plain", "\(path)/\($0)") }
+    let first = Array("\(path)/one/d/f".utf8)
+    let backups = try lines.map { line in
+      let backup = MemoryBackup()
+      _ = try withJob { try $0.backup(line, to: backup) }
+      return backup.items.map { item in
+        var item = item
+        // A daemon knows the first name from the line before.
+        if item.entry.path.ends(with: "/g") { (item.entry.type, item.entry.link, item.data) = (FD_FT_LNKSAVED, first, []) }
+        return item
+      }
+    }
+    let target = try Scratch.folder(on: kind)
+    for place in ["", "/where"] {
+      var options = MiniJob.Options()
+      options.pluginOptions = Scratch.line(kind, target.path)
+      var restoreOptions = RestoreOptions()
+      restoreOptions.place = place.isEmpty ? [] : Array((target.path + place).utf8)
+      try withJob(options) { job throws in
+        var restore = Restore(job, lines[0], restoreOptions)
+        for (line, items) in zip(lines, backups) {
+          restore.goOn(with: line)
+          for item in items {
+            let data = item.data
+            let goesOn = try restore.restore(item.entry, length: data.count) { write in _ = data.withUnsafeBytes { write(0, $0) } }
+            #expect(goesOn)
+          }
+        }
+        let failed = restore.end().failed
+        #expect(failed == 0, "\(job.messages)")
+      }
+      try Scratch.remount(kind)
+      let folder = target.local + (place.isEmpty ? "" : place + target.path)
+      var (file, link) = (stat(), stat())
+      #expect(lstat(folder + "/d/f", &file) == 0 && lstat(folder + "/g", &link) == 0 && file.st_ino == link.st_ino, "\(place)")
+      #expect(file.st_nlink == 2)
+    }
+    // Not one of the files that are there.
+    var file = stat()
+    #expect(lstat(local + "/one/d/f", &file) == 0 && file.st_nlink == 2)
+  }
+
   @Test("in a directory that an earlier line has restored: it keeps its time")
   func times() throws {
     let (local, path) = try Scratch.folder()

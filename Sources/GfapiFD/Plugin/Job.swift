@@ -23,6 +23,8 @@ package final class Job {
   private var restorePlace: String?
   /// The directories that earlier lines of the job have restored on each volume, by inode.
   private var restored: [String: Set<ino_t>] = [:]
+  /// Where the entries of the job's lines have gone, by the volume that they were backed up from and the one that they go to.
+  private var rebases: [String: [Rebase]] = [:]
   /// Entries that failed when the daemon had gone on.
   private var lateFailures = 0
   /// Options for the restore of what was backed up with a line.
@@ -164,9 +166,11 @@ package final class Job {
       let options = restoreOptions[line].map(overrides.overridden) ?? overrides
       let definition = try PluginDefinition(original.overridden(by: options))
       // What an old line says of its volume matters only for its base directory.
-      let originalDirectory = (try? PluginDefinition(original))?.volume.directory ?? []
-      let overridden = options.values[.volume] == nil ? [] : definition.volume.directory
+      let source = (try? PluginDefinition(original))?.volume
+      let rebase = Rebase(
+        original: source?.directory ?? [], overridden: options.values[.volume] == nil ? [] : definition.volume.directory)
       let place = "\(definition.volume.servers) \(definition.volume.volume)"
+      let way = "\(source.map { "\($0.servers) \($0.volume)" } ?? "") to \(place)"
       let before = restored[place] ?? []
       restorePlace = place
       let volume = connect(.restore, definition) { session, volume in
@@ -176,8 +180,8 @@ package final class Job {
       }
       guard let volume else { return false }
       tellBeginning("restore onto", volume)
-      restore = RestoreRun(
-        volume, daemon: daemon, originalDirectory: originalDirectory, overriddenDirectory: overridden)
+      restore = RestoreRun(volume, daemon: daemon, rebase: rebase, earlier: rebases[way] ?? [])
+      rebases[way, default: []].append(rebase)
       return true
     } catch {
       daemon.tell(.fatal, "\(error)")

@@ -36,7 +36,8 @@ package final class RestoreRun {
   private var tree: RestoreTree?
   private var root: TargetDirectory?
   /// The base directory of the backup, and the one that takes its place.
-  private let rebase: (from: [UInt8], to: [UInt8])?
+  private let rebase: Rebase
+  private let earlier: [Rebase]
   package private(set) var counts = Counts()
   /// Entries that are not done yet, by the components of their paths.
   private var busy: Set<[[UInt8]]> = []
@@ -81,17 +82,13 @@ package final class RestoreRun {
   }
 
   /// - Parameters:
-  ///   - originalDirectory: base directory of the definition that the backup was made with.
-  ///   - overriddenDirectory: base directory of an override; empty: entries go where they were.
-  package init(
-    _ volume: JobVolume, daemon: any Daemon, originalDirectory: [UInt8], overriddenDirectory: [UInt8]
-  ) {
+  ///   - rebase: where the entries go.
+  ///   - earlier: where those of the job's other lines went.
+  package init(_ volume: JobVolume, daemon: any Daemon, rebase: Rebase, earlier: [Rebase] = []) {
     self.daemon = daemon
+    (self.rebase, self.earlier) = (rebase, earlier)
     calls = JobCalls(volume, daemon)
     queue = WriteBehind(calls)
-    rebase =
-      overriddenDirectory.isEmpty || overriddenDirectory == originalDirectory
-      ? nil : (originalDirectory, overriddenDirectory)
     volume.startWorkers()
   }
 
@@ -103,8 +100,11 @@ package final class RestoreRun {
   package func create(_ entry: RestoreEntry, under place: [UInt8]) -> Answer {
     finishEntry()
     var entry = entry
-    entry.path = rebased(entry.path, under: place)
-    if entry.kind == .hardLink { entry.link = rebased(entry.link, under: place) }
+    entry.path = rebase(entry.path, under: place) ?? entry.path
+    if entry.kind == .hardLink {
+      // Its first name may be in the base directory of another line.
+      entry.link = ([rebase] + earlier).lazy.compactMap { $0(entry.link, under: place) }.first ?? entry.link
+    }
     if pace.isDue() { daemon.tell(.info, "so far \(counts.restored) entries, \(account); at \(printable(entry.path))") }
     do {
       guard !isGone else { throw JobCalls.Ended(message: nil) }
@@ -188,17 +188,6 @@ package final class RestoreRun {
       throw RestoreProblem("\"..\" in the path")
     }
     return components
-  }
-
-  func rebased(_ path: [UInt8], under place: [UInt8]) -> [UInt8] {
-    guard let rebase else { return path }
-    let prefix = place.last == UInt8(ascii: "/") ? Array(place.dropLast()) : place
-    let inner = path.starts(with: prefix) ? path.dropFirst(prefix.count) : path[...]
-    guard inner.starts(with: rebase.from) else { return path }
-    let rest = inner.dropFirst(rebase.from.count)
-    // Whole components only: /dir is no beginning of /dir2.
-    guard rest.isEmpty || rest.first == UInt8(ascii: "/") else { return path }
-    return (path.starts(with: prefix) ? prefix : []) + rebase.to + rest
   }
 
   // MARK: Data
