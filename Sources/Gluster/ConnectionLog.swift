@@ -21,24 +21,32 @@ public final class ConnectionLog: Sendable {
   /// Lets nothing more be added: the connection stands, and may last for days.
   func end() { _ = fcntl(descriptor.rawValue, CGFAPI_F_ADD_SEALS, CGFAPI_F_SEAL_GROW) }
 
-  /// For the end of a message: what kept the client from speaking TLS; empty if nothing is known to have.
-  public var tlsWords: String { tlsProblem.map { "; TLS: \($0)" } ?? "" }
+  /// What kept the client from the bricks, as libgfapi logged it.
+  enum Problem: Equatable {
+    /// With TLS, in libgfapi's words.
+    case tls(String)
+    /// The bricks refused this client.
+    case refused
+    /// glusterd knows no port of a brick: the brick does not run.
+    case noBrickRuns
+  }
 
-  /// What kept the client from speaking TLS, in libgfapi's words; nil if nothing is known to have.
-  var tlsProblem: String? {
+  /// nil: nothing is known to have kept it.
+  var problem: Problem? {
     var text = [UInt8](repeating: 0, count: 64 << 10)
     let count = text.withUnsafeMutableBytes { pread(descriptor.rawValue, $0.baseAddress, $0.count, 0) }
-    return Self.tlsProblem(String(decoding: text.prefix(max(count, 0)), as: UTF8.self))
+    return Self.problem(String(decoding: text.prefix(max(count, 0)), as: UTF8.self))
   }
 
   /// - Parameter log: lines of the form `[time] E [file:line:function] 0-translator: text`.
-  static func tlsProblem(_ log: String) -> String? {
-    for line in log.split(separator: "\n") {
-      if line.contains(":ssl_setup_connection_params]"), line.contains("] E ["), let text = line.split(separator: ": ").last {
-        return String(text)
-      }
-      if line.contains("certificate verify failed") { return "the server's certificate is not signed by what glusterfs.ca holds" }
+  static func problem(_ log: String) -> Problem? {
+    var found: Problem?
+    for line in log.split(separator: "\n") where line.contains("] E [") {
+      if line.contains(":ssl_setup_connection_params]"), let text = line.split(separator: ": ").last { return .tls(String(text)) }
+      if line.contains("certificate verify failed") { return .tls("the server's certificate is not signed by what glusterfs.ca holds") }
+      if line.contains("SETVOLUME on remote-host failed"), line.contains("Authentication failed") { found = .refused }
+      if found == nil, line.contains("failed to get the port number for remote subvolume") { found = .noBrickRuns }
     }
-    return nil
+    return found
   }
 }

@@ -37,13 +37,14 @@ struct Operation {
   private init(_ settings: Settings) throws {
     let log = ConnectionLog()
     let patience = Patience(seconds: settings.timeout) { action, setback in
-      let words =
-        "\(settings.uri): no answer within \(settings.timeout) s (timeout=) while \(action)" + (log?.tlsWords ?? "")
+      let why = "\(action)" == "connecting" ? settings.uri.whyUnreachable(nil, log).map { ": \($0)" } ?? "" : ""
+      let words = "\(settings.uri): no answer within \(settings.timeout) s (timeout=) while \(action)\(why)"
       Ending.unreachable.leave(setback?.description ?? words)
     }
     self.patience = patience
     func failure(_ error: GlusterError) -> StoreError {
-      StoreError(.unreachable, "cannot connect to \(settings.uri): \(error)" + (error.cure.map { ": \($0)" } ?? "") + (log?.tlsWords ?? ""))
+      let why = settings.uri.whyUnreachable(error, log).map { ": \($0)" } ?? ""
+      return StoreError(.unreachable, "cannot connect to \(settings.uri): \(error)\(why)")
     }
     patience.begin("connecting")
     do {

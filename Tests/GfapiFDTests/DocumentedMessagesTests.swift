@@ -27,6 +27,8 @@ struct DocumentedMessagesTests {
     ("ListHeader.swift", "#begin … level=… since=… until=… ", listFormat), ("ListHeader.swift", "#crawl … ", listFormat),
     ("ListHeader.swift", "#end … ", listFormat),
     ("ConnectionLog.swift", "certificate verify failed", otherProgram),
+    ("ConnectionLog.swift", "SETVOLUME on remote-host failed", otherProgram), ("ConnectionLog.swift", "Authentication failed", otherProgram),
+    ("ConnectionLog.swift", "failed to get the port number for remote subvolume", otherProgram),
     ("Glusterfind.swift", "Traceback (most recent call last)", otherProgram),
     ("Glusterfind.swift", " failed; stdout", otherProgram), ("Glusterfind.swift", "Command query failed", otherProgram),
     ("Glusterfind.swift", "Command pre failed", otherProgram),

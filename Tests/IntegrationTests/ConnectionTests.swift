@@ -11,6 +11,7 @@ struct ConnectionTests {
       #expect(try job.backup(#"gfapi:volume=gluster+tcp\://scratch\:24007/nosuchvolume"#, to: MemoryBackup()) == nil)
       let fatal = try #require(job.messages.first { $0.severity == .fatal }).text
       #expect(fatal.contains("tcp scratch:24007") && fatal.contains("volume nosuchvolume") && fatal.contains("glfs_init"))
+      #expect(fatal.contains("there is no volume nosuchvolume (gluster volume list)"), "\(fatal)")
     }
   }
 
@@ -31,7 +32,31 @@ struct ConnectionTests {
   func nobody() throws {
     try withJob { job throws in
       #expect(try job.backup(#"gfapi:volume=gluster\://127.0.0.1\:9/v:timeout=30"#, to: MemoryBackup()) == nil)
-      #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("127.0.0.1:9") })
+      #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("127.0.0.1:9: Connection refused: check that glusterd") })
+    }
+  }
+
+  @Test("whose server this host does not know by name is told")
+  func unknownName() throws {
+    try withJob { job throws in
+      #expect(try job.backup(#"gfapi:volume=gluster\://nosuchhost.invalid/v:timeout=3"#, to: MemoryBackup()) == nil)
+      let said = "correct the server in volume=, or the name resolution of this host"
+      #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains("nosuchhost.invalid:24007: ") && $0.text.contains(said) })
+    }
+  }
+
+  @Test("that is stopped, or refuses this host, is told", arguments: [false, true])
+  func unreachable(_ isRefused: Bool) throws {
+    try Scratch.withVolume("away", bricks: 1) {
+      if isRefused { try Scratch.gluster("volume", "set", "away", "auth.reject", "*") }
+      try Scratch.gluster("volume", "stop", "away", "force")
+      if isRefused { try Scratch.gluster("volume", "start", "away") }
+      let said = isRefused ? "the bricks refuse this host: check auth.allow" : "no brick runs: is the volume started"
+      try withJob { job throws in
+        #expect(try job.backup(Scratch.line("away", ":timeout=4"), to: MemoryBackup()) == nil)
+        let fatal = job.messages.filter { $0.severity == .fatal }.map(\.text)
+        #expect(fatal.count == 1 && fatal[0].contains(said), "\(fatal)")
+      }
     }
   }
 

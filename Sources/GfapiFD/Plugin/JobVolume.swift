@@ -52,18 +52,28 @@ package final class JobVolume: Sendable {
       }
     }
     let log = ConnectionLog()
-    func failure(_ text: String) -> ConnectionFailure {
-      ConnectionFailure(description: text + (log?.tlsWords ?? ""))
-    }
     func step(_ what: String, extra: Int = 0, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
+      /// - Parameter error: nil: it took too long.
+      func why(_ error: GlusterError?) throws -> String {
+        var reason = error?.cure
+        if !what.isEmpty {
+          // On a thread of its own: names may take long to resolve.
+          let threads = VolumeThreads()
+          defer { threads.end() }
+          do {
+            reason = try threads.run(within: 10, isCancelled: isCancelled) { _ in definition.volume.whyUnreachable(error, log) }
+          } catch VolumeThreads.Stopped.timedOut {}
+        }
+        return reason.map { ": \($0)" } ?? ""
+      }
       do {
         try threads.run(within: definition.timeout + extra, isCancelled: isCancelled, body)
       } catch VolumeThreads.Stopped.timedOut {
-        throw failure("\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)")
+        throw ConnectionFailure(
+          description: "\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)" + (try why(nil)))
       } catch let error as GlusterError {
-        throw failure(
-          "\(what)\(definition.volume): \(error)" + (error.path.isEmpty ? "" : ": \(printable(error.path))")
-            + (error.cure.map { ": \($0)" } ?? ""))
+        let path = error.path.isEmpty ? "" : ": \(printable(error.path))"
+        throw ConnectionFailure(description: "\(what)\(definition.volume): \(error)\(path)" + (try why(error)))
       }
     }
     try step("cannot connect to ") { session in

@@ -1,13 +1,15 @@
 import Glibc
-import Gluster
 
 /// Asks whether somebody listens where glusterd should be.
-package enum ServerProbe {
+public enum ServerProbe {
   /// The port of glusterd, if a URI names none.
   private static let defaultPort = 24007
 
+  /// How a server is called in messages, and how long a connection took, or why there is none.
+  typealias Answer = (name: String, result: Result<Duration, Reason>)
+
   /// How a server is called in messages.
-  package static func name(_ server: VolumeURI.Server, _ transport: VolumeURI.Transport) -> String {
+  public static func name(_ server: VolumeURI.Server, _ transport: VolumeURI.Transport) -> String {
     transport == .unix ? server.host : "\(server.host):\(server.port == 0 ? defaultPort : server.port)"
   }
 
@@ -15,7 +17,7 @@ package enum ServerProbe {
   ///
   /// - Parameter seconds: how long to wait.
   /// - Returns: how long it took, or why there is no connection.
-  package static func connect(
+  public static func connect(
     to server: VolumeURI.Server, _ transport: VolumeURI.Transport, within seconds: Int
   ) -> Result<Duration, Reason> {
     let began = ContinuousClock.now
@@ -37,7 +39,7 @@ package enum ServerProbe {
     var found: UnsafeMutablePointer<addrinfo>?
     let port = server.port == 0 ? defaultPort : server.port
     let result = getaddrinfo(server.host, "\(port)", &hints, &found)
-    guard result == 0 else { return .failure(Reason(text: String(cString: gai_strerror(result)))) }
+    guard result == 0 else { return .failure(Reason(text: String(cString: gai_strerror(result)), isOfName: true)) }
     defer { freeaddrinfo(found) }
     var last = Reason(text: "no address")
     var next = found
@@ -50,8 +52,10 @@ package enum ServerProbe {
     return .failure(last)
   }
 
-  package struct Reason: Error {
-    package let text: String
+  public struct Reason: Error {
+    public let text: String
+    /// This host does not know the server's name.
+    public var isOfName = false
   }
 
   /// Nil: there is somebody.

@@ -1,8 +1,7 @@
 import Foundation
-import Gluster
 import Testing
 
-@testable import SetupCheck
+@testable import Gluster
 
 @Suite("The probe of a server")
 struct ServerProbeTests {

@@ -1,0 +1,51 @@
+import Glibc
+
+extension VolumeURI {
+  /// Finds out why there is no connection to the volume: asks the servers, and reads what libgfapi logged. It takes two seconds for
+  /// each server at most, and the time in which this host resolves names.
+  ///
+  /// - Parameters:
+  ///   - error: with which connecting failed; nil: it took too long.
+  ///   - log: what libgfapi logged meanwhile; nil: it logged elsewhere.
+  /// - Returns: the reason and what to do, in words; nil: nothing was found out.
+  public func whyUnreachable(_ error: GlusterError?, _ log: ConnectionLog?) -> String? {
+    var answers: [ServerProbe.Answer] = []
+    if transport != .rdma {
+      answers = servers.map { (ServerProbe.name($0, transport), ServerProbe.connect(to: $0, transport, within: 2)) }
+    }
+    return ConnectionDiagnosis.words(self, error, log?.problem, answers, isRoot: geteuid() == 0)
+  }
+}
+
+enum ConnectionDiagnosis {
+  /// - Parameters:
+  ///   - answers: of the servers, if they were asked.
+  ///   - isRoot: whether this process may use ports below 1024.
+  static func words(
+    _ uri: VolumeURI, _ error: GlusterError?, _ problem: ConnectionLog.Problem?, _ answers: [ServerProbe.Answer], isRoot: Bool
+  ) -> String? {
+    let volume = uri.volume
+    if case .tls(let text) = problem { return "TLS: \(text)" }
+    let failures = answers.compactMap { name, result in if case .failure(let reason) = result { (name, reason) } else { nil } }
+    if !answers.isEmpty, failures.count == answers.count {
+      let cures =
+        (failures.contains { $0.1.isOfName } ? ["correct the server in volume=, or the name resolution of this host"] : [])
+        + (failures.contains { !$0.1.isOfName } ? ["check that glusterd runs there, its port, and the firewall"] : [])
+      return failures.map { "\($0): \($1.text)" }.joined(separator: ", ") + ": " + cures.joined(separator: "; ")
+    }
+    if let error, error.meansMissing { return "there is no volume \(volume) (gluster volume list)" }
+    switch problem {
+    case .refused:
+      return "the bricks refuse this host: check auth.allow and auth.reject, with TLS auth.ssl-allow (gluster volume get \(volume) all)"
+    case .noBrickRuns:
+      return "no brick runs: is the volume started (gluster volume status \(volume))?"
+    case .tls, nil:
+      break
+    }
+    if !isRoot {
+      return "this program does not run as root, and bricks may refuse its ports: run it as root, or set server.allow-insecure on "
+        + "(gluster volume set \(volume) server.allow-insecure on)"
+    }
+    return error?.cure
+  }
+}
