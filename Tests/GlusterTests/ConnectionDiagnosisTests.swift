@@ -44,15 +44,23 @@ struct ConnectionDiagnosisTests {
     "is found in what libgfapi logs",
     arguments: [
       ("", nil),
-      ("[t] E [MSGID: 114058] [client-handshake.c:1193:client_query_portmap_cbk] 0-v-client-0: failed to get the port number for "
-        + "remote subvolume. Please run gluster volume status on server to see if brick process is running []", .noBrickRuns),
-      ("[t] E [MSGID: 114044] [client-handshake.c:756:client_setvolume_cbk] 0-v-client-0: SETVOLUME on remote-host failed "
-        + "[{remote-error=Authentication failed}, {errno=13}, {error=Permission denied}]", .refused),
+      (
+        "[t] E [MSGID: 114058] [client-handshake.c:1193:client_query_portmap_cbk] 0-v-client-0: failed to get the port number for "
+          + "remote subvolume. Please run gluster volume status on server to see if brick process is running []", .noBrickRuns
+      ),
+      (
+        "[t] E [MSGID: 114044] [client-handshake.c:756:client_setvolume_cbk] 0-v-client-0: SETVOLUME on remote-host failed "
+          + "[{remote-error=Authentication failed}, {errno=13}, {error=Permission denied}]", .refused
+      ),
       ("[t] W [x] 0-v: SETVOLUME on remote-host failed Authentication failed", nil),
-      ("[t] E [socket.c:4434:ssl_setup_connection_params] 0-v-client-0: could not load our cert at /etc/ssl/glusterfs.pem",
-        .tls("could not load our cert at /etc/ssl/glusterfs.pem")),
-      ("[t] E [socket.c:245:ssl_dump_error_stack] 0-v-client-0:   error:0A000086:SSL routines::certificate verify failed",
-        .tls("the server's certificate is not signed by what glusterfs.ca holds")),
+      (
+        "[t] E [socket.c:4434:ssl_setup_connection_params] 0-v-client-0: could not load our cert at /etc/ssl/glusterfs.pem",
+        .tls("could not load our cert at /etc/ssl/glusterfs.pem")
+      ),
+      (
+        "[t] E [socket.c:245:ssl_dump_error_stack] 0-v-client-0:   error:0A000086:SSL routines::certificate verify failed",
+        .tls("the server's certificate is not signed by what glusterfs.ca holds")
+      ),
     ] as [(String, ConnectionLog.Problem?)])
   func log(_ log: String, _ problem: ConnectionLog.Problem?) {
     #expect(ConnectionLog.problem("[t] I [x] something\n" + log + "\n") == problem)

@@ -30,6 +30,8 @@ struct EntryTroubleTests {
       #expect(saved.status == 0 && !saved.said.contains("warning"), "\(saved.said)")
       let restored = try run(Scratch.tool, "restore", saved.archive, Scratch.line("ahead"), "--where", "/restored")
       #expect(restored.status == 0, "\(restored.output)")
+      // With this option a FUSE mount, too, reads wrong data of a sharded file now and then (10.3).
+      try Scratch.gluster("volume", "set", "ahead", "performance.parallel-readdir", "off")
       try Scratch.remount("ahead")
       let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/restored/tree")
       #expect(comparison.status == 0, "\(comparison.output)")
