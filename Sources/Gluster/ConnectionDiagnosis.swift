@@ -33,7 +33,10 @@ enum ConnectionDiagnosis {
         + (failures.contains { !$0.1.isOfName } ? ["check that glusterd runs there, its port, and the firewall"] : [])
       return failures.map { "\($0): \($1.text)" }.joined(separator: ", ") + ": " + cures.joined(separator: "; ")
     }
-    if let error, error.meansMissing { return "there is no volume \(volume) (gluster volume list)" }
+    if let error, error.meansMissing {
+      return "there is no volume \(volume) (gluster volume list)"
+        + (volume == "snaps" ? "; the URI of a snapshot, /snaps/NAME/VOLUME, is not supported" : "")
+    }
     switch problem {
     case .refused:
       return "the bricks refuse this host: check auth.allow and auth.reject, with TLS auth.ssl-allow (gluster volume get \(volume) all)"

@@ -20,6 +20,9 @@ public final class Patience: Sendable {
   /// Ask the volume for something else, each by a connection of its own.
   private let probes = Mutex<[@Sendable () -> Bool]>([])
 
+  /// Why calls have been refused, and whether that has been told.
+  private let causes = Mutex<[VolumeCause: Bool]>([:])
+
   private struct State {
     var waiting = 0
     var isOver = false
@@ -59,6 +62,22 @@ public final class Patience: Sendable {
   /// - Parameter call: is told whether it has been made before: that one may have been carried out, and only its answer lost.
   /// - Throws: the call's last error.
   public func run<T>(_ call: (_ again: Bool) throws -> T) throws -> T {
+    do { return try repeated(call) } catch {
+      if let error = error as? GlusterError, let cause = VolumeCause(error) { causes.withLock { $0[cause] = $0[cause] ?? false } }
+      throw error
+    }
+  }
+
+  /// Why calls have been refused; what was returned before is left out.
+  public func newCauses() -> [VolumeCause] {
+    causes.withLock { causes in
+      let new = causes.filter { !$0.value }.map(\.key)
+      for cause in new { causes[cause] = true }
+      return new
+    }
+  }
+
+  private func repeated<T>(_ call: (_ again: Bool) throws -> T) throws -> T {
     guard seconds > 0 else {
       do { return try call(false) } catch let error as GlusterError where error.meansVolumeIsGone { throw judged(error) }
     }

@@ -17,16 +17,18 @@ struct Operation {
     // A pipe that holds as much as one call on the volume takes: fewer switches between the daemon and this process.
     let setPipeSize: Int32 = 1031  // F_SETPIPE_SZ, which Swift's module for C does not have
     for descriptor: Int32 in [0, 1] { _ = fcntl(descriptor, setPipeSize, Int32(PartStore.pieceSize)) }
-    @Sendable func leave(_ error: any Error) -> Never {
+    @Sendable func leave(_ error: any Error, _ why: String = "") -> Never {
       let ending = Ending(error)
-      ending.leave("\(error)", isLogged: !(expectsMissing && ending == .missing))
+      ending.leave("\(error)\(why)", isLogged: !(expectsMissing && ending == .missing))
     }
     do {
       let operation = try Operation(Settings())
       do {
         try body(operation)
       } catch let error where Ending(error) != .unreachable {
-        operation.settle { leave(error) }
+        let volume = operation.volume
+        let why = volume.patience.newCauses().map { ": " + $0.words(volume.uri.volume) }.joined()
+        operation.settle { leave(error, why) }
       }
       operation.settle { Ending.well.leave() }
     } catch {

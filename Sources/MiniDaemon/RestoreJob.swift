@@ -41,12 +41,15 @@ public struct Restore: ~Copyable {
   ///   fail later.
   public consuming func end() -> JobCounts {
     job.send(.endRestoreJob)
-    counts.failed = max(counts.failed, job.messages.count { $0.severity == .error })
     // As the plugin counts them: not all that it has taken on is done when a job is cancelled.
-    let restored = job.messages.compactMap { message in
-      message.text.firstRange(of: " entries restored, ").flatMap { Int(message.text[..<$0.lowerBound].split(separator: " ").last ?? "") }
+    func counted(_ words: String) -> [Int] {
+      job.messages.filter { $0.text.contains(" entries restored, ") }.compactMap { message in
+        message.text.firstRange(of: words).flatMap { Int(message.text[..<$0.lowerBound].split(separator: " ").last ?? "") }
+      }
     }
+    let restored = counted(" entries restored, ")
     if !restored.isEmpty { counts.done = restored.reduce(0, +) }
+    counts.failed = max(counts.failed, job.messages.count { $0.severity == .error }, counted(" failed").reduce(0, +))
     return counts
   }
 

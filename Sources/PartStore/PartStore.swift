@@ -43,11 +43,35 @@ public struct PartStore {
     base = found.object
   }
 
-  /// Whether parts can be stored: the whole volume can be reached, and the base directory be read and written.
+  /// Whether parts can be stored: the whole volume can be reached, and a file be made, written, renamed and removed in the base directory.
   public func check() throws {
     willCall("asking for permission")
     try attempt("not all of the volume can be reached") { _ = try Distribution(volume)?.check() }
     try attempt("cannot read and write the base directory") { try base.checkAccess(R_OK | W_OK | X_OK) }
+    willCall("trying to store something")
+    try attempt("cannot store a file in the base directory") {
+      do {
+        let created = try base.createFile(Self.trial, mode: Self.fileMode)
+        try [UInt8(ascii: "x")].withUnsafeBytes { try created.file.write($0, at: 0) }
+        try created.file.synchronize()
+      } catch let error as GlusterError where error.errno == .fileExists {
+        // Of another check, or of one on a volume that keeps what it has.
+      }
+    }
+    try tryRenaming()
+  }
+
+  /// The file that ``check()`` makes. It stays on a volume that lets nothing be renamed or removed, where it keeps uploads from beginning.
+  private static let trial = Array(".testconnection".utf8)
+  private static let renamedTrial = trial + Array(".renamed".utf8)
+
+  private func tryRenaming() throws {
+    willCall("trying to rename something")
+    try attempt("cannot rename and remove a file in the base directory") {
+      // Another process may be at it.
+      _ = try ifThere { try base.rename(Self.trial, to: Self.renamedTrial) }
+      _ = try ifThere { try base.remove(Self.renamedTrial) }
+    }
   }
 
   // MARK: Looking
@@ -137,6 +161,7 @@ public struct PartStore {
     let temporary = Self.nameOnItsWay(part)
     try Self.check(part, stored: temporary)
     willCall("creating the part")
+    if try attempt("cannot look into the base directory", { try ifThere { try base.lookUp(Self.trial) } }) != nil { try tryRenaming() }
     let folder = try attempt("cannot make the volume's folder") { try self.folder(name) ?? makeFolder(name) }
     let created = try attempt("cannot create it") { try folder.createFile(temporary, mode: Self.fileMode) }
     var isInPlace = false
@@ -154,8 +179,15 @@ public struct PartStore {
       try attempt("cannot keep it in its place") { try created.file.synchronize() }
     } catch {
       willCall("removing what is incomplete")
-      if !isInPlace { try? folder.remove(temporary) }
+      if !isInPlace { remove(temporary, from: folder) }
       throw error
+    }
+  }
+
+  /// Removes what is incomplete. Where that is refused the next upload is not to begin: it would leave the same behind.
+  private func remove(_ temporary: [UInt8], from folder: Object) {
+    do { try folder.remove(temporary) } catch {
+      if asGlusterError(error).errno == .readOnlyFileSystem { _ = try? base.createFile(Self.trial, mode: Self.fileMode) }
     }
   }
 

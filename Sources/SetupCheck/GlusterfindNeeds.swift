@@ -48,17 +48,17 @@ package enum GlusterfindNeeds {
     let folders = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
     return folders.split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
   }
+}
 
-  /// What a command prints; nil if it fails.
-  private static func output(_ command: String) -> String? {
-    guard let pipe = popen(command + " 2>/dev/null </dev/null", "r") else { return nil }
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    while true {
-      let count = fread(&buffer, 1, buffer.count, pipe)
-      if count == 0 { break }
-      bytes += buffer[..<count]
-    }
-    return pclose(pipe) == 0 ? String(decoding: bytes, as: UTF8.self) : nil
+/// What a command prints; nil if it fails.
+func output(_ command: String) -> String? {
+  guard let pipe = popen(command + " 2>/dev/null </dev/null", "r") else { return nil }
+  var bytes: [UInt8] = []
+  var buffer = [UInt8](repeating: 0, count: 4096)
+  while true {
+    let count = fread(&buffer, 1, buffer.count, pipe)
+    if count == 0 { break }
+    bytes += buffer[..<count]
   }
+  return pclose(pipe) == 0 ? String(decoding: bytes, as: UTF8.self) : nil
 }

@@ -50,6 +50,11 @@ struct Check: ParsableCommand {
     findings.add("definition", "valid")
     findings.add("volume", "\(parsed.volume)")
     checkServers(parsed.volume, &findings)
+    if geteuid() != 0 {
+      findings.add(
+        .problem, "user", "this is user \(geteuid()), not root: a daemon of this user saves only what it may read, and cannot set owners",
+        cure: "run the file daemon as root, and this command as the daemon's user")
+    }
     let isReached = checkVolume(parsed, &findings)
     checkList(parsed, &findings)
     return isLoadable && isReached
@@ -135,6 +140,7 @@ struct Check: ParsableCommand {
         "there are files in shards, and features.shard is off: each of them fails, for the volume gives its first piece alone",
         cure: "gluster volume set \(parsed.volume.volume) features.shard on, with the features.shard-block-size of before")
     }
+    VolumeOptions.look(parsed.volume, into: &findings)
     checkChanges(parsed, report, latency, &findings)
     return report.access == nil
   }

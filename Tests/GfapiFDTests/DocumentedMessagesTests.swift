@@ -49,6 +49,7 @@ struct DocumentedMessagesTests {
     ("GlusterfindNeeds.swift", "/usr/bin/python3 -c 'import xattr'", command),
     ("GlusterfindNeeds.swift", "gluster --mode=script volume get … …", command),
     ("GlusterfindNeeds.swift", " 2>/dev/null </dev/null", command),
+    ("VolumeOptions.swift", "timeout 10 gluster --mode=script … volume info …", command),
     ("PluginDefinition.swift", "\n    the form is gfapi:volume=URI*", "the grammar, which README.md shows"),
     ("BaculaDaemon.swift", "\n    # Plugin configuration file\n*", "the questions of Bacula's console"),
     ("EntryPoints.swift", "gfapi-fd maintainers", information),

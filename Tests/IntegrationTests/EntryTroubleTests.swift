@@ -193,12 +193,48 @@ struct EntryTroubleTests {
       #expect(saved.status == 1, "\(saved)")
       for path in ["/tree/closed", "/tree/secret"] { #expect(saved.said.contains(" \(path): "), "\(saved.said)") }
       #expect(!saved.said.contains("/open") && saved.said.contains("not in the archive: /tree/closed"), "\(saved.said)")
+      let cause = "volume squashed denies root what root may do: server.root-squash"
+      #expect(saved.said.ranges(of: cause).count == 1, "\(saved.said)")
+      let refused = try run(Scratch.tool, "restore", saved.archive, Scratch.line("squashed"), "--where", "/refused")
+      #expect(refused.status == 1 && refused.output.ranges(of: cause).count == 1, "\(refused.output)")
+      let check = try run(Scratch.tool, "check", Scratch.line("squashed"), "--module", Scratch.modulePath)
+      #expect(check.status == 1 && check.output.contains("problem: server.root-squash is on"), "\(check.output)")
       try Scratch.gluster("volume", "reset", "squashed", "server.root-squash")
       #expect(eventually { mkdir(local + "/probe", 0o700) == 0 && rmdir(local + "/probe") == 0 })
       let restored = try run(Scratch.tool, "restore", saved.archive, Scratch.line("squashed"), "--where", "/restored")
       #expect(restored.status == 0, "\(restored.output)")
       let comparison = try run(Scratch.script("compare-trees"), local + "/tree/open", local + "/restored/tree/open")
       #expect(comparison.status == 0, "\(comparison.output)")
+    }
+  }
+
+  @Test("is in the trash of the volume, which clients cannot read: is told, and once what that is")
+  func trash() throws {
+    try Scratch.withVolume("trash", bricks: 1) {
+      try Scratch.gluster("volume", "set", "trash", "features.trash", "on")
+      let local = try Scratch.mount("trash")
+      #expect(eventually { FileManager.default.fileExists(atPath: local + "/.trashcan") })
+      let commands = "cd '\(local)'; for d in a b; do mkdir $d; echo x > $d/f; rm $d/f; done; echo y > g"
+      #expect(try run("sh", "-ec", commands).status == 0)
+      let saved = try backUp("trash")
+      #expect(saved.status == 1 && saved.names.isSuperset(of: ["./", "g", "a/", "b/"]), "\(saved)")
+      #expect(saved.said.ranges(of: "/.trashcan is the trash of the volume (features.trash): exclude it").count == 1, "\(saved.said)")
+      let check = try run(Scratch.tool, "check", Scratch.line("trash"), "--module", Scratch.modulePath)
+      #expect(check.status == 1 && check.output.contains("warning: features.trash is on"), "\(check.output)")
+    }
+  }
+
+  @Test("is a snapshot that users may see: is not saved")
+  func visibleSnapshots() throws {
+    try Scratch.withVolume("visible", bricks: 1) {
+      for option in ["features.uss", "features.show-snapshot-directory"] { try Scratch.gluster("volume", "set", "visible", option, "on") }
+      try Scratch.remount("visible")
+      let local = try Scratch.mount("visible")
+      #expect(try run("sh", "-ec", "cd '\(local)'; mkdir d; echo x > d/f").status == 0)
+      #expect(eventually { FileManager.default.fileExists(atPath: local + "/.snaps") })
+      let saved = try backUp("visible")
+      #expect(saved.status == 0 && saved.names == ["./", "d/", "d/f"], "\(saved)")
+      #expect(saved.said.contains("(plain, 1 brick)"), "\(saved.said)")
     }
   }
 

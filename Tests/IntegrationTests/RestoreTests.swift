@@ -254,6 +254,49 @@ struct RestoreTests {
     }
   }
 
+  @Test("onto a read-only volume ends with one message that says so", arguments: [ABI.bareos26, .bacula15])
+  func readOnly(_ abi: ABI) throws {
+    try Scratch.withVolume("unwritable", bricks: 1) {
+      let files = (1...50).map { entry(FD_FT_REG, "/d/\($0)", mode: S_IFREG | 0o600, data: "x") }
+      let backup = MemoryBackup(files + [entry(FD_FT_DIREND, "/d", mode: S_IFDIR | 0o755)])
+      try Scratch.withReadOnly("unwritable") {
+        try withJob(abi: abi) { job throws in
+          #expect(try backup.restore(job, Scratch.line("unwritable")).failed > 0)
+          let told = job.messages.filter { $0.severity != .info }
+          #expect(told.count == 2 && told[0].severity == .fatal && told[0].text.contains("the volume is read-only"), "\(told)")
+          #expect(told.last?.text.contains("gluster volume set unwritable features.read-only off") == true, "\(told)")
+        }
+      }
+    }
+  }
+
+  @Test("of a hard link without the file that has its data is told with what to restore as well")
+  func linkAlone() throws {
+    let (_, path) = try Scratch.folder()
+    let link = entry(FD_FT_LNKSAVED, path + "/second", mode: S_IFREG | 0o600, link: path + "/first")
+    try withJob { job throws in
+      #expect(try restore(MemoryBackup([link]), job).failed == 1)
+      let told = job.messages.filter { $0.severity == .error }.map(\.text)
+      let said = "it is a hard link to \(path)/first, which has its data and is not there: restore that file as well"
+      #expect(told.count == 1 && told[0].contains("\(path)/second: ") && told[0].contains(said), "\(told)")
+    }
+  }
+
+  @Test("of paths that RegexWhere has made, with an override that has a directory, tells once that it is not used")
+  func rewritten() throws {
+    let (local, path) = try Scratch.folder()
+    let names = ["/elsewhere/1", "/elsewhere/2"].map { path + $0 }
+    var options = MiniJob.Options()
+    options.pluginOptions = Scratch.line("plain", path + "/new")
+    try withJob(options) { job throws in
+      let backup = MemoryBackup(names.map { entry(FD_FT_REG, $0, mode: S_IFREG | 0o600, data: "x") })
+      #expect(try restore(backup, job, Scratch.line("plain", path + "/old")).failed == 0)
+      let told = job.messages.filter { $0.severity == .warning }.map(\.text)
+      #expect(told.count == 1 && told[0].contains("\(names[0]): the directory of the override is not used"), "\(told)")
+    }
+    #expect(read(local + "/elsewhere/1") == "x" && read(local + "/elsewhere/2") == "x")
+  }
+
   @Test("tells what does not fit onto the volume with path and offset, and goes on")
   func full() throws {
     let (local, path) = try Scratch.folder(on: "small")

@@ -329,6 +329,45 @@ struct StorageProgramTests {
     expectWell(try storage.run("remove", "v", "0000"))
   }
 
+  @Test(
+    "on a volume that takes no changes are refused with the option, before anything is sent, and `testconnection` says so",
+    arguments: [("features.worm", true), ("features.worm", false), ("features.read-only", true)])
+  func unchangeable(_ option: String, _ isTestedBefore: Bool) throws {
+    try Scratch.withVolume("kept", bricks: 1) {
+      let local = try Scratch.mount("kept")
+      #expect(mkdir(local + "/parts", 0o755) == 0)
+      let storage = StorageProgram("kept", "/parts")
+      expectWell(try storage.run("testconnection"))
+      expectWell(try storage.run("upload", "v", "0000", input: random(100)))
+      try Scratch.gluster("volume", "set", "kept", option, "on")
+      // Bricks take the option a moment later.
+      var probes = 0
+      #expect(
+        eventually {
+          probes += 1
+          let probe = "\(local)/probe-\(probes)"
+          return (mkdir(probe, 0o755) != 0 || rename(probe, probe + "-renamed") != 0) && errno == EROFS
+        })
+      let refusal = "volume kept refuses changes: it is read-only (gluster volume set kept features.read-only off) or keeps what it has"
+      func left() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: local + "/parts/v").sorted() }
+      if isTestedBefore {
+        for _ in 1...2 { expectFailure(try storage.run("testconnection"), 5, refusal) }
+      } else {
+        // What it leaves cannot be removed; it happens once.
+        expectFailure(try storage.run("upload", "v", "0001", input: random(100)), 5, "cannot put it in its place", refusal)
+        #expect(try left().count == 2)
+      }
+      let before = try left()
+      for _ in 1...2 { expectFailure(try storage.run("upload", "v", "0001", input: random(100)), 5, refusal) }
+      #expect(try left() == before)
+      #expect(try storage.run("download", "v", "0000").output == random(100))
+      try Scratch.gluster("volume", "reset", "kept", option)
+      #expect(try eventually { try storage.run("testconnection").status == 0 })
+      expectWell(try storage.run("upload", "v", "0001", input: random(100)))
+      #expect(!FileManager.default.fileExists(atPath: local + "/parts/.testconnection"))
+    }
+  }
+
   @Test("wait for who sends them as long as it takes")
   func slowSender() throws {
     let (_, path) = try Scratch.folder()

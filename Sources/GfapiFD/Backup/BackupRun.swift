@@ -59,6 +59,9 @@ package final class BackupRun {
   private var source: (any EntrySource)?
   private var isAtEnd = false
   private var hasToldShardsProblem = false
+  private var hasToldTrash = false
+  /// What the volume's trash has, if it is where it is by default.
+  private static let trash = Array("/.trashcan/".utf8)
   private var fetcher: EntryFetcher?
   /// What counts as changed depends on the FileSet's options.
   private lazy var comparesByOptions = since > 0 || daemon.isAccurate
@@ -302,7 +305,10 @@ package final class BackupRun {
     }
     next.record.linkTarget = details.linkTarget
     for problem in details.problems { daemon.tell(.error, "\(printable(entry.path)): \(problem)") }
-    if !details.problems.isEmpty { counts.failed += 1 }
+    if !details.problems.isEmpty {
+      counts.failed += 1
+      calls.tellCauses()
+    }
     countCarried(next.record.kind)
     if pace.isDue() { daemon.tell(.info, "so far \(counts.carried) entries, \(paceWords); at \(printable(entry.path))") }
   }
@@ -523,6 +529,11 @@ package final class BackupRun {
   private func tellFailure(_ path: some Collection<UInt8>, _ text: String) {
     counts.failed += 1
     daemon.tell(.notSaved, "\(printable(path)): \(text)")
+    calls.tellCauses()
+    if !hasToldTrash, path.starts(with: Self.trash) {
+      hasToldTrash = true
+      daemon.tell(.info, "\(printable(Self.trash.dropLast())) is the trash of the volume (features.trash): exclude it in the FileSet")
+    }
   }
 
   // MARK: Data

@@ -108,7 +108,8 @@ package struct PluginDefinition: Equatable, Sendable {
           throw ParseError(
             argument: text,
             reason: text.hasPrefix("//")
-              ? "a URI's colons need a \\ before them: volume=gluster\\://server/vol" : "not of the form key=value")
+              ? "a URI's colons need a \\ before them: volume=gluster\\://server/vol; in a configuration file two: gluster\\\\://server/vol"
+              : "not of the form key=value")
         }
         let keyText = String(decoding: argument.value[..<equals], as: UTF8.self)
         try set(keyText, Array(argument.value[(equals + 1)...]))

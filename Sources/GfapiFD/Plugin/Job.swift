@@ -21,6 +21,7 @@ package final class Job {
   private var mayRestore = true
   /// The volume of the restore under way.
   private var restorePlace: String?
+  private var hasToldUser = false
   /// The directories that earlier lines of the job have restored on each volume, by inode.
   private var restored: [String: Set<ino_t>] = [:]
   /// Where the entries of the job's lines have gone, by the volume that they were backed up from and the one that they go to.
@@ -295,6 +296,12 @@ package final class Job {
   ///
   /// - Parameter how: what follows.
   private func tellBeginning(_ what: String, _ volume: JobVolume, _ how: (VolumeTraits) -> String = { _ in "" }) {
+    if geteuid() != 0, !hasToldUser {
+      hasToldUser = true
+      daemon.tell(
+        .warning,
+        "the file daemon runs as user \(geteuid()), not as root: it saves only what this user may read, and a restore cannot set owners")
+    }
     guard let traits = try? volume.run(isCancelled: { false }, { $0.traits! }) else { return }
     daemon.tell(
       .info,

@@ -1,3 +1,4 @@
+import Glibc
 import Gluster
 
 /// How a job's thread has calls made on its volume: waits for them as long as the job is not cancelled, and says in one way
@@ -10,12 +11,21 @@ package final class JobCalls {
 
   package let volume: JobVolume
   private let outage: Outage
+  private unowned let daemon: any Daemon
   /// How long the job's thread has waited for calls.
   private(set) var waited = Duration.zero
 
   init(_ volume: JobVolume, _ daemon: any Daemon) {
-    self.volume = volume
+    (self.volume, self.daemon) = (volume, daemon)
     outage = Outage(volume, daemon)
+  }
+
+  /// Tells why the volume has refused calls, each cause once in a job. To be called after a message that names an entry.
+  func tellCauses() {
+    // Of a user who is not root the beginning of the job tells.
+    for cause in volume.patience.newCauses() where cause != .denied || geteuid() == 0 {
+      daemon.tell(.warning, cause.words(volume.definition.volume.volume))
+    }
   }
 
   /// Runs `body` where the volume's calls are made, and waits for its result.

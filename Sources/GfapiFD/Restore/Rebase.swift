@@ -12,6 +12,9 @@ package struct Rebase: Sendable {
     to = overridden.isEmpty ? original : overridden
   }
 
+  /// Whether entries get another path.
+  package var moves: Bool { from != to }
+
   /// The path that an entry gets; nil if it is not in the line's base directory.
   ///
   /// - Parameters:

@@ -38,6 +38,7 @@ package final class RestoreRun {
   /// The base directory of the backup, and the one that takes its place.
   private let rebase: Rebase
   private let earlier: [Rebase]
+  private var hasToldOutside = false
   package private(set) var counts = Counts()
   /// Entries that are not done yet, by the components of their paths.
   private var busy: Set<[[UInt8]]> = []
@@ -100,7 +101,15 @@ package final class RestoreRun {
   package func create(_ entry: RestoreEntry, under place: [UInt8]) -> Answer {
     finishEntry()
     var entry = entry
-    entry.path = rebase(entry.path, under: place) ?? entry.path
+    if let path = rebase(entry.path, under: place) {
+      entry.path = path
+    } else if rebase.moves, !hasToldOutside {
+      hasToldOutside = true
+      daemon.tell(
+        .warning,
+        "\(printable(entry.path)): the directory of the override is not used: this path, as RegexWhere or the backup made it, is not below the "
+          + "directory of the backup's plugin line")
+    }
     if entry.kind == .hardLink {
       // Its first name may be in the base directory of another line.
       entry.link = ([rebase] + earlier).lazy.compactMap { $0(entry.link, under: place) }.first ?? entry.link
@@ -367,6 +376,7 @@ package final class RestoreRun {
   private func tell(_ current: Current, _ problem: String) {
     if mar(current) { counts.failed += 1 }
     daemon.tell(.error, "\(printable(current.entry.path)): \(problem)")
+    calls.tellCauses()
   }
 
   /// - Returns: whether it was as it was until now.
@@ -386,8 +396,13 @@ package final class RestoreRun {
       isGone = true
       calls.volume.patience.end()
       daemon.tell(.fatal, "\(printable(path)): the volume cannot be reached any more, the restore ends here: \(error)")
+    } else if let cause, cause.meansReadOnlyVolume {
+      isGone = true
+      daemon.tell(.fatal, "\(printable(path)): the volume is read-only, the restore ends here: \(error)")
+      calls.tellCauses()
     } else {
       daemon.tell(.error, "\(printable(path)): not restored as it was: \(error)")
+      calls.tellCauses()
     }
   }
 }

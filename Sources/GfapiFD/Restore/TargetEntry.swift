@@ -157,8 +157,10 @@ final class TargetEntry: Sendable {
     let first: (object: Object, status: stat)
     do {
       first = try firstDirectory?.onWhole { try $0.lookUp(path.last!) } ?? directory.lookUpOnVolume(path)
+    } catch let error as GlusterError where error.meansMissing {
+      throw RestoreProblem("it is a hard link to \(printable(entry.link)), which has its data and is not there: restore that file as well")
     } catch {
-      throw RestoreProblem("its first name \(printable(entry.link)) is not there: \(error)")
+      throw RestoreProblem("its first name \(printable(entry.link)) cannot be looked up: \(error)")
     }
     guard !first.status.isDirectory else { throw RestoreProblem("its first name \(printable(entry.link)) is a directory") }
     try directory.onWhole { above in

@@ -1,0 +1,53 @@
+import Glibc
+import SystemPackage
+
+/// Why a volume refuses calls on many entries: an option of the volume, or the user of this process. It is told once.
+public enum VolumeCause: Hashable, Sendable {
+  /// `features.read-only`, or `features.worm`, which lets only new files be made.
+  case readOnly
+  /// Somebody who is not root, or root on a volume that takes root for somebody else.
+  case denied
+  /// `storage.max-hardlinks`.
+  case tooManyLinks
+  /// A quota is used up.
+  case quota
+
+  init?(_ error: GlusterError, user: uid_t = geteuid()) {
+    switch error.errno {
+    case .readOnlyFileSystem: self = .readOnly
+    case .permissionDenied: self = .denied
+    // To root it is said for other reasons as well.
+    case .notPermitted where user != 0: self = .denied
+    case .tooManyLinks: self = .tooManyLinks
+    case .diskQuotaExceeded: self = .quota
+    default: return nil
+    }
+  }
+
+  /// The cause and what to do, for a message.
+  ///
+  /// - Parameters:
+  ///   - volume: its name.
+  ///   - user: who makes the calls.
+  public func words(_ volume: String, user: uid_t = geteuid()) -> String {
+    switch self {
+    case .readOnly:
+      "volume \(volume) refuses changes: it is read-only (gluster volume set \(volume) features.read-only off) or keeps what it has "
+        + "(features.worm, features.worm-file-level)"
+    case .denied where user == 0:
+      "volume \(volume) denies root what root may do: server.root-squash or server.all-squash makes root another user "
+        + "(gluster volume set \(volume) server.root-squash off)"
+    case .denied: "this program runs as user \(user), and volume \(volume) lets it do only what this user may: run it as root"
+    case .tooManyLinks:
+      "volume \(volume) allows no more hard links of a file (gluster volume set \(volume) storage.max-hardlinks NUMBER; 0: no limit)"
+    case .quota: "a quota of volume \(volume) is used up (gluster volume quota \(volume) list)"
+    }
+  }
+}
+
+extension GlusterError {
+  /// Whether the whole volume is read-only: with `features.worm` entries can be made and given attributes.
+  public var meansReadOnlyVolume: Bool {
+    errno == .readOnlyFileSystem && ["glfs_h_mkdir", "glfs_h_creat_open", "glfs_h_mknod", "glfs_h_symlink"].contains(call)
+  }
+}

@@ -1,0 +1,53 @@
+import Gluster
+
+/// Options of a volume that a backup or a restore stumbles over.
+package enum VolumeOptions {
+  /// Asks glusterd for the options that are set. It tells them to other hosts as well, if this one has the command `gluster`; without
+  /// it, nothing is found.
+  package static func look(_ uri: VolumeURI, into findings: inout Findings) {
+    let known = { (byte: UInt8) in
+      byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".") || Character(Unicode.Scalar(byte)).isLetter
+        || Character(Unicode.Scalar(byte)).isNumber
+    }
+    for server in uri.servers {
+      // glusterd's own socket is the command's default.
+      let host = uri.transport == .unix ? "" : "--remote-host=\(server.host)"
+      guard uri.transport == .unix || server.host.utf8.allSatisfy(known) else { continue }
+      guard let answer = output("timeout 10 gluster --mode=script \(host) volume info \(uri.volume)") else { continue }
+      look(answer, uri.volume, into: &findings)
+      return
+    }
+  }
+
+  /// - Parameter info: what `gluster volume info` prints: options have lines of the form `features.worm: on`.
+  static func look(_ info: String, _ volume: String, into findings: inout Findings) {
+    var options: [Substring: String] = [:]
+    for line in info.split(separator: "\n") {
+      let parts = line.split(separator: ": ", maxSplits: 1)
+      if parts.count == 2, parts[0].contains(".") { options[parts[0]] = parts[1].lowercased() }
+    }
+    func isOn(_ name: Substring) -> Bool { ["on", "enable", "yes", "true", "1"].contains(options[name]) }
+    let subject = "options"
+    func cure(_ name: Substring) -> String { "gluster volume set \(volume) \(name) off" }
+    for name: Substring in ["server.root-squash", "server.all-squash"] where isOn(name) {
+      findings.add(
+        .problem, subject,
+        "\(name) is on: root is another user on the volume, so what only root may read is not saved, and a restore fails",
+        cure: cure(name))
+    }
+    if isOn("features.read-only") {
+      findings.add(.warning, subject, "features.read-only is on: nothing can be restored onto the volume", cure: cure("features.read-only"))
+    }
+    for name: Substring in ["features.worm", "features.worm-file-level"] where isOn(name) {
+      findings.add(
+        .warning, subject, "\(name) is on: a restore makes new files and replaces none, and the storage program cannot store parts",
+        cure: cure(name))
+    }
+    if isOn("features.trash") {
+      findings.add(
+        .warning, subject,
+        "features.trash is on: each backup has errors of what is in the folder \(options["features.trash-dir"] ?? ".trashcan")",
+        cure: "exclude that folder in the FileSet")
+    }
+  }
+}

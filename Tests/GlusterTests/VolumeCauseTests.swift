@@ -1,0 +1,46 @@
+import Glibc
+import SystemPackage
+import Testing
+
+@testable import Gluster
+
+@Suite("Why a volume refuses calls")
+struct VolumeCauseTests {
+  @Test(
+    "is known of some errors, and told with what to do",
+    arguments: [
+      (Errno.readOnlyFileSystem, 0, "features.read-only off"), (.permissionDenied, 0, "server.root-squash off"),
+      (.permissionDenied, 1000, "runs as user 1000"), (.notPermitted, 1000, "run it as root"), (.tooManyLinks, 0, "storage.max-hardlinks"),
+      (.diskQuotaExceeded, 0, "gluster volume quota myvol list"),
+    ] as [(Errno, uid_t, String)])
+  func words(_ errno: Errno, _ user: uid_t, _ words: String) {
+    let cause = VolumeCause(GlusterError(errno: errno, call: "glfs_h_mkdir"), user: user)
+    #expect(cause?.words("myvol", user: user).contains(words) == true)
+    #expect(cause?.words("myvol", user: user).contains("myvol") == true)
+  }
+
+  @Test("is nothing of other errors", arguments: [Errno.notPermitted, .noSuchFileOrDirectory, .noSpace, .ioError])
+  func other(_ errno: Errno) { #expect(VolumeCause(GlusterError(errno: errno, call: "glfs_h_mkdir"), user: 0) == nil) }
+
+  @Test("is kept by the volume, and returned once")
+  func once() {
+    let patience = Patience(seconds: 0)
+    func fail(_ errno: Errno) {
+      #expect(throws: GlusterError.self) { try patience.run { _ in throw GlusterError(errno: errno, call: "c") } }
+    }
+    #expect(patience.newCauses().isEmpty)
+    for errno in [Errno.readOnlyFileSystem, .ioError, .readOnlyFileSystem] { fail(errno) }
+    #expect(patience.newCauses() == [.readOnly] && patience.newCauses().isEmpty)
+    fail(.readOnlyFileSystem)
+    fail(.tooManyLinks)
+    #expect(patience.newCauses() == [.tooManyLinks])
+  }
+
+  @Test("is that all of it is read-only if nothing new can be made")
+  func readOnly() {
+    func isReadOnly(_ errno: Errno, _ call: String) -> Bool { GlusterError(errno: errno, call: call).meansReadOnlyVolume }
+    #expect(isReadOnly(.readOnlyFileSystem, "glfs_h_creat_open") && isReadOnly(.readOnlyFileSystem, "glfs_h_mkdir"))
+    // With features.worm.
+    #expect(!isReadOnly(.readOnlyFileSystem, "glfs_h_rename") && !isReadOnly(.noSpace, "glfs_h_creat_open"))
+  }
+}
