@@ -204,6 +204,26 @@ public struct VolumeURI: Equatable, Sendable {
   }
 }
 
+extension VolumeURI {
+  /// The URI of another directory of the volume, or of the same: `gluster+tcp://server:24007/vol/dir`.
+  ///
+  /// - Parameter directory: path on the volume, in raw bytes; empty: its root.
+  public func text(directory: [UInt8]) -> String {
+    func encoded(_ bytes: some Sequence<UInt8>) -> String {
+      bytes.map { byte in
+        let isPlain = Self.isVolumeCharacter(byte) || byte == UInt8(ascii: "/")
+        return isPlain ? String(UnicodeScalar(byte)) : "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+      }.joined()
+    }
+    let place = "/\(volume)\(encoded(directory))"
+    guard transport != .unix else { return "gluster+unix://\(place)?socket=\(encoded(servers[0].host.utf8))" }
+    let authority = servers.map { server in
+      (server.host.contains(":") ? "[\(server.host)]" : server.host) + (server.port == 0 ? "" : ":\(server.port)")
+    }
+    return "gluster+\(transport.rawValue)://\(authority.joined(separator: ","))\(place)"
+  }
+}
+
 extension VolumeURI: CustomStringConvertible {
   /// Transport, servers and volume, for messages: `tcp server:24007, volume vol, directory /dir`.
   public var description: String {

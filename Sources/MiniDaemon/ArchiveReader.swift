@@ -14,6 +14,9 @@ public final class ArchiveReader {
     archive_read_support_format_tar(archive)
     archive_read_support_filter_all(archive)
     archive_read_set_options(archive, "hdrcharset=BINARY")
+    guard path == "-" || access(path, R_OK) == 0 else {
+      throw DaemonError("the archive cannot be read: \(path): \(String(cString: strerror(errno)))")
+    }
     try check(path == "-" ? archive_read_open_fd(archive, 0, 1 << 20) : archive_read_open_filename(archive, path, 1 << 20))
   }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import GfapiFD
+import Glibc
 import MiniDaemon
 
 struct Backup: ParsableCommand {
@@ -15,7 +16,12 @@ struct Backup: ParsableCommand {
   @OptionGroup var fileSet: FileSetArguments
   @OptionGroup var daemon: DaemonArguments
 
-  func validate() throws { try fileSet.validate(for: daemon.abi) }
+  func validate() throws {
+    try fileSet.validate(for: daemon.abi)
+    guard output != "-" || isatty(STDOUT_FILENO) == 0 else {
+      throw ValidationError("standard output is a terminal: give the archive a file, or pipe it to another command")
+    }
+  }
 
   func run() throws {
     try daemon.run(fileSet.options) { job in

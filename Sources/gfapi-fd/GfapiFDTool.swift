@@ -13,7 +13,8 @@ struct GfapiFDTool: ParsableCommand {
 
         gfapi-fd check 'gfapi:volume=gluster\\://server/volume/directory'
 
-      Exit status: 0 if all went well, 1 if entries failed, 2 if nothing was done.
+      Exit status: 0 if all went well, 1 if entries failed, 2 if the command could not begin or its archive could not be read or written, \
+      64 if the call is wrong.
       """,
     version: version,
     subcommands: [Check.self, Estimate.self, List.self, Backup.self, Restore.self])

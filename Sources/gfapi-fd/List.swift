@@ -2,6 +2,7 @@ import ArgumentParser
 import FDPluginABI
 import GfapiFD
 import Glibc
+import GlusterfindList
 import MiniDaemon
 
 struct List: ParsableCommand {
@@ -31,14 +32,46 @@ struct List: ParsableCommand {
     var options = fileSet.options
     let only = path.map { Array($0.utf8) }
     options.only = only
+    let temporary = "\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/gfapi-fd-list-\(getpid())"
+    defer { unlink(temporary) }
+    let definition = only.flatMap { narrowed(to: $0, list: temporary) } ?? definition
+    var isThere = only == nil
     try daemon.run(options) { job in
       var firstNames = FirstNames()
-      return job.estimate(definition) { entry in
+      let counts = job.estimate(definition) { entry in
         let entry = firstNames.resolved(entry)
         guard only.map({ MiniJob.isAt(entry.path, orBelow: $0) }) ?? true, let line = Self.line(entry) else { return }
+        isThere = true
         print(line)
       }
+      if !isThere, counts != nil { Progress.line("\(path ?? ""): a backup would carry nothing of this path") }
+      return counts
     }
+    if !isThere { throw GfapiFDTool.Status.nothingDone }
+  }
+
+  /// A line whose job does not have to crawl all that is beside a path: of a directory it is the base directory, anything else is in a list.
+  ///
+  /// - Parameter file: where the list is to be.
+  /// - Returns: nil: there is no such line.
+  private func narrowed(to path: [UInt8], list file: String) -> String? {
+    guard daemon.pluginOptions == nil, let arguments = try? PluginDefinition.Arguments(definition.utf8),
+      let parsed = try? PluginDefinition(arguments), parsed.fileList == nil, arguments.values[.gfseparator] == nil, arguments.values[.gfencoding] == nil,
+      MiniJob.isAt(path, orBelow: parsed.volume.directory)
+    else { return nil }
+    let volume = JobVolume(parsed)
+    defer { volume.close() }
+    guard let isDirectory = try? volume.isDirectory(path) else { return nil }
+    if isDirectory {
+      let base = path.split(separator: UInt8(ascii: "/")).flatMap { [UInt8(ascii: "/")] + $0 }
+      return String(decoding: arguments.setting(.volume, Array(parsed.volume.text(directory: base).utf8)).line, as: UTF8.self)
+    }
+    let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL, 0o600)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    let line = Array("MODIFY ".utf8) + ListFormat.encode(path.drop { $0 == UInt8(ascii: "/") }) + [UInt8(ascii: "\n")]
+    guard write(descriptor, line, line.count) == line.count else { return nil }
+    return String(decoding: arguments.setting(.gffilelist, Array(file.utf8)).line, as: UTF8.self)
   }
 
   private static func line(_ entry: SavedEntry) -> String? {

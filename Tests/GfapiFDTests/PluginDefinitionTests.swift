@@ -35,6 +35,15 @@ struct PluginDefinitionTests {
     #expect(error?.description.contains("\"\(row[1])\"") == true)
   }
 
+  @Test("is written as it was read, and with another value")
+  func written() throws {
+    let line = #"gfapi:volume=gluster\://h\:1/v/d:gffilelist=/a\:b\\c:timeout=5"#
+    let arguments = try PluginDefinition.Arguments(line.utf8)
+    #expect(String(decoding: arguments.line, as: UTF8.self) == line)
+    let other = try PluginDefinition.Arguments(arguments.setting(.volume, Array("gluster://x:2/y".utf8)).line)
+    #expect(other.values[.volume] == Array("gluster://x:2/y".utf8) && other.values[.gffilelist] == Array(#"/a:b\c"#.utf8))
+  }
+
   @Test("yields to an override, key by key")
   func override() throws {
     let line = try PluginDefinition.Arguments(#"gfapi:volume=gluster\://h/v:logfile=/l"#.utf8)

@@ -26,6 +26,13 @@ struct VolumeURITests {
     #expect(try VolumeURI(Array("gluster://h/v/".utf8) + [0xe9]).directory == [0x2f, 0xe9])
   }
 
+  @Test("is written with its own directory, or with another", arguments: try Fixtures.rows("uris-good.txt"))
+  func written(_ row: [String]) throws {
+    let uri = try VolumeURI(row[0])
+    #expect(try VolumeURI(uri.text(directory: uri.directory)) == uri)
+    #expect(try VolumeURI(uri.text(directory: Array("/a :%?".utf8) + [0xff])).directory == Array("/a :%?".utf8) + [0xff])
+  }
+
   @Test("says in words where the volume is")
   func description() throws {
     #expect(try VolumeURI("gluster://a:1,b/v/d").description == "tcp a:1, b, volume v, directory /d")

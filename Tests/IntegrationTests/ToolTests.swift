@@ -191,8 +191,36 @@ struct ToolTests {
     let below = try run(Scratch.tool, "list", Scratch.line("plain", path), path + "/d", "--abi", layout)
     let paths = below.output.split(separator: "\n").map { String($0.split(separator: " ")[5]) }
     #expect(paths == [path + "/d/file", path + "/d"], "\(below.output)")
+    let link = try run(Scratch.tool, "list", Scratch.line("plain", path), path + "/link", "--abi", layout)
+    #expect(link.status == 0 && link.output.hasSuffix(" \(path)/link -> d/file\n"), "\(link.output)")
+    for missing in [path + "/nosuch", "/outside"] {
+      let result = try run(Scratch.tool, "list", Scratch.line("plain", path), missing, "--abi", layout)
+      #expect(result.status == 2 && result.output.contains("\(missing): a backup would carry nothing of this path"), "\(result.output)")
+    }
     let none = try run(Scratch.tool, "list", Scratch.line("nosuch", "", ":timeout=3"), "--abi", layout)
     #expect(none.status == 2 && none.output.contains("cannot connect"), "\(none.output)")
+  }
+
+  @Test("lists one path of many without looking at its neighbours")
+  func listOne() throws {
+    let (local, path) = try Scratch.folder()
+    let commands = "cd '\(local)'; mkdir many; cd many; touch $(seq 2000); mkdir 'a:b %'; for n in 'c: %25' 'a:b %/d?e'; do echo x > \"$n\"; done"
+    #expect(try run("sh", "-ec", commands).status == 0)
+    // A listing of the neighbours would have many replies.
+    func readsAfter(_ wanted: String) throws -> Int {
+      try Scratch.gluster("volume", "profile", "plain", "info", "clear")
+      let list = try run(Scratch.tool, "list", Scratch.line("plain", path), "\(path)/many\(wanted)")
+      #expect(list.status == 0 && list.output.contains("\(path)/many\(wanted)\n"), "\(list.output.suffix(500))")
+      let profile = try run("gluster", "volume", "profile", "plain", "info", "cumulative").output
+      // Lines of a table; the last columns are the number of calls and the call.
+      let lines: [[Substring]] = profile.split(separator: "\n").map { $0.split(separator: " ") }
+      let calls = lines.filter { $0.last?.hasPrefix("READDIR") == true }
+      return calls.reduce(0) { sum, line in sum + (Int(line.dropLast().last ?? "") ?? 0) }
+    }
+    try Scratch.gluster("volume", "profile", "plain", "start")
+    defer { _ = try? Scratch.gluster("volume", "profile", "plain", "stop") }
+    for wanted in ["/1000", "/c: %25", "/a:b %", "/a:b %/d?e"] { #expect(try readsAfter(wanted) <= 4, "\(wanted)") }
+    #expect(try readsAfter("") > 4)
   }
 
   @Test("has no options that the daemon does not have")
@@ -205,12 +233,22 @@ struct ToolTests {
     #expect(options.status == 2 && options.output.contains("Bacula has no plugin options"), "\(options.output)")
   }
 
+  @Test("writes no archive onto a terminal")
+  func terminal() throws {
+    let script = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+    let result = try run("python3", "-c", script, Scratch.tool, "backup", Scratch.line(), "-o", "-")
+    #expect(result.status == 64 && result.output.contains("standard output is a terminal"), "\(result.output)")
+  }
+
   @Test("exits with 2 if nothing was done, with 1 if entries failed")
   func status() throws {
     let archive = try Scratch.temporaryFile(".pax")
     #expect(try run(Scratch.tool, "backup", "gfapi:nonsense", "-o", archive).status == 2)
     #expect(try run(Scratch.tool, "backup", Scratch.line(), "-o", archive, "--module", "/nonexistent.so").status == 2)
-    #expect(try run(Scratch.tool, "restore", "/nonexistent.pax", Scratch.line()).status == 2)
+    let missing = try run(Scratch.tool, "restore", "/nonexistent.pax", Scratch.line())
+    #expect(missing.status == 2 && missing.output.contains("/nonexistent.pax: No such file or directory"), "\(missing.output)")
+    #expect(try run(Scratch.tool, "backup", Scratch.line(), "-o", "/dev/full").status == 2)
+    #expect(try run(Scratch.tool, "backup").status == 64)
 
     let (local, path) = try Scratch.folder()
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))

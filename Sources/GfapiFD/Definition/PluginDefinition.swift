@@ -116,6 +116,27 @@ package struct PluginDefinition: Equatable, Sendable {
       }
     }
 
+    /// The arguments as a line, with a `\` before each colon and each `\` in a value.
+    package var line: [UInt8] {
+      var line = Array(PluginDefinition.name.utf8)
+      for key in Key.allCases {
+        guard let value = values[key] else { continue }
+        line += Array(":\(key.rawValue)=".utf8)
+        for byte in value {
+          if byte == UInt8(ascii: ":") || byte == UInt8(ascii: "\\") { line.append(UInt8(ascii: "\\")) }
+          line.append(byte)
+        }
+      }
+      return line
+    }
+
+    /// These arguments, with another value of one.
+    package func setting(_ key: Key, _ value: [UInt8]) -> Arguments {
+      var result = self
+      result.values[key] = value
+      return result
+    }
+
     /// These arguments, with those of `other` in the place of same ones.
     package func overridden(by other: Arguments) -> Arguments {
       var result = self

@@ -118,6 +118,12 @@ extension JobVolume {
     return try ask { try VolumeReport($0.volume!, $0.traits!) }
   }
 
+  /// Connects and asks whether a path, absolute and in raw bytes, is a directory.
+  package func isDirectory(_ path: [UInt8]) throws -> Bool {
+    try connect(for: .backup, isCancelled: { false }) { _, _ in }
+    return try ask { try $0.volume!.lookUp(path).status.isDirectory }
+  }
+
   /// Measures calls on the volume that is connected.
   package func measureLatency() throws -> VolumeLatency { try ask { try VolumeLatency($0.volume!) } }
 
