@@ -69,6 +69,7 @@ final class BareosCalls: ModuleCalls {
       set(FD_FO_KEEPATIME, options.keepsAccessTime)
       set(FD_FO_NO_HARDLINK, !options.hardLinks)
       set(FD_FO_STRIPPATH, options.stripsPaths)
+      set(FD_FO_CHKCHANGES, options.looksForChanges)
     }
     guard functions.start_backup_file(context, &packet) == Int32(FD_OK) else { return nil }
     return StartedRecord(

@@ -29,6 +29,8 @@ public final class MiniJob: @unchecked Sendable {
     public var hardLinks = true
     /// The daemon knows entries by paths without their first component (`Strip Path = 1`).
     public var stripsPaths = false
+    /// The daemon looks for changes on its own disk (`CheckFileChanges = yes`); this one only says that it does.
+    public var looksForChanges = false
     /// `F`, `I` or `D`.
     public var level = UInt8(ascii: "F")
     /// Seconds since 1970.
@@ -80,7 +82,10 @@ public final class MiniJob: @unchecked Sendable {
     core.pointee.message = { MiniJob.of(job: $0!).take(type: $1, text: $2!) }
     core.pointee.registered = { MiniJob.of(job: $0!).events.insert($1) }
     calls = module.abi.isBacula ? BaculaCalls(self, core) : BareosCalls(self, core)
-    guard calls.newPlugin() == Int32(FD_OK) else { throw DaemonError("newPlugin failed") }
+    guard calls.newPlugin() == Int32(FD_OK) else {
+      let told = messages.map(\.text)
+      throw DaemonError(told.isEmpty ? "newPlugin failed" : "newPlugin failed: \(told.joined(separator: "; "))")
+    }
     send(.jobStart)
     send(.level, UnsafeMutableRawPointer(bitPattern: Int(options.level)))
     send(.since, UnsafeMutableRawPointer(bitPattern: options.since))

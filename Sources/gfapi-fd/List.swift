@@ -50,14 +50,14 @@ struct List: ParsableCommand {
     if !isThere { throw GfapiFDTool.Status.nothingDone }
   }
 
-  /// A line whose job does not have to crawl all that is beside a path: of a directory it is the base directory, anything else is in a list.
+  /// A line whose job does not crawl all that is beside a path: a directory becomes the base directory, anything else is in a list.
   ///
   /// - Parameter file: where the list is to be.
   /// - Returns: nil: there is no such line.
   private func narrowed(to path: [UInt8], list file: String) -> String? {
     guard daemon.pluginOptions == nil, let arguments = try? PluginDefinition.Arguments(definition.utf8),
-      let parsed = try? PluginDefinition(arguments), parsed.fileList == nil, arguments.values[.gfseparator] == nil, arguments.values[.gfencoding] == nil,
-      MiniJob.isAt(path, orBelow: parsed.volume.directory)
+      let parsed = try? PluginDefinition(arguments), parsed.fileList == nil,
+      arguments.values[.gfseparator] == nil, arguments.values[.gfencoding] == nil, MiniJob.isAt(path, orBelow: parsed.volume.directory)
     else { return nil }
     let volume = JobVolume(parsed)
     defer { volume.close() }
@@ -69,7 +69,8 @@ struct List: ParsableCommand {
     let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL, 0o600)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
-    let line = Array("MODIFY ".utf8) + ListFormat.encode(path.drop { $0 == UInt8(ascii: "/") }) + [UInt8(ascii: "\n")]
+    let name = ListFormat.encode(path.drop { $0 == UInt8(ascii: "/") })
+    let line = Array("MODIFY ".utf8) + name + [UInt8(ascii: "\n")]
     guard write(descriptor, line, line.count) == line.count else { return nil }
     return String(decoding: arguments.setting(.gffilelist, Array(file.utf8)).line, as: UTF8.self)
   }

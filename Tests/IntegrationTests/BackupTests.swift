@@ -196,6 +196,19 @@ struct BackupTests {
     }
   }
 
+  @Test("warns once of CheckFileChanges, with which Bareos looks for each file on its own disk")
+  func looksForChanges() throws {
+    let (local, path) = try Scratch.folder()
+    for number in 1...3 { _ = FileManager.default.createFile(atPath: "\(local)/\(number)", contents: Data("x".utf8)) }
+    var options = MiniJob.Options()
+    options.looksForChanges = true
+    try withJob(options) { job throws in
+      #expect(try job.backup(Scratch.line("plain", path), to: MemoryBackup())?.entries == 4)
+      let told = job.messages.filter { $0.severity == .warning }.map(\.text)
+      #expect(told.count == 1 && told[0].contains("CheckFileChanges") && told[0].contains("remove the option"), "\(told)")
+    }
+  }
+
   @Test(
     "among files that come, go, move, shrink and grow all the time carries what nobody touches, and tells what it does not carry whole",
     arguments: ["plain", "distributed", "replicated"])

@@ -51,6 +51,23 @@ struct ModuleTests {
     #expect(throws: DaemonError.self) { try PluginModule(Scratch.modulePath, abi, tableSize: 184) }
   }
 
+  @Test("shows what it is to Bareos's bpluginfo, which announces interface 1 and has a table of 64 bytes")
+  func shown() throws {
+    let module = try PluginModule(Scratch.modulePath, version: 1, tableSize: 64)
+    #expect(module.description.contains("GlusterFS") && module.usage?.contains("volume=") == true)
+    module.unload()
+  }
+
+  @Test("refuses a job through Bareos's gRPC bridge, which announces interface 1, with what to do")
+  func bridge() throws {
+    let module = try PluginModule(Scratch.modulePath, version: 1)
+    let error = #expect(throws: DaemonError.self) { try MiniJob(module) }
+    #expect(error?.description.contains("add gfapi to Plugin Names of the file daemon") == true, "\(error?.description ?? "")")
+    // The daemon itself is served as before.
+    let (_, path) = try Scratch.folder()
+    try withJob { job throws in #expect(try job.backup(Scratch.line("plain", path), to: MemoryBackup())?.entries == 1) }
+  }
+
   @Test("answers each daemon with its own version, in its own terms: only Bareos is told the usage", arguments: ABI.allCases)
   func answers(_ abi: ABI) throws {
     let module = try PluginModule(Scratch.modulePath, abi)

@@ -204,7 +204,8 @@ struct ToolTests {
   @Test("lists one path of many without looking at its neighbours")
   func listOne() throws {
     let (local, path) = try Scratch.folder()
-    let commands = "cd '\(local)'; mkdir many; cd many; touch $(seq 2000); mkdir 'a:b %'; for n in 'c: %25' 'a:b %/d?e'; do echo x > \"$n\"; done"
+    let commands =
+      "cd '\(local)'; mkdir many; cd many; touch $(seq 2000); mkdir 'a:b %'; for n in 'c: %25' 'a:b %/d?e'; do echo x > \"$n\"; done"
     #expect(try run("sh", "-ec", commands).status == 0)
     // A listing of the neighbours would have many replies.
     func readsAfter(_ wanted: String) throws -> Int {

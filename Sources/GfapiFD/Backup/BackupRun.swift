@@ -32,6 +32,8 @@ package final class BackupRun {
     package var recurses = true
     /// The daemon knows entries by paths without their first components (`Strip Path`); nil: it does not tell.
     package var stripsPaths: Bool?
+    /// The daemon looks, after each file, for what has changed at its path on its own host (`CheckFileChanges`).
+    package var looksForChanges = false
     package init() {}
   }
 
@@ -60,6 +62,7 @@ package final class BackupRun {
   private var isAtEnd = false
   private var hasToldShardsProblem = false
   private var hasToldTrash = false
+  private var hasToldLooking = false
   /// What the volume's trash has, if it is where it is by default.
   private static let trash = Array("/.trashcan/".utf8)
   private var fetcher: EntryFetcher?
@@ -223,6 +226,13 @@ package final class BackupRun {
   package func start(_ options: Options) throws -> SaveRecord {
     self.options = options
     wantedOfAny.formUnion(options.wanted)
+    if options.looksForChanges, !hasToldLooking, !isEstimate {
+      hasToldLooking = true
+      daemon.tell(
+        .warning,
+        "CheckFileChanges in the FileSet makes the daemon look for each file on its own disk, where it is not: the messages of this come from the daemon, and the plugin does that check itself: remove the option"
+      )
+    }
     if source == nil {
       if let list, !list.isFull, options.stripsPaths == true, daemon.isAccurate {
         throw JobCalls.Ended(

@@ -17,6 +17,13 @@ package func loadPlugin(
 ) -> Int32 {
   guard let interface, let core, let information, let functions else { return refuse("a null pointer") }
   let version = interface.assumingMemoryBound(to: fd_interface.self).pointee.version
+  // Both families' tables begin with their size.
+  let size = core.loadUnaligned(as: UInt32.self)
+  if version == BareosTables.shownInterface, [BareosTables.shownSize, UInt32(MemoryLayout<bareos_core_functions>.size)].contains(size) {
+    let isBridge = size != BareosTables.shownSize
+    BareosTables.show(isBridge ? core.assumingMemoryBound(to: bareos_core_functions.self) : nil, information, functions)
+    return Int32(FD_OK)
+  }
   let bacula = BaculaRelease.allCases.first { $0.version == version }
   guard bacula != nil || version == UInt32(BAREOS_INTERFACE_VERSION) else {
     let known = BaculaRelease.allCases.map { "\($0.version)" }.joined(separator: ", ")
@@ -24,8 +31,6 @@ package func loadPlugin(
       "the daemon has plugin interface \(version); known are \(BAREOS_INTERFACE_VERSION) (\(BareosDaemon.releases)) and \(known) (\(BaculaDaemon.releases))"
     )
   }
-  // Both families' tables begin with their size.
-  let size = core.loadUnaligned(as: UInt32.self)
   let known = bacula?.coreSize ?? MemoryLayout<bareos_core_functions>.size
   guard size == UInt32(known) else {
     return refuse(

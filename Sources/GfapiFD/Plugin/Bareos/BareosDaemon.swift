@@ -201,6 +201,7 @@ final class BareosDaemon: PacketDaemon {
     var options = BackupRun.Options()
     options.recurses = !isSet(FD_FO_NO_RECURSION)
     options.stripsPaths = isSet(FD_FO_STRIPPATH)
+    options.looksForChanges = isSet(FD_FO_CHKCHANGES)
     options.wanted.extendedAttributes = isSet(FD_FO_XATTR)
     options.wanted.acls = isSet(FD_FO_ACL) && !(losesACLs && options.wanted.extendedAttributes)
     return options

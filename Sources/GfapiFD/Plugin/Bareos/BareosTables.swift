@@ -3,7 +3,13 @@ import Locks
 
 /// What Bareos is given at loading: made once, kept for good.
 struct BareosTables: @unchecked Sendable {
-  private static let shared = BareosTables()
+  private static let shared = BareosTables(interface: UInt32(BAREOS_INTERFACE_VERSION))
+  /// For those that show what a plugin is, and for Bareos's gRPC bridge, which is told at the job's start that it is not served.
+  private static let shown = BareosTables(interface: shownInterface)
+  /// The interface version that `bpluginfo` and the bridge announce.
+  static let shownInterface: UInt32 = 1
+  /// Size of `bpluginfo`'s table of callbacks, in bytes.
+  static let shownSize: UInt32 = 64
   /// The daemon's callbacks, set once at loading.
   private static let core = Mutex(0)
 
@@ -19,11 +25,21 @@ struct BareosTables: @unchecked Sendable {
     functions.pointee = UnsafeRawPointer(shared.functions)
   }
 
-  private init() {
+  /// - Parameter core: the bridge's callbacks; nil: nothing will be called.
+  static func show(
+    _ core: UnsafePointer<bareos_core_functions>?, _ information: UnsafeMutablePointer<UnsafeRawPointer?>,
+    _ functions: UnsafeMutablePointer<UnsafeRawPointer?>
+  ) {
+    self.core.withLock { $0 = Int(bitPattern: core) }
+    information.pointee = UnsafeRawPointer(shown.information)
+    functions.pointee = UnsafeRawPointer(shown.functions)
+  }
+
+  private init(interface: UInt32) {
     information = .allocate(capacity: 1)
     information.initialize(
       to: bareos_plugin_information(
-        size: UInt32(MemoryLayout<bareos_plugin_information>.size), version: UInt32(BAREOS_INTERFACE_VERSION),
+        size: UInt32(MemoryLayout<bareos_plugin_information>.size), version: interface,
         magic: PluginInformation.magic.pointer, license: PluginInformation.license.pointer,
         author: PluginInformation.author.pointer, date: PluginInformation.date.pointer,
         plugin_version: PluginInformation.version.pointer, description: PluginInformation.description.pointer,
@@ -32,11 +48,18 @@ struct BareosTables: @unchecked Sendable {
     functions = .allocate(capacity: 1)
     var table = bareos_plugin_functions()
     table.size = UInt32(MemoryLayout<bareos_plugin_functions>.size)
-    table.version = UInt32(BAREOS_INTERFACE_VERSION)
+    table.version = interface
     table.new_plugin = { context in
       guard let context, let core = UnsafePointer<bareos_core_functions>(bitPattern: BareosTables.core.withLock { $0 })
       else { return Int32(FD_ERROR) }
       let daemon = BareosDaemon(core: core, context: context)
+      guard core.pointee.version != BareosTables.shownInterface else {
+        // It calls every entry "seen", and finds none changed.
+        daemon.tell(
+          .fatal,
+          "Bareos's gRPC bridge cannot run this plugin: add gfapi to Plugin Names of the file daemon, so that the daemon loads it itself")
+        return Int32(FD_ERROR)
+      }
       install(daemon, context)
       daemon.registerEvents()
       return Int32(FD_OK)
