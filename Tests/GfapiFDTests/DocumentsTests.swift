@@ -33,6 +33,27 @@ struct DocumentsTests {
     }
   }
 
+  @Test(
+    "tell of the daemons' own faults, and of what does not work",
+    arguments: [
+      ("docs/bareos.md", "| `Exclude Dir Containing` | Bareos ignores it"), ("docs/bareos.md", "| `Size` | Bareos ignores it"),
+      ("docs/bareos.md", "| `Check File Changes` | Bareos looks for each file on the disk of the file daemon's host"),
+      ("docs/bareos.md", "| `1` or `5` in the option `Accurate` | Bareos reads the file on the disk"),
+      ("docs/bareos.md", "`PKI Signatures = yes` without `PKI Encryption` ends the file daemon"),
+      ("docs/bareos.md", "A FileSet with `File =` and `Plugin =`: the restore of a full and an incremental job fails"),
+      ("docs/bareos.md", "Two hard links to one symbolic link are restored as two symbolic links"),
+      ("docs/bareos.md", "`bextract` restores neither ACLs nor extended attributes"),
+      ("docs/bareos.md", "A part of a volume on a `dplcompat` device is lost: a restore from it waits for ever"),
+      ("docs/bareos.md", "`purge volume action=truncate` on a `dplcompat` device leaves the director with another size"),
+      ("docs/bareos.md", "Always Incremental with consolidation, virtual full, copy jobs, verify"),
+      ("docs/bacula.md", "A job that is stopped and started again (`stop`, `restart`) loses hard links across the cut"),
+      ("docs/bacula.md", "In `Accurate` options leave the checksums (`1`, `5`) out"),
+      ("docs/bacula.md", "`Exclude Dir Containing` has no effect"),
+    ])
+  func faults(_ document: String, _ sentence: String) throws {
+    #expect(try Self.text(document).replacing(/\n */, with: " ").contains(sentence))
+  }
+
   @Test("name tests that there are")
   func tests() throws {
     let files = try Self.files(below: "Tests", ".swift")

@@ -45,6 +45,37 @@ struct ConnectionTests {
     }
   }
 
+  @Test("is told to a process that is not root: what it lacks, once, at the beginning of the job, and in `check`")
+  func otherUser() throws {
+    try Scratch.withVolume("unprivileged", bricks: 1) {
+      let local = try Scratch.mount("unprivileged")
+      let commands = "cd '\(local)'; echo x > open; for n in 1 2 3; do mkdir -m 700 closed$n; echo x > closed$n/f; done"
+      #expect(try run("sh", "-ec", commands).status == 0)
+      // Where that user may read and write.
+      let folder = try Scratch.temporaryFile()
+      #expect(
+        try run("sh", "-ec", "mkdir -m 777 '\(folder)'; cp '\(Scratch.tool)' '\(Scratch.modulePath)' '\(folder)'; chmod a+x '\(folder)/..'")
+          .status == 0)
+      func asOther(_ command: String, _ more: String...) throws -> CommandResult {
+        let line = Scratch.line("unprivileged", ":timeout=4:statedir=\(folder)")
+        return try run("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", folder + "/gfapi-fd", command, line] + more)
+      }
+      let saved = try asOther("backup", "-o", folder + "/archive.pax")
+      #expect(saved.status == 1, "\(saved.output)")
+      #expect(saved.output.ranges(of: "the file daemon runs as user 65534, not as root").count == 1, "\(saved.output)")
+      #expect(!saved.output.contains("this program runs as user"), "\(saved.output)")
+      for number in 1...3 { #expect(saved.output.contains("/closed\(number): the directory cannot be read"), "\(saved.output)") }
+      let check = try asOther("check")
+      #expect(check.status == 1 && check.output.contains("user:        problem: this is user 65534, not root"), "\(check.output)")
+      // Only root has the ports that such a volume demands.
+      try Scratch.gluster("volume", "set", "unprivileged", "server.allow-insecure", "off")
+      try Scratch.gluster("volume", "stop", "unprivileged", "force")
+      try Scratch.gluster("volume", "start", "unprivileged")
+      let refused = try asOther("backup", "-o", folder + "/archive.pax")
+      #expect(refused.status == 2 && refused.output.contains("or set server.allow-insecure on"), "\(refused.output)")
+    }
+  }
+
   @Test("that is stopped, or refuses this host, is told", arguments: [false, true])
   func unreachable(_ isRefused: Bool) throws {
     try Scratch.withVolume("away", bricks: 1) {
