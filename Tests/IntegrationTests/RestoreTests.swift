@@ -270,6 +270,31 @@ struct RestoreTests {
     }
   }
 
+  @Test("of more hard links than the volume allows tells once which option that is")
+  func manyLinks() throws {
+    try Scratch.withVolume("links", bricks: 1) {
+      try Scratch.gluster("volume", "set", "links", "storage.max-hardlinks", "2")
+      let links = (1...4).map { entry(FD_FT_LNKSAVED, "/\($0)", mode: S_IFREG | 0o600, link: "/first") }
+      let local = try Scratch.mount("links")
+      // Bricks take the option a moment later.
+      var probes = 0
+      #expect(
+        eventually {
+          probes += 1
+          let probe = "\(local)/probe-\(probes)"
+          write(probe)
+          return (1...2).contains { link(probe, "\(probe)-\($0)") != 0 && errno == EMLINK }
+        })
+      try withJob { job throws in
+        let backup = MemoryBackup([entry(FD_FT_REG, "/first", mode: S_IFREG | 0o600, data: "x")] + links)
+        #expect(try backup.restore(job, Scratch.line("links")).failed == 3)
+        #expect(job.messages.count { $0.severity == .error && $0.text.contains("Too many links") } == 3, "\(job.messages)")
+        let told = job.messages.filter { $0.text.contains("storage.max-hardlinks NUMBER") }
+        #expect(told.count == 1 && told[0].severity == .warning, "\(job.messages)")
+      }
+    }
+  }
+
   @Test("of a hard link without the file that has its data is told with what to restore as well")
   func linkAlone() throws {
     let (_, path) = try Scratch.folder()
