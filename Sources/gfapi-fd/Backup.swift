@@ -7,7 +7,7 @@ struct Backup: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Backs up a volume, or a directory of it, into a pax archive.")
 
-  @Argument(help: "The plugin line, as in a FileSet.")
+  @Argument(help: pluginLineHelp, transform: pluginLine)
   var definition: String
 
   @Option(name: [.short, .long], help: ArgumentHelp("The archive; - is standard output.", valueName: "file"))

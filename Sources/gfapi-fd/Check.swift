@@ -15,7 +15,7 @@ struct Check: ParsableCommand {
       Exit status: 0 if all is well, 1 if there are problems or warnings and a backup could begin, 2 if none could.
       """)
 
-  @Argument(help: "The plugin line, as in a FileSet.")
+  @Argument(help: pluginLineHelp, transform: pluginLine)
   var definition: String
 
   @Flag(help: "Print one JSON object.")

@@ -4,6 +4,14 @@ import Glibc
 import Gluster
 import MiniDaemon
 
+let pluginLineHelp: ArgumentHelp = "The plugin line, as in a FileSet, or the URI of the volume."
+
+/// The plugin line that an argument means: of a URI alone, `gluster://server/volume/directory`, that of its volume.
+func pluginLine(_ argument: String) -> String {
+  guard argument.hasPrefix("gluster"), argument.contains("://") else { return argument }
+  return String(decoding: PluginDefinition.Arguments(volume: Array(argument.utf8)).line, as: UTF8.self)
+}
+
 /// Which module is used.
 struct ModuleArgument: ParsableArguments {
   @Option(

@@ -8,7 +8,7 @@ struct Estimate: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Counts what a backup would carry: entries and bytes, by type. Reads no data.")
 
-  @Argument(help: "The plugin line, as in a FileSet.")
+  @Argument(help: pluginLineHelp, transform: pluginLine)
   var definition: String
 
   @Flag(help: "Print one JSON object.")

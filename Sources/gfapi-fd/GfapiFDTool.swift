@@ -9,9 +9,10 @@ struct GfapiFDTool: ParsableCommand {
     commandName: "gfapi-fd",
     abstract: "Checks, backs up and restores GlusterFS volumes with the plugin of Bareos's and Bacula's file daemons, without a daemon.",
     discussion: """
-      DEFINITION is a plugin line as in a FileSet, with one backslash before each colon in a value:
+      DEFINITION is the URI of a volume, or a plugin line as in a FileSet, with one backslash before each colon in a value:
 
-        gfapi-fd check 'gfapi:volume=gluster\\://server/volume/directory'
+        gfapi-fd check gluster://server.example.com/myvol/directory
+        gfapi-fd check 'gfapi:volume=gluster\\://server.example.com/myvol/directory:timeout=10'
 
       Exit status: 0 if all went well, 1 if entries failed, 2 if the command could not begin or its archive could not be read or written, \
       64 if the call is wrong.

@@ -14,7 +14,7 @@ struct List: ParsableCommand {
       printed are shown as octal numbers.
       """)
 
-  @Argument(help: "The plugin line, as in a FileSet.")
+  @Argument(help: pluginLineHelp, transform: pluginLine)
   var definition: String
 
   @Argument(help: "Only this path on the volume, and what is below it.")

@@ -9,7 +9,7 @@ struct Restore: ParsableCommand {
   @Argument(help: "The archive; - is standard input.")
   var archive: String
 
-  @Argument(help: "The plugin line: it says which volume. Paths are those of the archive.")
+  @Argument(help: "The plugin line, or the URI of the volume. Paths are those of the archive.", transform: pluginLine)
   var definition: String
 
   @Option(name: .customLong("where"), help: ArgumentHelp("Put this absolute path before each path.", valueName: "path"))

@@ -234,6 +234,22 @@ struct ToolTests {
     #expect(options.status == 2 && options.output.contains("Bacula has no plugin options"), "\(options.output)")
   }
 
+  @Test("takes the URI of a volume in place of a plugin line")
+  func uri() throws {
+    let path = try makeTree()
+    let archive = try Scratch.temporaryFile(".pax")
+    let uri = "gluster://scratch:24007/plain"
+    for arguments in [
+      ["check", uri + path], ["estimate", uri + path], ["list", uri + path, path + "/d"], ["backup", uri + path, "-o", archive],
+      ["restore", archive, uri, "--where", path + "/restored"],
+    ] {
+      let result = try run(Scratch.tool, arguments)
+      #expect(result.status == 0, "\(arguments): \(result.output)")
+    }
+    let wrong = try run(Scratch.tool, "check", "gluster://scratch:x/plain")
+    #expect(wrong.status == 2 && wrong.output.contains("the port is not a number"), "\(wrong.output)")
+  }
+
   @Test("writes no archive onto a terminal")
   func terminal() throws {
     let script = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
