@@ -50,9 +50,13 @@ struct DocumentedMessagesTests {
     ("GlusterfindNeeds.swift", "gluster --mode=script volume get … …", command),
     ("GlusterfindNeeds.swift", " 2>/dev/null </dev/null", command),
     ("VolumeOptions.swift", "timeout 10 gluster --mode=script … volume info …", command),
-    ("PluginDefinition.swift", "\n    the form is gfapi:volume=URI*", "the grammar, which README.md shows"),
+    ("PluginDefinition.swift", "\n    the form is gfapi:volume=URI*", "the grammar, which docs/reference.md shows"),
     ("BaculaDaemon.swift", "\n    # Plugin configuration file\n*", "the questions of Bacula's console"),
     ("EntryPoints.swift", "gfapi-fd maintainers", information),
+    ("JobMetrics.swift", "When the last job *", metric), ("JobMetrics.swift", "1 if the last job *", metric),
+    ("JobMetrics.swift", "How long the last job *", metric), ("JobMetrics.swift", "Entries that the last job *", metric),
+    ("JobMetrics.swift", "Bytes of data that *", metric), ("JobMetrics.swift", "# HELP *", metric),
+    ("Common.swift", "The plugin line, as in a FileSet, or *", "a help text"),
     ("EntryPoints.swift", "Backup and restore of GlusterFS volumes through libgfapi", information),
     ("PacketDaemon.swift", "I/O function …", errorNumber),
     ("PacketDaemon.swift", "I/O packet without a buffer for … bytes", errorNumber),
@@ -84,6 +88,7 @@ struct DocumentedMessagesTests {
   private static let otherProgram = "a sign in the output of another program"
   private static let command = "a command"
   private static let information = "what the plugin tells a daemon about itself"
+  private static let metric = "the description of a metric"
   private static let errorNumber = "only the error's number reaches the daemon"
   private static let uriInWords = "a URI in words"
   private static let cure = "a cure"

@@ -196,6 +196,46 @@ struct BackupTests {
     }
   }
 
+  @Test("leaves its numbers for Prometheus, as does a restore; one that fails or is cancelled is no success")
+  func metrics() throws {
+    let (local, path) = try Scratch.folder()
+    for number in 1...3 { _ = FileManager.default.createFile(atPath: "\(local)/\(number)", contents: Data("data".utf8)) }
+    let file = try Scratch.temporaryFile(".prom")
+    func value(_ name: String, _ operation: String = "backup", _ more: String = "") throws -> String? {
+      let text = try String(contentsOfFile: file, encoding: .utf8)
+      let start = "gfapi_fd_\(name){operation=\"\(operation)\",volume=\"plain\",directory=\"\(path)\"\(more)} "
+      return text.split(separator: "\n").first { $0.hasPrefix(start) }.map { String($0.dropFirst(start.count)) }
+    }
+    let line = Scratch.line("plain", path + ":metrics=\(file)")
+    let backup = MemoryBackup()
+    try withJob { job throws in _ = try job.backup(line, to: backup) }
+    #expect(try value("last_run_success") == "1" && value("failed_entries") == "0" && value("bytes") == "12")
+    #expect(try value("entries", "backup", ",type=\"file\"") == "3" && value("entries", "backup", ",type=\"directory\"") == "1")
+    try withJob { job throws in _ = try backup.restore(job, line) }
+    #expect(try value("last_run_success", "restore") == "1" && value("entries", "restore", ",type=\"any\"") == "4")
+    // An estimate is no job.
+    try withJob { job throws in _ = job.estimate(line) { _ in } }
+    #expect(try value("entries", "backup", ",type=\"file\"") == "3")
+    let success = try value("last_success_time_seconds")
+    try withJob { job throws in
+      let cancelled = MemoryBackup()
+      cancelled.onBegin = { _ in job.cancel() }
+      _ = try job.backup(line, to: cancelled)
+    }
+    #expect(try value("last_run_success") == "0" && value("last_success_time_seconds") == success && success != nil)
+    try withJob { job throws in _ = try job.backup(line, to: MemoryBackup()) }
+    #expect(try value("last_run_success") == "1")
+    // Of a directory that is not there.
+    let missing = Scratch.line("plain", path + "/missing:metrics=\(file)")
+    try withJob { job throws in #expect(try job.backup(missing, to: MemoryBackup()) == nil) }
+    let text = try String(contentsOfFile: file, encoding: .utf8)
+    #expect(text.contains("gfapi_fd_last_run_success{operation=\"backup\",volume=\"plain\",directory=\"\(path)/missing\"} 0\n"), "\(text)")
+    try withJob { job throws in
+      _ = try job.backup(Scratch.line("plain", path + ":metrics=/nosuch/x.prom"), to: MemoryBackup())
+      #expect(job.messages.count { $0.severity == .warning && $0.text.contains("metrics=/nosuch/x.prom: cannot be written") } == 1)
+    }
+  }
+
   @Test("warns once of CheckFileChanges, with which Bareos looks for each file on its own disk")
   func looksForChanges() throws {
     let (local, path) = try Scratch.folder()

@@ -228,19 +228,21 @@ public enum Scratch {
     try body()
   }
 
+  /// Whether a directory can be made, and renamed, at a mount. Bricks take an option a moment after it is set: to be asked until they have.
+  public static func mayRename(_ local: String) -> Bool {
+    let probe = "\(local)/.probe-\(UUID().uuidString)"
+    guard mkdir(probe, 0o700) == 0, rename(probe, probe + "-renamed") == 0 else { return false }
+    return rmdir(probe + "-renamed") == 0
+  }
+
   /// Runs `body` while a volume is read-only for every client.
   public static func withReadOnly<R>(_ volume: String, _ body: () throws -> R) throws -> R {
     func set(_ value: String) throws {
       try gluster("volume", "set", volume, "features.read-only", value)
-      // Bricks take the option a moment later.
-      let probe = try mount(volume) + "/probe"
-      let isWanted = eventually {
-        let isMade = mkdir(probe, 0o700) == 0
-        let isReadOnly = !isMade && errno == EROFS
-        if isMade { rmdir(probe) }
-        return isReadOnly == (value == "on")
+      let local = try mount(volume)
+      guard eventually({ mayRename(local) == (value == "off") }) else {
+        throw DaemonError("features.read-only stays as it is on \(volume)")
       }
-      guard isWanted else { throw DaemonError("features.read-only stays as it is on \(volume)") }
     }
     try set("on")
     let result = Result { try body() }

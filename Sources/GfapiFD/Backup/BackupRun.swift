@@ -60,6 +60,8 @@ package final class BackupRun {
   private var base: SourceEntry?
   private var source: (any EntrySource)?
   private var isAtEnd = false
+  /// Whether all entries have been handed to the daemon.
+  package var isComplete: Bool { isAtEnd && upcoming.isEmpty }
   private var hasToldShardsProblem = false
   private var hasToldTrash = false
   private var hasToldLooking = false

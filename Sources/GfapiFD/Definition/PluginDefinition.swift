@@ -4,14 +4,15 @@ import GlusterfindList
 /// What a plugin line says: which volume, and how to treat it.
 ///
 ///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:attributes=…]
-///     [:statedir=…][:readahead=…][:workers=…][:logfile=…][:loglevel=…][:timeout=…]
+///     [:statedir=…][:readahead=…][:workers=…][:logfile=…][:loglevel=…][:timeout=…][:metrics=…]
 ///
 /// Arguments are separated by colons, keys stand in any case, `\` takes the next character as itself, one colon may
 /// trail.
 package struct PluginDefinition: Equatable, Sendable {
   /// The keys of a plugin line.
   package enum Key: String, CaseIterable, Sendable {
-    case volume, snapdir, gffilelist, gfencoding, gfseparator, attributes, statedir, readahead, workers, logfile, loglevel, timeout
+    case volume, snapdir, gffilelist, gfencoding, gfseparator, attributes, statedir, readahead, workers, logfile, loglevel, timeout,
+      metrics
   }
 
   /// What is wrong with a line: the argument at fault and the reason. Its description is the whole job message.
@@ -30,6 +31,7 @@ package struct PluginDefinition: Equatable, Sendable {
   package static let grammar = """
     the form is gfapi:volume=URI[:snapdir=DIR][:gffilelist=FILE][:gfencoding=percent|plus|none][:gfseparator=TEXT]
     [:attributes=check|dated][:statedir=DIR][:readahead=BYTES][:workers=NUMBER][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
+    [:metrics=FILE]
     with URI = \(VolumeURI.grammar), and a \\ before each colon in a value
     """
 
@@ -51,6 +53,9 @@ package struct PluginDefinition: Equatable, Sendable {
   package var logging: Volume.Logging
   /// Seconds after which an unanswered connection is given up.
   package var timeout: Int
+
+  /// Where the numbers of each job are put for Prometheus.
+  package var metricsFile: String?
 
   /// Whether anything is done ahead of the daemon.
   package var readsAhead: Bool { workers > 0 && readAhead > 0 }
@@ -218,6 +223,10 @@ package struct PluginDefinition: Equatable, Sendable {
       logging.level = number
     }
     timeout = try number(.timeout, 1...86400, "seconds") ?? 60
+    metricsFile = try text(.metrics)
+    if let file = metricsFile, !file.hasPrefix("/") {
+      throw ParseError(argument: "metrics=\(file)", reason: "the path of the metrics is absolute")
+    }
   }
 
   /// Parses a whole line.

@@ -22,6 +22,8 @@ package final class Job {
   /// The volume of the restore under way.
   private var restorePlace: String?
   private var hasToldUser = false
+  /// Of the line under way.
+  private var metrics: JobMetrics?
   /// The directories that earlier lines of the job have restored on each volume, by inode.
   private var restored: [String: Set<ino_t>] = [:]
   /// Where the entries of the job's lines have gone, by the volume that they were backed up from and the one that they go to.
@@ -82,12 +84,16 @@ package final class Job {
   package func beginBackup(_ line: [UInt8], isEstimate: Bool) -> Bool {
     endBackup()
     guard let definition = definition(line) else { return false }
+    if !isEstimate { metrics = definition.metricsFile.map { JobMetrics($0, .backup, definition.volume) } }
     let since = isFull ? 0 : since
     let list = definition.fileList.map { ListTerms(file: $0, format: definition.listFormat, isFull: isFull, since: since) }
     let volume = connect(.backup, definition) { session, volume in
       session.backup = try BackupSession(volume, session.traits!, definition, list: list, since: since)
     }
-    guard let volume else { return false }
+    guard let volume else {
+      keepMetrics(JobMetrics.Numbers())
+      return false
+    }
     if !isEstimate || since > 0 {
       tellBeginning(isEstimate ? "estimate of" : "backup of", volume) { traits in
         ": \(self.levelWords(since)), "
@@ -150,6 +156,7 @@ package final class Job {
     if !backup!.isEstimate {
       daemon.tell(.info, backup!.account)
       daemon.tell(.info, backup!.summary)
+      keepMetrics(numbers(of: backup!))
     }
     backup = nil
     disconnect()
@@ -174,12 +181,16 @@ package final class Job {
       let way = "\(source.map { "\($0.servers) \($0.volume)" } ?? "") to \(place)"
       let before = restored[place] ?? []
       restorePlace = place
+      metrics = definition.metricsFile.map { JobMetrics($0, .restore, definition.volume) }
       let volume = connect(.restore, definition) { session, volume in
         let root = try TargetDirectory(rootOf: volume, restored: before)
         _ = try root.open()
         session.restoreRoot = root
       }
-      guard let volume else { return false }
+      guard let volume else {
+        keepMetrics(JobMetrics.Numbers())
+        return false
+      }
       tellBeginning("restore onto", volume)
       restore = RestoreRun(volume, daemon: daemon, rebase: rebase, earlier: rebases[way] ?? [])
       rebases[way, default: []].append(rebase)
@@ -207,6 +218,10 @@ package final class Job {
     daemon.tell(
       .info,
       "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
+    var numbers = JobMetrics.Numbers()
+    numbers.hasSucceeded = !restore.isGone && !isCancelled
+    (numbers.entries, numbers.bytes, numbers.failed) = ([("any", counts.restored)], counts.bytes, counts.failed)
+    keepMetrics(numbers)
     if let place = restorePlace { restored[place] = restore.restoredDirectories }
     let leavesSome = restore.leavesSome
     self.restore = nil
@@ -218,6 +233,27 @@ package final class Job {
     backup = nil
     restore = nil
     disconnect()
+  }
+
+  // MARK: Metrics
+
+  private var isCancelled: Bool { cancellation.isCancelled || daemon.jobIsCancelled }
+
+  private func numbers(of backup: BackupRun) -> JobMetrics.Numbers {
+    let counts = backup.counts
+    var numbers = JobMetrics.Numbers()
+    numbers.hasSucceeded = backup.isComplete && !isCancelled
+    numbers.entries = [
+      ("file", counts.files), ("directory", counts.directories), ("symlink", counts.symbolicLinks), ("special", counts.special),
+    ]
+    (numbers.bytes, numbers.unchanged, numbers.failed) = (counts.bytes, counts.unchanged, counts.failed)
+    return numbers
+  }
+
+  private func keepMetrics(_ numbers: JobMetrics.Numbers) {
+    guard let metrics else { return }
+    self.metrics = nil
+    do { try metrics.write(numbers) } catch { daemon.tell(.warning, "metrics=\(metrics.file): cannot be written: \(error)") }
   }
 
   // MARK: Questions

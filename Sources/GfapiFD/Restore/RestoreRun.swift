@@ -44,8 +44,8 @@ package final class RestoreRun {
   private var busy: Set<[[UInt8]]> = []
   /// Files with several names that are not as they were, by the components of the first one: the other names are told, too.
   private var marred: Set<[[UInt8]]> = []
-  /// The volume is gone; a message has said so.
-  private var isGone = false
+  /// The restore has ended, because the volume is gone or read-only; a message has said so.
+  package private(set) var isGone = false
   private var current: Current?
   /// Of the entry in hand, in raw bytes.
   package var path: [UInt8]? { current?.entry.path }
@@ -362,7 +362,8 @@ package final class RestoreRun {
     do { try tree?.finish() } catch { fail([UInt8(ascii: "/")], error) }
     // The process may end right after: nothing shall have to be healed then. If this fails the bricks do heal it.
     if !isGone { _ = try? calls.run { try $0.volume?.settle() } }
-    return counts.failed - failedBefore
+    // A fatal message has ended the job then.
+    return isGone ? 0 : counts.failed - failedBefore
   }
 
   private func fail(_ current: Current, _ error: any Error) {
