@@ -13,16 +13,15 @@ extension VolumeURI {
     if transport != .rdma {
       answers = servers.map { (ServerProbe.name($0, transport), ServerProbe.connect(to: $0, transport, within: 2)) }
     }
-    return ConnectionDiagnosis.words(self, error, log?.problem, answers, isRoot: geteuid() == 0)
+    return ConnectionDiagnosis.words(self, error, log?.problem, answers)
   }
 }
 
 enum ConnectionDiagnosis {
   /// - Parameters:
   ///   - answers: of the servers, if they were asked.
-  ///   - isRoot: whether this process may use ports below 1024.
   static func words(
-    _ uri: VolumeURI, _ error: GlusterError?, _ problem: ConnectionLog.Problem?, _ answers: [ServerProbe.Answer], isRoot: Bool
+    _ uri: VolumeURI, _ error: GlusterError?, _ problem: ConnectionLog.Problem?, _ answers: [ServerProbe.Answer]
   ) -> String? {
     let volume = uri.volume
     if case .tls(let text) = problem { return "TLS: \(text)" }
@@ -30,7 +29,12 @@ enum ConnectionDiagnosis {
     if !answers.isEmpty, failures.count == answers.count {
       let cures =
         (failures.contains { $0.1.isOfName } ? ["correct the server in volume=, or the name resolution of this host"] : [])
-        + (failures.contains { !$0.1.isOfName } ? ["check that glusterd runs there, its port, and the firewall"] : [])
+        + (failures.contains { !$0.1.isOfName }
+          ? [
+            uri.transport == .unix
+              ? "check that glusterd runs on this host, and the path of its socket"
+              : "check that glusterd runs there, its port, and the firewall"
+          ] : [])
       return failures.map { "\($0): \($1.text)" }.joined(separator: ", ") + ": " + cures.joined(separator: "; ")
     }
     if let error, error.meansMissing {
@@ -41,14 +45,11 @@ enum ConnectionDiagnosis {
     case .refused:
       return "the bricks refuse this host: check auth.allow and auth.reject, with TLS auth.ssl-allow (gluster volume get \(volume) all)"
     case .noBrickRuns:
-      return "no brick runs: is the volume started (gluster volume status \(volume))?"
+      return "no brick runs, or too few of them: is the volume started (gluster volume status \(volume))?"
     case .tls, nil:
       break
     }
-    if !isRoot {
-      return "this program does not run as root, and bricks may refuse its ports: run it as root, or set server.allow-insecure on "
-        + "(gluster volume set \(volume) server.allow-insecure on)"
-    }
-    return error?.cure
+    return error?.cure ?? "no brick answers: check their ports in the firewall (49152 and higher), and that server.allow-insecure is on "
+      + "(gluster volume get \(volume) server.allow-insecure)"
   }
 }

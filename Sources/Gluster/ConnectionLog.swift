@@ -5,12 +5,26 @@ import SystemPackage
 /// What libgfapi logs while it connects, in memory: of what goes wrong with TLS it tells nothing else.
 public final class ConnectionLog: Sendable {
   private let descriptor: FileDescriptor
+  /// Where what is logged from now on begins, in bytes.
+  private let start: Int
+  private let isFile: Bool
+
+  /// The log that a definition names: what is added to it.
+  ///
+  /// - Parameter file: path of a file; nil: it cannot be read.
+  public init?(file: String) {
+    guard let descriptor = try? FileDescriptor.open(file, .readOnly, options: .closeOnExec) else { return nil }
+    self.descriptor = descriptor
+    start = Int((try? descriptor.seek(offset: 0, from: .end)) ?? 0)
+    isFile = true
+  }
 
   /// nil: the system gives no such memory.
   public init?() {
     let descriptor = memfd_create("gfapi-log", CGFAPI_MFD_CLOEXEC | CGFAPI_MFD_ALLOW_SEALING)
     guard descriptor >= 0 else { return nil }
     self.descriptor = FileDescriptor(rawValue: descriptor)
+    (start, isFile) = (0, false)
   }
 
   deinit { try? descriptor.close() }
@@ -19,7 +33,7 @@ public final class ConnectionLog: Sendable {
   var path: String { "/proc/self/fd/\(descriptor.rawValue)" }
 
   /// Lets nothing more be added: the connection stands, and may last for days.
-  func end() { _ = fcntl(descriptor.rawValue, CGFAPI_F_ADD_SEALS, CGFAPI_F_SEAL_GROW) }
+  func end() { if !isFile { _ = fcntl(descriptor.rawValue, CGFAPI_F_ADD_SEALS, CGFAPI_F_SEAL_GROW) } }
 
   /// What kept the client from the bricks, as libgfapi logged it.
   enum Problem: Equatable {
@@ -34,7 +48,7 @@ public final class ConnectionLog: Sendable {
   /// nil: nothing is known to have kept it.
   var problem: Problem? {
     var text = [UInt8](repeating: 0, count: 64 << 10)
-    let count = text.withUnsafeMutableBytes { pread(descriptor.rawValue, $0.baseAddress, $0.count, 0) }
+    let count = text.withUnsafeMutableBytes { pread(descriptor.rawValue, $0.baseAddress, $0.count, start) }
     return Self.problem(String(decoding: text.prefix(max(count, 0)), as: UTF8.self))
   }
 

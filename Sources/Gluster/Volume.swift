@@ -330,18 +330,26 @@ public final class Volume: @unchecked Sendable {
     return option.map { $0.filter { !$0.isWhitespace } } ?? ".snaps"
   }
 
+  /// Names of the client's translators whose bricks it is not connected to, such as `myvol-client-0`.
+  public func unreachableBricks() throws -> [String] {
+    try translatorDirectories().filter { translator in
+      guard translator.type == "protocol/client" else { return false }
+      return try translator.object.lookUp("private".utf8).object.virtualText().contains("connected = 0\n")
+    }.map { String(decoding: $0.name, as: UTF8.self) }.sorted()
+  }
+
   /// The translators' directories in `/.meta`.
-  func translatorDirectories() throws -> [(type: String, object: Object)] {
+  func translatorDirectories() throws -> [(name: [UInt8], type: String, object: Object)] {
     let graphs = try lookUp("/.meta/graphs".utf8).object
     let active = try graphs.lookUp(try graphs.lookUp("active".utf8).object.linkTarget()).object
     let directory = try active.openDirectory()
-    var found: [(type: String, object: Object)] = []
+    var found: [(name: [UInt8], type: String, object: Object)] = []
     while let entry = try directory.next() {
       let translator = try active.lookUp(entry.name)
       // Beside the translators' directories there are files, and a link to the topmost of them.
       guard translator.status.isDirectory else { continue }
       let type = try translator.object.lookUp("type".utf8).object.virtualText()
-      found.append((type.filter { !$0.isWhitespace }, translator.object))
+      found.append((entry.name, type.filter { !$0.isWhitespace }, translator.object))
     }
     return found
   }

@@ -36,7 +36,7 @@ public enum VolumeCause: Hashable, Sendable {
         + "(features.worm, features.worm-file-level)"
     case .denied where user == 0:
       "volume \(volume) denies root what root may do: server.root-squash or server.all-squash makes root another user "
-        + "(gluster volume set \(volume) server.root-squash off)"
+        + "(gluster volume set \(volume) server.root-squash off, or server.all-squash off)"
     case .denied: "this program runs as user \(user), and volume \(volume) lets it do only what this user may: run it as root"
     case .tooManyLinks:
       "volume \(volume) allows no more hard links of a file (gluster volume set \(volume) storage.max-hardlinks NUMBER; 0: no limit)"

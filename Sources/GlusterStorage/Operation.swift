@@ -27,7 +27,11 @@ struct Operation {
         try body(operation)
       } catch let error where Ending(error) != .unreachable {
         let volume = operation.volume
-        let why = volume.patience.newCauses().map { ": " + $0.words(volume.uri.volume) }.joined()
+        let why = volume.patience.newCauses().map { cause in
+          // The storage daemon has a user of its own, and needs no root.
+          cause == .denied && geteuid() != 0
+            ? ": give the base directory, and what is in it, to user \(geteuid())" : ": " + cause.words(volume.uri.volume)
+        }.joined()
         operation.settle { leave(error, why) }
       }
       operation.settle { Ending.well.leave() }
@@ -37,7 +41,7 @@ struct Operation {
   }
 
   private init(_ settings: Settings) throws {
-    let log = ConnectionLog()
+    let log = settings.logging.file.map(ConnectionLog.init(file:)) ?? ConnectionLog()
     let patience = Patience(seconds: settings.timeout) { action, setback in
       let why = "\(action)" == "connecting" ? settings.uri.whyUnreachable(nil, log).map { ": \($0)" } ?? "" : ""
       let words = "\(settings.uri): no answer within \(settings.timeout) s (timeout=) while \(action)\(why)"

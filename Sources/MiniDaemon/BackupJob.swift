@@ -53,6 +53,8 @@ public struct JobCounts: Sendable {
   public var failed = 0
   /// Of the entries of a restore, those that the plugin says are done; nil: it has not said.
   public var done: Int?
+  /// Of a backup, the entries that the plugin says it could not save, or not completely; nil: it has not said.
+  public var told: Int?
   /// The paths of the first that failed.
   public private(set) var failures: [[UInt8]] = []
   public init() {}
@@ -99,6 +101,10 @@ extension MiniJob {
       if answer == Int32(FD_MORE) || answer == Int32(FD_OK) { markSeen(record.path) }
       guard answer == Int32(FD_MORE) else { break }
     }
+    counts.told =
+      messages.compactMap { message in
+        message.text.firstMatch(of: /excluded, (\d+) failed/).flatMap { Int($0.1) }
+      }.last
     return counts
   }
 

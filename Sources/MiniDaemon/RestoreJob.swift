@@ -49,7 +49,9 @@ public struct Restore: ~Copyable {
     }
     let restored = counted(" entries restored, ")
     if !restored.isEmpty { counts.done = restored.reduce(0, +) }
-    counts.failed = max(counts.failed, job.messages.count { $0.severity == .error }, counted(" failed").reduce(0, +))
+    let failed = counted(" failed")
+    counts.failed =
+      failed.isEmpty ? max(counts.failed, job.messages.count { $0.severity == .error }) : max(failed.reduce(0, +), counts.failed)
     return counts
   }
 

@@ -57,7 +57,7 @@ package struct Findings {
 }
 
 /// A text as JSON writes it, in quotes.
-private func jsonString(_ text: String) -> String {
+package func jsonString(_ text: String) -> String {
   let escaped = text.unicodeScalars.map { scalar in
     switch scalar {
     case "\"": "\\\""

@@ -38,10 +38,17 @@ package enum VolumeOptions {
     if isOn("features.read-only") {
       findings.add(.warning, subject, "features.read-only is on: nothing can be restored onto the volume", cure: cure("features.read-only"))
     }
-    for name: Substring in ["features.worm", "features.worm-file-level"] where isOn(name) {
+    if isOn("features.worm") {
       findings.add(
-        .warning, subject, "\(name) is on: a restore makes new files and replaces none, and the storage program cannot store parts",
-        cure: cure(name))
+        .warning, subject,
+        "features.worm is on: a restore makes new files, replaces none and makes no hard links, and the storage program cannot store parts",
+        cure: cure("features.worm"))
+    }
+    if isOn("features.worm-file-level") {
+      findings.add(
+        .warning, subject,
+        "features.worm-file-level is on: a file becomes read-only some time after its last change (features.auto-commit-period); a restore does not replace it then, and the storage program does not replace or remove a part",
+        cure: cure("features.worm-file-level"))
     }
     if isOn("features.trash") {
       findings.add(

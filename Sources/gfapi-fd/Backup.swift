@@ -13,6 +13,9 @@ struct Backup: ParsableCommand {
   @Option(name: [.short, .long], help: ArgumentHelp("The archive; - is standard output.", valueName: "file"))
   var output: String
 
+  @Flag(help: "Print the summary as one JSON object on standard output.")
+  var json = false
+
   @OptionGroup var fileSet: FileSetArguments
   @OptionGroup var daemon: DaemonArguments
 
@@ -21,6 +24,7 @@ struct Backup: ParsableCommand {
     guard output != "-" || isatty(STDOUT_FILENO) == 0 else {
       throw ValidationError("standard output is a terminal: give the archive a file, or pipe it to another command")
     }
+    guard output != "-" || !json else { throw ValidationError("--json prints on standard output: give the archive a file") }
   }
 
   func run() throws {
@@ -33,7 +37,9 @@ struct Backup: ParsableCommand {
       guard let counts = try job.backup(definition, to: archive, progress: { progress.update($0) }) else { return nil }
       if !job.isCancelled, !job.hasFailed { try archive.close() }
       progress.end(counts)
-      let names = counts.failures.map { printable($0) }.joined(separator: ", ")
+      let failures = counts.failures.map { printable($0) }
+      if json { print(progress.json(counts, notSaved: failures), terminator: "") }
+      let names = failures.joined(separator: ", ")
       let more = counts.failed - counts.failures.count
       if counts.failed > 0 { Progress.line("not in the archive: \(names)" + (more > 0 ? " and \(more) more" : "")) }
       return counts

@@ -112,15 +112,24 @@ struct Check: ParsableCommand {
       took = ContinuousClock.now - began
       latency = try volume.measureLatency()
     } catch {
+      let failure = error as? JobVolume.ConnectionFailure
       findings.add(
-        .problem, "connected", "\(error)",
-        cure: "see that the volume is started (gluster volume status \(parsed.volume.volume)), that this host reaches the bricks' ports "
+        .problem, "connected", failure?.problem ?? "\(error)",
+        cure: failure?.cure
+          ?? "see that the volume is started (gluster volume status \(parsed.volume.volume)), that this host reaches the bricks' ports "
           + "(49152 and up), that auth.allow admits it, and that the directory exists; with TLS, that glusterfs.pem, .key and .ca are "
           + "here, and /var/lib/glusterd/secure-access as on the servers")
       return false
     }
     findings.add("connected", "yes, in \(milliseconds(took))")
     findings.add("type", report.type)
+    if !report.unreachableBricks.isEmpty {
+      let isFatal = report.missingSubvolume != nil
+      findings.add(
+        isFatal ? .problem : .warning, "bricks",
+        "not connected: \(report.unreachableBricks.joined(separator: ", "))" + (isFatal ? ": a job waits for them, and fails" : ""),
+        cure: "gluster volume status \(parsed.volume.volume); start the bricks, and open their ports in the firewall")
+    }
     findings.add("libgfapi", report.clientVersion)
     findings.add("space", "\(report.free >> 20) MiB free of \(report.size >> 20) MiB")
     func check(_ subject: String, _ problem: String?, _ text: String, cure: String) {
@@ -142,7 +151,7 @@ struct Check: ParsableCommand {
     }
     VolumeOptions.look(parsed.volume, into: &findings)
     checkChanges(parsed, report, latency, &findings)
-    return report.access == nil
+    return report.access == nil && report.missingSubvolume == nil
   }
 
   /// Which changes an incremental job finds, and what that costs.

@@ -3,6 +3,7 @@ import GfapiFD
 import Glibc
 import Gluster
 import MiniDaemon
+import SetupCheck
 
 let pluginLineHelp: ArgumentHelp = "The plugin line, as in a FileSet, or the URI of the volume."
 
@@ -53,7 +54,11 @@ struct DaemonArguments: ParsableArguments {
     var failed = 0
     do {
       let job = try MiniJob(try PluginModule(module.path, abi), options)
-      job.onMessage = { message in Progress.line("\(Self.label(message.severity))\(message.text)") }
+      let show = { (message: MiniJob.Message) in Progress.line("\(Self.label(message.severity))\(message.text)") }
+      // The plugin has judged the plugin options by now.
+      job.messages.forEach(show)
+      job.onMessage = show
+      guard !job.hasFailed else { throw GfapiFDTool.Status.nothingDone }
       Self.cancelOnSignal(job)
       counts = try body(job)
       job.end()
@@ -61,6 +66,8 @@ struct DaemonArguments: ParsableArguments {
         counts?.failed ?? 0, job.messages.filter { $0.severity == .error || $0.severity == .notSaved }.count)
       if job.isCancelled { Progress.line("cancelled") }
       if job.isCancelled || job.hasFailed { failed = max(failed, 1) }
+    } catch let status as ExitCode {
+      throw status
     } catch {
       Progress.line("gfapi-fd: \(error)")
       throw GfapiFDTool.Status.nothingDone
@@ -121,10 +128,22 @@ struct Progress {
 
   func end(_ counts: JobCounts) { Self.line(summary(counts)) }
 
+  /// The summary as one JSON object, on a line of its own.
+  ///
+  /// - Parameter notSaved: paths, as messages show them; nil: it is not about that.
+  func json(_ counts: JobCounts, notSaved: [String]? = nil) -> String {
+    let paths = notSaved.map { ", \"not_saved\": [\($0.map(jsonString).joined(separator: ", "))]" } ?? ""
+    return
+      "{\"entries\": \(counts.done ?? counts.entries), \"bytes\": \(counts.bytes), \"failed\": \(max(counts.failed, counts.told ?? 0)), "
+      + "\"seconds\": \(Double(Int(seconds * 1000)) / 1000)\(paths)}\n"
+  }
+
+  private var seconds: Double { max((ContinuousClock.now - began) / .seconds(1), 0.001) }
+
   private func summary(_ counts: JobCounts) -> String {
-    let elapsed = ContinuousClock.now - began
-    let seconds = max(Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18, 0.001)
-    return "\(verb) \(counts.done ?? counts.entries) entries, \(sizeInWords(Double(counts.bytes))), \(counts.failed) failed, "
+    let seconds = seconds
+    return
+      "\(verb) \(counts.done ?? counts.entries) entries, \(sizeInWords(Double(counts.bytes))), \(max(counts.failed, counts.told ?? 0)) failed, "
       + "\(Int(Double(counts.entries) / seconds)) entries/s, \(sizeInWords(Double(counts.bytes) / seconds))/s"
   }
 

@@ -4,6 +4,7 @@ import GfapiFD
 import Glibc
 import GlusterfindList
 import MiniDaemon
+import SetupCheck
 
 struct List: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -11,26 +12,30 @@ struct List: ParsableCommand {
     discussion: """
       A line has type and mode, owner, group, size in bytes (of a device its numbers), modification time (UTC) and path; a \
       symbolic link's target, or the first name of a file that is listed already, comes after an arrow. Bytes that cannot be \
-      printed are shown as octal numbers.
+      printed are shown as octal numbers. With --json, a line is an object with path, type, mode, uid, gid, size, mtime and, of a link, \
+      target.
       """)
 
   @Argument(help: pluginLineHelp, transform: pluginLine)
   var definition: String
 
-  @Argument(help: "Only this path on the volume, and what is below it.")
+  @Argument(help: "Only this path on the volume, and what is below it. Octal numbers as in the output stand for bytes.")
   var path: String?
+
+  @Flag(help: "Print a JSON object for each entry, a line each.")
+  var json = false
 
   @OptionGroup var fileSet: FileSetArguments
   @OptionGroup var daemon: DaemonArguments
 
   func validate() throws {
     try fileSet.validate(for: daemon.abi)
-    guard path?.hasPrefix("/") ?? true else { throw ValidationError("PATH is absolute on the volume") }
+    guard path?.hasPrefix("/") ?? true else { throw ValidationError("PATH must begin with /, the root of the volume") }
   }
 
   func run() throws {
     var options = fileSet.options
-    let only = path.map { Array($0.utf8) }
+    let only = path.map(Self.bytes)
     options.only = only
     let temporary = "\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/gfapi-fd-list-\(getpid())"
     defer { unlink(temporary) }
@@ -40,7 +45,9 @@ struct List: ParsableCommand {
       var firstNames = FirstNames()
       let counts = job.estimate(definition) { entry in
         let entry = firstNames.resolved(entry)
-        guard only.map({ MiniJob.isAt(entry.path, orBelow: $0) }) ?? true, let line = Self.line(entry) else { return }
+        guard only.map({ MiniJob.isAt(entry.path, orBelow: $0) }) ?? true, let line = json ? Self.object(entry) : Self.line(entry) else {
+          return
+        }
         isThere = true
         print(line)
       }
@@ -55,7 +62,9 @@ struct List: ParsableCommand {
   /// - Parameter file: where the list is to be.
   /// - Returns: nil: there is no such line.
   private func narrowed(to path: [UInt8], list file: String) -> String? {
-    guard daemon.pluginOptions == nil, let arguments = try? PluginDefinition.Arguments(definition.utf8),
+    // Elsewhere these would mean something else.
+    guard fileSet.options.since == 0, fileSet.options.excludes.isEmpty, fileSet.options.recurses, daemon.pluginOptions == nil,
+      let arguments = try? PluginDefinition.Arguments(definition.utf8),
       let parsed = try? PluginDefinition(arguments), parsed.fileList == nil,
       arguments.values[.gfseparator] == nil, arguments.values[.gfencoding] == nil, MiniJob.isAt(path, orBelow: parsed.volume.directory)
     else { return nil }
@@ -83,6 +92,30 @@ struct List: ParsableCommand {
     let target = [.hardLink, .symbolicLink].contains(type) ? (type == .hardLink ? " => " : " -> ") + printable(entry.link) : ""
     return "\(isBlock ? "b" : type.letter)\(mode(status.st_mode)) \(status.st_uid) \(status.st_gid) \(size) \(utc(status.st_mtim.tv_sec)) "
       + printable(entry.path) + target
+  }
+
+  /// A path as an argument, or as this command shows it: `\\377` is a byte, in octal.
+  static func bytes(_ text: String) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let byte = rest.popFirst() {
+      if byte == UInt8(ascii: "\\"), rest.count >= 3, let value = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8) {
+        bytes.append(value)
+        rest = rest.dropFirst(3)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return bytes
+  }
+
+  private static func object(_ entry: SavedEntry) -> String? {
+    guard let type = EntryType(entry) else { return nil }
+    let status = entry.status
+    let target = [.hardLink, .symbolicLink].contains(type) ? ", \"target\": \(jsonString(printable(entry.link)))" : ""
+    return "{\"path\": \(jsonString(printable(entry.path))), \"type\": \(jsonString(type.rawValue)), "
+      + "\"mode\": \"\(String(status.st_mode & 0o7777, radix: 8))\", \"uid\": \(status.st_uid), \"gid\": \(status.st_gid), "
+      + "\"size\": \(status.st_size), \"mtime\": \(jsonString(utc(status.st_mtim.tv_sec)))\(target)}"
   }
 
   private static func mode(_ mode: mode_t) -> String {

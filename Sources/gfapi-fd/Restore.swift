@@ -18,10 +18,13 @@ struct Restore: ParsableCommand {
   @Option(help: "What becomes of an entry that exists: always, never, if-newer, if-older.")
   var replace: RestoreOptions.Replace = .always
 
+  @Flag(help: "Print the summary as one JSON object on standard output.")
+  var json = false
+
   @OptionGroup var daemon: DaemonArguments
 
   func validate() throws {
-    guard place.isEmpty || place.hasPrefix("/") else { throw ValidationError("--where takes an absolute path") }
+    guard place.isEmpty || place.hasPrefix("/") else { throw ValidationError("--where must begin with /") }
   }
 
   func run() throws {
@@ -51,6 +54,7 @@ struct Restore: ParsableCommand {
         counts.failed += 1
       }
       progress.end(counts)
+      if json { print(progress.json(counts), terminator: "") }
       return counts
     }
   }

@@ -64,6 +64,7 @@ struct DocumentedMessagesTests {
     ("TargetDirectory.swift", "there is a last attempt", "the end of a loop that always returns"),
     ("VolumeURI.swift", " (default port)", uriInWords), ("VolumeURI.swift", ", volume …", uriInWords),
     ("VolumeURI.swift", ", directory …", uriInWords),
+    ("Check.swift", "see that the volume is started *", cure),
     (
       "Check.swift", "(49152 and up), that auth.allow admits it, and that the directory exists; *",
       cure
@@ -72,6 +73,10 @@ struct DocumentedMessagesTests {
     ("Check.swift", "the bricks' file system must be mounted with ACLs and extended attributes (XFS has both)", cure),
     ("Findings.swift", "{\"subject\": …, \"verdict\": \"…\", \"text\": …, ", json), ("Findings.swift", "\"cure\": …}", json),
     ("Findings.swift", "{\"problems\": …, \"warnings\": …, \"findings\": […]} ", json),
+    ("Volume.swift", "connected = 0 ", otherProgram),
+    ("List.swift", ", \"target\": …", json), ("List.swift", "{\"path\": *", json), ("List.swift", "\"mode\": *", json),
+    ("List.swift", "\"size\": *", json), ("Common.swift", ", \"not_saved\": *", json), ("Common.swift", "{\"entries\": *", json),
+    ("Common.swift", "\"seconds\": *", json),
     ("Estimate.swift", "\"…\": {\"entries\": …, \"bytes\": …}", json),
     ("Estimate.swift", "{\"entries\": …, \"bytes\": …, \"excluded\": …, \"failed\": …, ", json),
     ("Estimate.swift", "\"types\": {…}} ", json),

@@ -307,6 +307,39 @@ struct RestoreTests {
     }
   }
 
+  @Test("of a hard link alone to a file that is there warns that its data are not from the backup")
+  func linkToAnother() throws {
+    let (local, path) = try Scratch.folder()
+    write(local + "/first", "of now")
+    let link = entry(FD_FT_LNKSAVED, path + "/second", mode: S_IFREG | 0o600, link: path + "/first")
+    try withJob { job throws in
+      #expect(try restore(MemoryBackup([link]), job).failed == 0)
+      let told = job.messages.filter { $0.severity == .warning }.map(\.text)
+      let said = "it is a hard link to \(path)/first, which this restore has not restored: its data are those that are there now"
+      #expect(told.count == 1 && told[0].contains("\(path)/second: ") && told[0].contains(said), "\(told)")
+    }
+    #expect(read(local + "/second") == "of now")
+  }
+
+  @Test("onto a volume with features.worm leaves at most one new file that it cannot put in its place, and names it")
+  func worm() throws {
+    try Scratch.withVolume("worm", bricks: 1) {
+      let local = try Scratch.mount("worm")
+      for number in 1...100 { write("\(local)/\(number)", "old") }
+      try Scratch.gluster("volume", "set", "worm", "features.worm", "on")
+      #expect(eventually { !Scratch.mayRename(local) })
+      let backup = MemoryBackup((1...100).map { entry(FD_FT_REG, "/\($0)", mode: S_IFREG | 0o600, data: "new") })
+      try withJob { job throws in
+        #expect(try backup.restore(job, Scratch.line("worm", ":workers=0")).failed == 100)
+        let left = try FileManager.default.contentsOfDirectory(atPath: local).filter { $0.contains(".gfapi-fd-") }
+        #expect(left.count == 1, "\(left)")
+        #expect(job.messages.contains { $0.text.contains("the new file stays as \(left[0]), and cannot be removed") }, "\(job.messages)")
+        #expect(job.messages.count { $0.text.contains("features.worm") } == 1, "\(job.messages)")
+      }
+      for number in 1...100 { #expect(read("\(local)/\(number)") == "old") }
+    }
+  }
+
   @Test("of paths that RegexWhere has made, with an override that has a directory, tells once that it is not used")
   func rewritten() throws {
     let (local, path) = try Scratch.folder()

@@ -234,6 +234,86 @@ struct ToolTests {
     #expect(options.status == 2 && options.output.contains("Bacula has no plugin options"), "\(options.output)")
   }
 
+  @Test("checks whether all bricks are reached: a job could not begin without a subvolume, and one copy of three is a warning")
+  func bricks() throws {
+    func check(_ volume: String) throws -> CommandResult {
+      try run(Scratch.tool, "check", Scratch.line(volume, ":timeout=4"), "--module", Scratch.modulePath)
+    }
+    for (kind, status, verdict) in [("distributed", 2, "problem"), ("replicated", 1, "warning")] {
+      _ = try Scratch.mount(kind)
+      #expect(try eventually { try check(kind).status == 0 })
+      kill(try Scratch.firstBrick(kind), SIGKILL)
+      defer { try? Scratch.startBricks(kind) }
+      let result = try check(kind)
+      #expect(result.status == status, "\(result.output)")
+      #expect(result.output.contains("bricks:      \(verdict): not connected: \(kind)-client-0"), "\(result.output)")
+    }
+  }
+
+  @Test("checks a directory that is missing, with the cure for that alone")
+  func missingDirectory() throws {
+    let result = try run(Scratch.tool, "check", Scratch.line("plain", "/nosuchdirectory"), "--module", Scratch.modulePath)
+    #expect(result.status == 2 && result.output.contains("cure: create the directory, or correct the URI\n"), "\(result.output)")
+  }
+
+  @Test("tells wrong plugin options")
+  func wrongOptions() throws {
+    let archive = try Scratch.temporaryFile(".pax")
+    for (options, said) in [
+      ("gfapi:foo=bar", "plugin options: "), ("gfapi:timeout=x", "timeout=x"), ("gfapi:volume=gluster://a/b", "//a/b"),
+    ] {
+      for command in [["list", Scratch.line()], ["backup", Scratch.line(), "-o", archive]] {
+        let result = try run(Scratch.tool, command + ["--options", options])
+        #expect(result.status == 2 && result.output.contains("fatal: ") && result.output.contains(said), "\(result.output)")
+      }
+    }
+  }
+
+  @Test("lists a path whose name is not text, as it shows it, and leaves out what the options leave out")
+  func listOdd() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(
+      try run("python3", "-c", "import os; os.mkdir('\(local)/d'); open(b'\(local)/d/\\xff\\xfe', 'w'); os.mkdir('\(local)/d/e')").status
+        == 0)
+    let line = Scratch.line("plain", path)
+    let all = try run(Scratch.tool, "list", line)
+    #expect(all.output.contains("\(path)/d/\\377\\376\n"), "\(all.output)")
+    let one = try run(Scratch.tool, "list", line, "\(path)/d/\\377\\376")
+    #expect(one.status == 0 && one.output.split(separator: "\n").count == 1, "\(one.output)")
+    for options in [["--exclude", path + "/d"], ["--no-recursion"], ["--since", "\(Int(Date().timeIntervalSince1970) + 60)"]] {
+      let left = try run(Scratch.tool, ["list", line, path + "/d/e"] + options)
+      #expect(
+        left.status == 2 && left.output.contains("would carry nothing of this path") && !left.output.contains("gfapi-fd-list"),
+        "\(left.output)")
+    }
+  }
+
+  @Test("prints summaries, and lists entries, as JSON")
+  func json() throws {
+    let path = try makeTree()
+    let archive = try Scratch.temporaryFile(".pax")
+    func objects(_ arguments: [String]) throws -> [[String: Any]] {
+      // Only what is on standard output.
+      let result = try run("sh", ["-c", "exec \"$@\" 2>/dev/null", "sh", Scratch.tool] + arguments)
+      #expect(result.status == 0, "\(arguments): \(result.output)")
+      return try result.output.split(separator: "\n").map {
+        try #require(JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any], "\($0)")
+      }
+    }
+    let listed = try objects(["list", Scratch.line("plain", path), "--json"])
+    #expect(listed.count == 8 && listed.last?["path"] as? String == path && listed.last?["type"] as? String == "directory", "\(listed)")
+    let link = listed.first { $0["type"] as? String == "symlink" || $0["target"] as? String == "d/file" }
+    #expect(link?["path"] as? String == path + "/link" && link?["target"] as? String == "d/file", "\(listed)")
+    #expect(listed.contains { $0["mode"] as? String == "4750" && $0["uid"] as? Int == 7 && $0["size"] as? Int == 3000 }, "\(listed)")
+    let saved = try objects(["backup", Scratch.line("plain", path), "-o", archive, "--json"])
+    #expect(saved.count == 1 && saved[0]["entries"] as? Int == 8 && saved[0]["failed"] as? Int == 0, "\(saved)")
+    #expect(saved[0]["not_saved"] as? [String] == [] && saved[0]["seconds"] is Double && saved[0]["bytes"] as? Int == 3003, "\(saved)")
+    let restored = try objects(["restore", archive, Scratch.line(), "--where", path + "/restored", "--json"])
+    #expect(restored.count == 1 && restored[0]["entries"] as? Int == 8 && restored[0]["failed"] as? Int == 0, "\(restored)")
+    let refused = try run(Scratch.tool, "backup", Scratch.line("plain", path), "-o", "-", "--json")
+    #expect(refused.status == 64 && refused.output.contains("--json prints on standard output"), "\(refused.output)")
+  }
+
   @Test("takes the URI of a volume in place of a plugin line")
   func uri() throws {
     let path = try makeTree()

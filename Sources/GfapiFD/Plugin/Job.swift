@@ -28,6 +28,8 @@ package final class Job {
   private var restored: [String: Set<ino_t>] = [:]
   /// Where the entries of the job's lines have gone, by the volume that they were backed up from and the one that they go to.
   private var rebases: [String: [Rebase]] = [:]
+  /// Of the lines that have been restored: see ``RestoreRun/firstNames``.
+  private var firstNames: Set<Int> = []
   /// Entries that failed when the daemon had gone on.
   private var lateFailures = 0
   /// Options for the restore of what was backed up with a line.
@@ -94,6 +96,7 @@ package final class Job {
       keepMetrics(JobMetrics.Numbers())
       return false
     }
+    tellUser()
     if !isEstimate || since > 0 {
       tellBeginning(isEstimate ? "estimate of" : "backup of", volume) { traits in
         ": \(self.levelWords(since)), "
@@ -191,8 +194,9 @@ package final class Job {
         keepMetrics(JobMetrics.Numbers())
         return false
       }
+      tellUser()
       tellBeginning("restore onto", volume)
-      restore = RestoreRun(volume, daemon: daemon, rebase: rebase, earlier: rebases[way] ?? [])
+      restore = RestoreRun(volume, daemon: daemon, rebase: rebase, earlier: rebases[way] ?? [], firstNames: firstNames)
       rebases[way, default: []].append(rebase)
       return true
     } catch {
@@ -222,6 +226,7 @@ package final class Job {
     numbers.hasSucceeded = !restore.isGone && !isCancelled
     (numbers.entries, numbers.bytes, numbers.failed) = ([("any", counts.restored)], counts.bytes, counts.failed)
     keepMetrics(numbers)
+    firstNames = restore.firstNames
     if let place = restorePlace { restored[place] = restore.restoredDirectories }
     let leavesSome = restore.leavesSome
     self.restore = nil
@@ -328,16 +333,18 @@ package final class Job {
     }
   }
 
+  private func tellUser() {
+    guard geteuid() != 0, !hasToldUser else { return }
+    hasToldUser = true
+    daemon.tell(
+      .warning,
+      "the file daemon runs as user \(geteuid()), not as root: it saves only what this user may read, and a restore cannot set owners")
+  }
+
   /// Says what a job is about, and with what.
   ///
   /// - Parameter how: what follows.
   private func tellBeginning(_ what: String, _ volume: JobVolume, _ how: (VolumeTraits) -> String = { _ in "" }) {
-    if geteuid() != 0, !hasToldUser {
-      hasToldUser = true
-      daemon.tell(
-        .warning,
-        "the file daemon runs as user \(geteuid()), not as root: it saves only what this user may read, and a restore cannot set owners")
-    }
     guard let traits = try? volume.run(isCancelled: { false }, { $0.traits! }) else { return }
     daemon.tell(
       .info,

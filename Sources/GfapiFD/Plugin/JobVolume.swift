@@ -7,8 +7,17 @@ import Locks
 package final class JobVolume: Sendable {
   /// A connection that did not come about; its words are a job message.
   package struct ConnectionFailure: Error, CustomStringConvertible {
-    package let description: String
+    package let problem: String
+    /// The reason that was found out, and what to do; nil: not known.
+    package let cure: String?
+
+    package init(_ problem: String, cure: String? = nil) { (self.problem, self.cure) = (problem, cure) }
+
+    package var description: String { problem + (cure.map { ": \($0)" } ?? "") }
   }
+
+  /// What to do about a base directory that is missing.
+  static let baseCure = "create the directory, or correct the URI"
 
   /// How long a connection is tried again whose bricks do not answer, in seconds.
   private static let connectionPatience = 20
@@ -48,14 +57,15 @@ package final class JobVolume: Sendable {
     if let file = definition.logging.file {
       // libgfapi appends to whatever is there.
       do { Glibc.close(try HostFile.open(file.utf8, O_WRONLY | O_APPEND | O_CREAT)) } catch {
-        throw ConnectionFailure(description: "logfile=\(file): cannot be written: \(error)")
+        throw ConnectionFailure("logfile=\(file): cannot be written: \(error)")
       }
     }
-    let log = ConnectionLog()
+    let log = definition.logging.file.map(ConnectionLog.init(file:)) ?? ConnectionLog()
     func step(_ what: String, extra: Int = 0, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
       /// - Parameter error: nil: it took too long.
-      func why(_ error: GlusterError?) throws -> String {
+      func why(_ error: GlusterError?) throws -> String? {
         var reason = error?.cure
+        if what.isEmpty, let error, error.meansMissing { reason = Self.baseCure }
         if !what.isEmpty {
           // On a thread of its own: names may take long to resolve.
           let threads = VolumeThreads()
@@ -64,16 +74,15 @@ package final class JobVolume: Sendable {
             reason = try threads.run(within: 10, isCancelled: isCancelled) { _ in definition.volume.whyUnreachable(error, log) }
           } catch VolumeThreads.Stopped.timedOut {}
         }
-        return reason.map { ": \($0)" } ?? ""
+        return reason
       }
       do {
         try threads.run(within: definition.timeout + extra, isCancelled: isCancelled, body)
       } catch VolumeThreads.Stopped.timedOut {
-        throw ConnectionFailure(
-          description: "\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)" + (try why(nil)))
+        throw ConnectionFailure("\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)", cure: try why(nil))
       } catch let error as GlusterError {
         let path = error.path.isEmpty ? "" : ": \(printable(error.path))"
-        throw ConnectionFailure(description: "\(what)\(definition.volume): \(error)\(path)" + (try why(error)))
+        throw ConnectionFailure("\(what)\(definition.volume): \(error)\(path)", cure: try why(error))
       }
     }
     try step("cannot connect to ") { session in
@@ -89,8 +98,7 @@ package final class JobVolume: Sendable {
         let name = try connect(attributeAge: 0, snapshotDirectory: nil).snapshotDirectoryName(), entry.contains(name)
       {
         throw ConnectionFailure(
-          description:
-            "snapdir=\(entry): it must not contain \(name), the volume's own features.snapshot-directory: the option names a directory of the volume in which that appears; leave it out"
+          "snapdir=\(entry): it must not contain \(name), the volume's own features.snapshot-directory: the option names a directory of the volume in which that appears; leave it out"
         )
       }
       let volume = try connect(attributeAge: purpose.attributeAge)

@@ -136,7 +136,7 @@ extension PacketDaemon {
   func createFile(_ packet: UnsafeMutablePointer<some RestorePacket>) -> Int32 {
     guard let restore = job.restore else { return Int32(FD_ERROR) }
     guard let entry = packet.pointee.entry else {
-      tell(.error, "\(printable(bytes(packet.pointee.ofname))): the backup's record has a type that holds no entry: \(packet.pointee.type)")
+      restore.refuse(bytes(packet.pointee.ofname), "the backup's record has a type that holds no entry: \(packet.pointee.type)")
       packet.pointee.create_status = Int32(FD_CF_ERROR)
       return Int32(FD_OK)
     }

@@ -18,6 +18,10 @@ package struct VolumeReport: Sendable {
   package var shards: String?
   /// The volume has files in shards, and `features.shard` is off.
   package var wasSharded: Bool
+  /// The bricks that this client does not reach, as its translators are called.
+  package var unreachableBricks: [String]
+  /// Why no job can begin: a subvolume of a distributed volume is missing; nil: a job can.
+  package var missingSubvolume: String?
   /// Why ACLs cannot be had; nil: they can.
   package var acls: String?
   package var extendedAttributes: String?
@@ -36,6 +40,8 @@ package struct VolumeReport: Sendable {
     if traits.isSharded {
       shards = Self.problem { _ = try ShardTimes(volume.uri, since: 0, logging: Volume.Logging(), patience: volume.patience) }
     }
+    unreachableBricks = try volume.unreachableBricks()
+    missingSubvolume = Self.problem { _ = try Distribution(volume)?.check() }
     clientVersion = Self.clientVersion
     acls = Self.problem { _ = try base.extendedAttributeIfSupported(ACLStream.accessName) }
     extendedAttributes = Self.problem { _ = try base.extendedAttributeNames() }
@@ -131,7 +137,7 @@ extension JobVolume {
     do {
       return try run(isCancelled: { false }, body)
     } catch let error as GlusterError {
-      throw ConnectionFailure(description: "\(definition.volume): \(error)")
+      throw ConnectionFailure("\(definition.volume): \(error)", cure: error.meansMissing ? Self.baseCure : nil)
     }
   }
 }

@@ -39,6 +39,8 @@ package final class RestoreRun {
   private let rebase: Rebase
   private let earlier: [Rebase]
   private var hasToldOutside = false
+  /// Hashes of the paths of files with several names that have been taken on, also of the job's lines before.
+  package private(set) var firstNames: Set<Int>
   package private(set) var counts = Counts()
   /// Entries that are not done yet, by the components of their paths.
   private var busy: Set<[[UInt8]]> = []
@@ -85,9 +87,10 @@ package final class RestoreRun {
   /// - Parameters:
   ///   - rebase: where the entries go.
   ///   - earlier: where those of the job's other lines went.
-  package init(_ volume: JobVolume, daemon: any Daemon, rebase: Rebase, earlier: [Rebase] = []) {
+  ///   - firstNames: see ``firstNames``, of the job's other lines.
+  package init(_ volume: JobVolume, daemon: any Daemon, rebase: Rebase, earlier: [Rebase] = [], firstNames: Set<Int> = []) {
     self.daemon = daemon
-    (self.rebase, self.earlier) = (rebase, earlier)
+    (self.rebase, self.earlier, self.firstNames) = (rebase, earlier, firstNames)
     calls = JobCalls(volume, daemon)
     queue = WriteBehind(calls)
     volume.startWorkers()
@@ -126,11 +129,18 @@ package final class RestoreRun {
         return .skipped
       }
       current = begun
+      if begun.target != nil, !begun.isLink, entry.status.st_nlink > 1 { firstNames.insert(path.hashValue) }
       return begun.isLink ? .linked : begun.target == nil ? .createdDirectory : .created
     } catch {
       fail(entry.path, error)
       return .failed
     }
+  }
+
+  /// Counts, and tells, an entry that cannot be taken on.
+  package func refuse(_ path: [UInt8], _ reason: String) {
+    finishEntry()
+    fail(path, RestoreProblem(reason))
   }
 
   /// How fast it was, and what the time went to, in words.
@@ -317,6 +327,12 @@ package final class RestoreRun {
     if current.isLink {
       let first = try Self.components(current.entry.link)
       let directory = tree?.find(first.dropLast())
+      if !firstNames.contains(first.hashValue) {
+        daemon.tell(
+          .warning,
+          "\(printable(current.entry.path)): it is a hard link to \(printable(current.entry.link)), which this restore has not restored: its data are those that are there now"
+        )
+      }
       let problems = marred.contains(first) ? ["its first name \(printable(current.entry.link)) is not restored as it was"] : []
       return try queue.start(
         work {

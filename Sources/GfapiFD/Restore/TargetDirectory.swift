@@ -2,6 +2,7 @@ import Glibc
 import Gluster
 import Locks
 import SystemPackage
+import struct Synchronization.Atomic
 
 /// A directory that entries are restored into, on the volume's side. It is found, or made, when the first of them needs it;
 /// no symbolic link is followed on the way. Its calls may be made side by side.
@@ -31,6 +32,8 @@ final class TargetDirectory: Sendable {
     let distribution: Distribution?
     /// Files that are to take the place of others, and are not complete yet: their directories and present names.
     let replacements = Mutex<[[UInt8]: TargetDirectory]>([:])
+    /// The volume lets nothing be renamed or removed (`features.worm`).
+    let keepsAll = Atomic(false)
     init(_ distribution: Distribution?) { self.distribution = distribution }
   }
 
@@ -207,6 +210,12 @@ final class TargetDirectory: Sendable {
     let temporary = [UInt8(ascii: ".")] + name.prefix(254 - end.count) + end
     known.replacements.withLock { $0[temporary] = self }
     return temporary
+  }
+
+  /// Whether the volume lets nothing be replaced, and new files that should replace others stay where they are.
+  var keepsAll: Bool {
+    get { known.keepsAll.load(ordering: .relaxed) }
+    set { known.keepsAll.store(newValue, ordering: .relaxed) }
   }
 
   func replaced(_ temporary: [UInt8]) { known.replacements.withLock { $0[temporary] = nil } }

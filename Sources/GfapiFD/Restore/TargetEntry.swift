@@ -101,8 +101,11 @@ final class TargetEntry: Sendable {
       }
       return problems
     } catch {
-      giveUp(made)
-      throw error
+      guard !giveUp(made), let temporary = made.temporary, let error = error as? GlusterError, error.errno == .readOnlyFileSystem else {
+        throw error
+      }
+      directory.keepsAll = true
+      throw RestoreProblem("the new file stays as \(printable(temporary)), and cannot be removed", error)
     }
   }
 
@@ -114,10 +117,14 @@ final class TargetEntry: Sendable {
   private static let isDirectoryThere = RestoreProblem("a directory stands in its place: move it away first")
 
   /// Takes away what should have replaced something.
-  private func giveUp(_ made: Made) {
-    guard let temporary = made.temporary else { return }
+  ///
+  /// - Returns: whether nothing is left of it.
+  @discardableResult private func giveUp(_ made: Made) -> Bool {
+    guard let temporary = made.temporary else { return true }
     // Else at the end.
-    if (try? directory.onWhole { try $0.remove(temporary) }) != nil { directory.replaced(temporary) }
+    guard (try? directory.onWhole { try $0.remove(temporary) }) != nil else { return false }
+    directory.replaced(temporary)
+    return true
   }
 
   // MARK: Making
@@ -205,6 +212,8 @@ final class TargetEntry: Sendable {
         guard !existing.isDirectory else { throw Self.isDirectoryThere }
         if existing.st_ino == number { return }
       }
+      // It would be written for nothing, and stay.
+      guard !directory.keepsAll else { throw GlusterError(errno: .readOnlyFileSystem, call: "glfs_h_rename") }
       let temporary = directory.replacement(for: name)
       do { try create(temporary, temporary) } catch {
         // It may be there: its answer was lost. If it cannot be taken away now it is at the end.
