@@ -155,8 +155,9 @@ install: manual
 install-built:
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/gfapi-fd $(DESTDIR)$(PREFIX)/bin/gfapi-fd
-	install -d $(SHARE)/man/man1 $(SHARE)/man/man8 $(SHARE)/doc/gfapi-fd
+	install -d $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/doc/gfapi-fd
 	install -m 644 $(BUILD)/share/man1/* $(SHARE)/man/man1/
+	install -m 644 $(BUILD)/share/man5/* $(SHARE)/man/man5/
 	install -m 644 $(BUILD)/share/man8/* $(SHARE)/man/man8/
 	install -D -m 644 $(BUILD)/share/bash/gfapi-fd $(SHARE)/bash-completion/completions/gfapi-fd
 	install -D -m 644 $(BUILD)/share/zsh/gfapi-fd $(SHARE)/zsh/vendor-completions/_gfapi-fd

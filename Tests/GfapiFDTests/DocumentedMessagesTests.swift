@@ -62,6 +62,7 @@ struct DocumentedMessagesTests {
     ("PacketDaemon.swift", "I/O packet without a buffer for … bytes", errorNumber),
     ("PacketDaemon.swift", "no backup is running", errorNumber),
     ("TargetDirectory.swift", "there is a last attempt", "the end of a loop that always returns"),
+    ("TargetEntry.swift", "there is a last attempt", "the end of a loop that always returns"),
     ("VolumeURI.swift", " (default port)", uriInWords), ("VolumeURI.swift", ", volume …", uriInWords),
     ("VolumeURI.swift", ", directory …", uriInWords),
     ("Check.swift", "see that the volume is started *", cure),

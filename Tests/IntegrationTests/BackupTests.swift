@@ -236,6 +236,23 @@ struct BackupTests {
     }
   }
 
+  @Test("warns of two volumes in one job whose entries have the same paths")
+  func sameNames() throws {
+    _ = try Scratch.mount("distributed")
+    let (_, path) = try Scratch.folder()
+    let (_, other) = try Scratch.folder(on: "distributed")
+    for (lines, isTold) in [
+      ([Scratch.line("plain", path), Scratch.line("distributed")], true), ([Scratch.line("plain", path), Scratch.line("distributed", other)], false),
+      ([Scratch.line("plain", path), Scratch.line("plain")], false),
+    ] {
+      try withJob { job throws in
+        for line in lines { _ = try job.backup(line, to: MemoryBackup()) }
+        let told = job.messages.filter { $0.severity == .warning && $0.text.contains("are in one FileSet: ") }
+        #expect(told.count == (isTold ? 1 : 0), "\(job.messages)")
+      }
+    }
+  }
+
   @Test("warns once of CheckFileChanges, with which Bareos looks for each file on its own disk")
   func looksForChanges() throws {
     let (local, path) = try Scratch.folder()

@@ -22,6 +22,8 @@ package final class Job {
   /// The volume of the restore under way.
   private var restorePlace: String?
   private var hasToldUser = false
+  /// What the job's lines back up.
+  private var backedUp: [VolumeURI] = []
   /// Of the line under way.
   private var metrics: JobMetrics?
   /// The directories that earlier lines of the job have restored on each volume, by inode.
@@ -97,6 +99,7 @@ package final class Job {
       return false
     }
     tellUser()
+    tellSameNames(definition.volume)
     if !isEstimate || since > 0 {
       tellBeginning(isEstimate ? "estimate of" : "backup of", volume) { traits in
         ": \(self.levelWords(since)), "
@@ -331,6 +334,21 @@ package final class Job {
       daemon.tell(.fatal, "\(error)")
       return nil
     }
+  }
+
+  /// Two volumes with the same directory in one FileSet: the daemons' catalogs know entries by their paths alone.
+  private func tellSameNames(_ uri: VolumeURI) {
+    func isInside(_ path: [UInt8], _ other: [UInt8]) -> Bool {
+      path.starts(with: other) && (path.count == other.count || path[other.count] == UInt8(ascii: "/"))
+    }
+    let other = backedUp.first {
+      $0.volume != uri.volume && (isInside($0.directory, uri.directory) || isInside(uri.directory, $0.directory))
+    }
+    backedUp.append(uri)
+    guard let other else { return }
+    daemon.tell(
+      .warning,
+      "\(other) and \(uri) are in one FileSet: of entries with the same path a restore gets one only: use a FileSet for each")
   }
 
   private func tellUser() {

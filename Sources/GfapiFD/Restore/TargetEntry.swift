@@ -84,18 +84,16 @@ final class TargetEntry: Sendable {
       let problems = try attributes.apply(to: made.object, inheritsACL: made.inheritsACL)
       if let incomplete { throw incomplete }
       if let temporary = made.temporary {
-        do {
-          try directory.onWhole { above in
-            do { try above.rename(temporary, to: name) } catch let error as GlusterError where error.meansMissing {
-              // Done before, and its answer was lost; or a brick is away that has it.
-              let (there, own) = (try? above.lookUp(name).status.st_ino, try? made.object.status().st_ino)
-              guard there != nil, there == own else { throw error }
-            }
+        try directory.onWhole { above in
+          do { try above.rename(temporary, to: name) } catch let error as GlusterError
+            where error.meansMissing || [.isDirectory, .fileExists, .directoryNotEmpty].contains(error.errno)
+          {
+            let there = try? above.lookUp(name).status
+            if there?.isDirectory == true { throw Self.isDirectoryThere }
+            // Done before, and its answer was lost; or a brick is away that has it. A distributed volume with a new brick called a name
+            // existing that it had just replaced (seen once, 10.3).
+            guard let there, there.st_ino == (try? made.object.status().st_ino) else { throw error }
           }
-        } catch let error as GlusterError
-          where [.isDirectory, .fileExists, .directoryNotEmpty].contains(error.errno)
-        {
-          throw Self.isDirectoryThere
         }
         directory.replaced(temporary)
       }
@@ -163,7 +161,9 @@ final class TargetEntry: Sendable {
   func link(to path: [[UInt8]], in firstDirectory: TargetDirectory?) throws {
     let first: (object: Object, status: stat)
     do {
-      first = try firstDirectory?.onWhole { try $0.lookUp(path.last!) } ?? directory.lookUpOnVolume(path)
+      first = try repeating(on: [.staleNFSFileHandle]) {
+        try firstDirectory?.onWhole { try $0.lookUp(path.last!) } ?? directory.lookUpOnVolume(path)
+      }
     } catch let error as GlusterError where error.meansMissing {
       throw RestoreProblem("it is a hard link to \(printable(entry.link)), which has its data and is not there: restore that file as well")
     } catch {
@@ -172,14 +172,7 @@ final class TargetEntry: Sendable {
     guard !first.status.isDirectory else { throw RestoreProblem("its first name \(printable(entry.link)) is a directory") }
     try directory.onWhole { above in
       try placing(in: above, keeping: first.status.st_ino) { name, temporary in
-        for attempt in 1... {
-          do {
-            try above.link(first.object, as: name)
-            break
-          } catch let error as GlusterError
-            where attempt < Self.linkAttempts && [.noData, .noSuchFileOrDirectory].contains(error.errno)
-          {}
-        }
+        try repeating(on: [.noData, .noSuchFileOrDirectory]) { try above.link(first.object, as: name) }
         guard let temporary else { return }
         do { try above.rename(temporary, to: self.name) } catch {
           try? above.remove(temporary)
@@ -188,6 +181,13 @@ final class TargetEntry: Sendable {
         directory.replaced(temporary)
       }
     }
+  }
+
+  private func repeating<T>(on errors: [Errno], _ call: () throws -> T) throws -> T {
+    for attempt in 1... {
+      do { return try call() } catch let error as GlusterError where attempt < Self.linkAttempts && errors.contains(error.errno) {}
+    }
+    fatalError("there is a last attempt")
   }
 
   /// How often a further name is tried. On a distributed volume several that are made of a file at once, or while it is moved, may
