@@ -50,8 +50,8 @@ package enum GlusterfindNeeds {
   }
 }
 
-/// What a command prints; nil if it fails.
-func output(_ command: String) -> String? {
+/// What a command of the shell prints; nil if it fails.
+package func output(_ command: String) -> String? {
   guard let pipe = popen(command + " 2>/dev/null </dev/null", "r") else { return nil }
   var bytes: [UInt8] = []
   var buffer = [UInt8](repeating: 0, count: 4096)

@@ -18,7 +18,7 @@ struct GfapiFDTool: ParsableCommand {
       64 if the call is wrong.
       """,
     version: version,
-    subcommands: [Check.self, Estimate.self, List.self, Backup.self, Restore.self])
+    subcommands: [Check.self, Estimate.self, List.self, Backup.self, Restore.self, VolumeInfo.self])
 
   static func main() {
     do {

@@ -242,7 +242,8 @@ struct BackupTests {
     let (_, path) = try Scratch.folder()
     let (_, other) = try Scratch.folder(on: "distributed")
     for (lines, isTold) in [
-      ([Scratch.line("plain", path), Scratch.line("distributed")], true), ([Scratch.line("plain", path), Scratch.line("distributed", other)], false),
+      ([Scratch.line("plain", path), Scratch.line("distributed")], true),
+      ([Scratch.line("plain", path), Scratch.line("distributed", other)], false),
       ([Scratch.line("plain", path), Scratch.line("plain")], false),
     ] {
       try withJob { job throws in

@@ -256,6 +256,25 @@ struct ToolTests {
     #expect(result.status == 2 && result.output.contains("cure: create the directory, or correct the URI\n"), "\(result.output)")
   }
 
+  @Test("saves what a backup does not have of a volume, for root alone, and leaves an older archive if it cannot")
+  func volumeInfo() throws {
+    _ = try Scratch.mount("replicated")
+    let file = try Scratch.temporaryFile(".tar.gz")
+    let result = try run(Scratch.tool, "volume-info", "replicated", "-o", file)
+    #expect(result.status == 0, "\(result.output)")
+    #expect(try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int == 0o600)
+    let names = try run("tar", "-tzf", file).output.split(separator: "\n")
+    #expect(Set(names).isSuperset(of: ["info", "options", "status", "servers", "var/lib/glusterd/vols/replicated/info"]), "\(names)")
+    let info = try run("tar", "-xzOf", file, "info").output
+    #expect(info.contains("Volume Name: replicated") && info.contains("Number of Bricks: 1 x 3 = 3"), "\(info)")
+    let missing = try run(Scratch.tool, "volume-info", "nosuch", "-o", file)
+    #expect(missing.status == 2 && missing.output.contains("gluster tells nothing of volume nosuch"), "\(missing.output)")
+    #expect(try run("tar", "-tzf", file).status == 0)
+    let unwritable = try run(Scratch.tool, "volume-info", "replicated", "-o", "/nosuch/file")
+    #expect(unwritable.status == 2 && unwritable.output.contains("the archive cannot be written: /nosuch/file"), "\(unwritable.output)")
+    #expect(try run(Scratch.tool, "volume-info", "a;b", "-o", file).status == 64)
+  }
+
   @Test("tells wrong plugin options")
   func wrongOptions() throws {
     let archive = try Scratch.temporaryFile(".pax")

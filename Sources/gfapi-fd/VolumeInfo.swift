@@ -1,0 +1,84 @@
+import ArgumentParser
+import GfapiFD
+import Glibc
+import Gluster
+import SetupCheck
+
+struct VolumeInfo: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "volume-info",
+    abstract: "Saves what a backup does not have of a volume: its definition, options, quota limits and TLS files.",
+    discussion: """
+      To be run as root on a node of the volume, before each job for instance. The archive holds what `gluster` tells of the volume, the \
+      volume's folder of /var/lib/glusterd, and the TLS files of this node, with the private key: only root can read it.
+      """)
+
+  @Argument(help: "The volume's name.")
+  var volume: String
+
+  @Option(name: [.short, .long], help: ArgumentHelp("The archive, a tar file compressed by gzip.", valueName: "file"))
+  var output: String
+
+  /// Files of this node, in the places that distributions have for them.
+  private static let tlsFiles = ["/usr/lib/ssl", "/etc/ssl", "/etc/pki/tls"].flatMap { folder in
+    ["pem", "key", "ca", "crl"].map { "\(folder)/glusterfs.\($0)" }
+  }
+
+  func validate() throws {
+    guard (try? VolumeURI("gluster://h/\(volume)"))?.volume == volume else { throw ValidationError("\(volume): not the name of a volume") }
+  }
+
+  func run() throws {
+    do { try save() } catch let error as DaemonFailure {
+      Progress.line("gfapi-fd: \(error.text)")
+      throw GfapiFDTool.Status.nothingDone
+    }
+  }
+
+  private struct DaemonFailure: Error { let text: String }
+
+  private func save() throws {
+    var template = Array("\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/gfapi-fd-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw DaemonFailure(text: "no temporary directory: \(reason)") }
+    let folder = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    defer { _ = SetupCheck.output("rm -rf '\(folder)'") }
+    let gluster = "timeout 60 gluster --mode=script"
+    let parts = [
+      ("info", "volume info \(volume)"), ("options", "volume get \(volume) all"), ("status", "volume status \(volume)"),
+      ("quota", "volume quota \(volume) list"), ("quota-objects", "volume quota \(volume) list-objects"),
+      ("snapshots", "snapshot info volume \(volume)"), ("servers", "pool list"),
+    ]
+    var names: [String] = []
+    for (name, command) in parts {
+      guard let text = SetupCheck.output("\(gluster) \(command)") else {
+        // A volume without quota has no limits.
+        if name == "info" { throw DaemonFailure(text: "gluster tells nothing of volume \(volume): run this as root on a node of it") }
+        continue
+      }
+      try write(text, to: "\(folder)/\(name)")
+      names.append(name)
+    }
+    let glusterd = ["vols/\(volume)", "glusterd.info", "secure-access"].map { "/var/lib/glusterd/\($0)" }
+    let files = (Self.tlsFiles + glusterd).filter { access($0, F_OK) == 0 }.map { "'\($0.dropFirst())'" }
+    let new = output + ".part"
+    // Nobody else may read the key, from its first byte on.
+    let mask = umask(0o077)
+    defer { umask(mask) }
+    unlink(new)
+    setenv("GFAPI_FD_OUTPUT", new, 1)
+    let tar = "tar -czf \"$GFAPI_FD_OUTPUT\" -C '\(folder)' \(names.joined(separator: " ")) -C / \(files.joined(separator: " "))"
+    guard SetupCheck.output(tar) != nil, rename(new, output) == 0 else {
+      unlink(new)
+      throw DaemonFailure(text: "the archive cannot be written: \(output): is its directory there, and has it room?")
+    }
+    Progress.line("saved \(names.count) answers of gluster and \(files.count) files of volume \(volume)")
+  }
+
+  private var reason: String { String(cString: strerror(errno)) }
+
+  private func write(_ text: String, to path: String) throws {
+    guard let file = fopen(path, "w") else { throw DaemonFailure(text: "\(path): \(reason)") }
+    defer { fclose(file) }
+    guard fputs(text, file) >= 0, fflush(file) == 0 else { throw DaemonFailure(text: "\(path): \(reason)") }
+  }
+}
