@@ -146,7 +146,7 @@ struct Check: ParsableCommand {
     if report.wasSharded {
       findings.add(
         .problem, "shards",
-        "there are files in shards, and features.shard is off: each of them fails, for the volume gives its first piece alone",
+        "features.shard is off, and there are files in shards: each of them fails, because the volume returns only its first shard",
         cure: "gluster volume set \(parsed.volume.volume) features.shard on, with the features.shard-block-size of before")
     }
     VolumeOptions.look(parsed.volume, into: &findings)
@@ -184,7 +184,7 @@ struct Check: ParsableCommand {
     if let problem = report.shards {
       findings.add(
         .warning, "shards", "cannot be listed, so each incremental job backs up every file of more than one shard: \(problem)",
-        cure: "install libgfapi 6.1 or later")
+        cure: "install libgfapi 6.6 or later")
     } else {
       findings.add("shards", "are listed, because the times of a file are those of its first shard")
     }

@@ -51,7 +51,7 @@ struct List: ParsableCommand {
         isThere = true
         print(line)
       }
-      if !isThere, counts != nil { Progress.line("\(path ?? ""): a backup would carry nothing of this path") }
+      if !isThere, counts != nil { Progress.line("\(path ?? ""): a backup would save nothing of this path") }
       return counts
     }
     if !isThere { throw GfapiFDTool.Status.nothingDone }

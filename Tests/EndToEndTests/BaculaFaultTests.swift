@@ -82,7 +82,7 @@ struct BaculaFaultTests {
     /// What a job says of it.
     var said: [Regex<Substring>] {
       switch self {
-      case .brickBack, .oneOfTwoBack: [/cannot be reached; waiting for it up to 60 s/, /answers again after \d+ s$/]
+      case .brickBack, .oneOfTwoBack: [/is unreachable; waiting up to 60 s/, /answers again after \d+ s$/]
       default: []
       }
     }
@@ -175,7 +175,7 @@ struct BaculaFaultTests {
     }
     #expect(ContinuousClock.now - began < .seconds(25))
     #expect(log.termination == "*** Backup Error ***", "\(log.text)")
-    #expect(log.client.count { $0.contains("cannot be reached any more, the backup ends here") } == 1, "\(log.text)")
+    #expect(log.client.count { $0.contains("is unreachable, the backup ends") } == 1, "\(log.text)")
     #expect(bacula.isAlive)
     try Scratch.startBricks(kind)
     #expect(
@@ -208,7 +208,7 @@ struct BaculaFaultTests {
   func partial(_ restore: JobLog) -> (partial: [String], other: [String]) {
     let partial = restore.complaints.compactMap { $0.firstMatch(of: /gfapi: (\/\S+): the backup has only/).map { String($0.1) } }
     let other = restore.complaints.filter { told in
-      !told.contains("the backup has only") && !partial.contains { told.contains("its first name \($0) is not restored as it was") }
+      !told.contains("the backup has only") && !partial.contains { told.contains("its first name \($0) was not restored completely") }
     }
     return (partial, other)
   }
@@ -256,7 +256,7 @@ struct BaculaFaultTests {
     // Room for one of the large ones.
     let log = try Scratch.withFullSmall(leaving: 4_000_000) { try bacula.restore(path + "/restored") }
     // Files are written side by side: any of them may be the one that finds no room, also a small one.
-    let failed = log.client.filter { $0.contains(/Error: gfapi: .*\/tree\/(large|small)-\d: not restored as it was: .*No space left/) }
+    let failed = log.client.filter { $0.contains(/Error: gfapi: .*\/tree\/(large|small)-\d: restore failed: .*No space left/) }
     #expect(failed.contains { $0.contains("/tree/large-") }, "\(log.text)")
     #expect(log.termination == "*** Restore Error ***", "\(log.text)")
     #expect(log.client.contains { $0.contains(", \(failed.count) failed") }, "\(log.text)")

@@ -101,7 +101,7 @@ struct BareosTests {
     nextSecond()
     #expect(try run("sh", "-ec", "cd '\(local)'; echo more >> tree/d/1").status == 0)
     let log = try bareos.console("run job=listed level=Incremental yes", "wait", "messages")
-    #expect(log.contains("*** Backup Error ***") && log.contains("leave out Strip Path, Accurate or gffilelist"), "\(log)")
+    #expect(log.contains("*** Backup Error ***") && log.contains("Strip Path, Accurate and gffilelist cannot be combined"), "\(log)")
     // Without accurate mode nothing is asked.
     let other = try bareos.console(
       "run job=listed-only level=Full yes", "wait", "run job=listed-only level=Incremental yes", "wait", "messages")

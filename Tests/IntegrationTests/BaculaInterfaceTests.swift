@@ -339,7 +339,7 @@ struct BaculaInterfaceTests {
       let told = job.messages.filter { $0.severity == .error }
       #expect(told.count == 1, "\(job.messages)")
       let whole = job.messages.dropLast().map(\.text).joined()
-      #expect(whole.contains(deep.dropFirst(local.count) + "/file: ") && whole.contains("a directory stands in its place"))
+      #expect(whole.contains(deep.dropFirst(local.count) + "/file: ") && whole.contains("a directory has its name"))
     }
   }
 }

@@ -98,7 +98,7 @@ struct FaultTests {
     let hasEnded = Mutex(false)
     try withJob { job throws in
       defer { hasEnded.withLock { $0 = true } }
-      try body(job) { hasEnded.withLock { $0 } || job.messages.contains { $0.text.contains("cannot be reached; waiting") } }
+      try body(job) { hasEnded.withLock { $0 } || job.messages.contains { $0.text.contains("is unreachable; waiting") } }
     }
   }
 
@@ -121,7 +121,7 @@ struct FaultTests {
       killBrick("small", for: Soak.rounds(0, 20), until: $0)
     }
     #expect(isWell, "\(messages)")
-    #expect(messages.contains { $0.severity == .info && $0.text.contains("cannot be reached; waiting") }, "\(messages)")
+    #expect(messages.contains { $0.severity == .info && $0.text.contains("is unreachable; waiting") }, "\(messages)")
     #expect(messages.contains { $0.severity == .info && $0.text.contains("answers again") }, "\(messages)")
     try Scratch.remount("small")
     try compare(local + "/tree", local + "/restored" + path + "/tree")
@@ -172,7 +172,7 @@ struct FaultTests {
     #expect(!isWell)
     // Within timeout=, and what striking and ending the job take on a busy machine.
     #expect(ContinuousClock.now - struck < .seconds(3 + 6))
-    #expect(messages.count { $0.severity == .fatal && $0.text.contains("cannot be reached any more") } == 1, "\(messages)")
+    #expect(messages.count { $0.severity == .fatal && $0.text.contains("the volume is unreachable, the ") } == 1, "\(messages)")
     try fault.mend()
     #expect(
       eventually(within: 60) {
@@ -250,7 +250,7 @@ struct FaultTests {
       killBrick("distributed", until: isNoticed)
       #expect(try saved.restore(job, Scratch.line("distributed"), options).failed == 0, "\(job.messages)")
       #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
-      #expect(job.messages.contains { $0.text.contains("cannot be reached; waiting") }, "\(job.messages)")
+      #expect(job.messages.contains { $0.text.contains("is unreachable; waiting") }, "\(job.messages)")
     }
     compareEventually("distributed", local, path)
   }

@@ -151,7 +151,7 @@ struct InjectedErrorTests {
         #expect(job.messages.contains { $0.severity == .error && $0.text.contains(path + name) }, "\(job.messages)")
         // What came to light at the end ends the job, after all has been tried.
         let fatal = job.messages.filter { $0.severity == .fatal }
-        #expect(fatal.count <= 1 && fatal.allSatisfy { $0.text.contains("not restored as they were") }, "\(fatal)")
+        #expect(fatal.count <= 1 && fatal.allSatisfy { $0.text.contains("entries failed, see the errors above") }, "\(fatal)")
         #expect(!job.messages.last!.text.contains(" 0 failed"))
         // A file is told under each of its names, and counted so.
         if call == "write" || call == "setxattr" {

@@ -195,7 +195,7 @@ struct ToolTests {
     #expect(link.status == 0 && link.output.hasSuffix(" \(path)/link -> d/file\n"), "\(link.output)")
     for missing in [path + "/nosuch", "/outside"] {
       let result = try run(Scratch.tool, "list", Scratch.line("plain", path), missing, "--abi", layout)
-      #expect(result.status == 2 && result.output.contains("\(missing): a backup would carry nothing of this path"), "\(result.output)")
+      #expect(result.status == 2 && result.output.contains("\(missing): a backup would save nothing of this path"), "\(result.output)")
     }
     let none = try run(Scratch.tool, "list", Scratch.line("nosuch", "", ":timeout=3"), "--abi", layout)
     #expect(none.status == 2 && none.output.contains("cannot connect"), "\(none.output)")
@@ -302,7 +302,7 @@ struct ToolTests {
     for options in [["--exclude", path + "/d"], ["--no-recursion"], ["--since", "\(Int(Date().timeIntervalSince1970) + 60)"]] {
       let left = try run(Scratch.tool, ["list", line, path + "/d/e"] + options)
       #expect(
-        left.status == 2 && left.output.contains("would carry nothing of this path") && !left.output.contains("gfapi-fd-list"),
+        left.status == 2 && left.output.contains("would save nothing of this path") && !left.output.contains("gfapi-fd-list"),
         "\(left.output)")
     }
   }

@@ -162,20 +162,20 @@ package final class BackupRun {
         for problem in problems { daemon.tell(.warning, problem) }
       case .crawl(let reason):
         daemon.tell(
-          .warning, "the list \(printable(list.file)) has the volume crawled instead, for all that changed: \(reason)")
+          .warning, "the list \(printable(list.file)) is not complete, so the job crawls the volume: \(reason)")
         return Crawler(calls, base: base!, rules)
       case .done(let counts, let walk, let paths):
         (listCounts, listedPaths) = (counts, paths)
         if counts.isUnexplainedlyEmpty {
           daemon.tell(
             .warning,
-            "the list \(printable(list.file)) is empty: either nothing has changed, or what writes it has failed; bareos-glusterfind-wrapper would tell which"
+            "the list \(printable(list.file)) is empty: nothing has changed, or the program that writes it failed; a list of bareos-glusterfind-wrapper says which"
           )
         }
         if counts.removed > 0, !list.isFull, !daemon.isAccurate {
           daemon.tell(
             .info,
-            "the list names \(counts.removed) deleted or renamed: without accurate mode a backup cannot carry that, and a restore brings them back"
+            "the list names \(counts.removed) deleted or renamed: without accurate mode a backup cannot record that, and a restore brings them back"
           )
         }
         return ListSource(calls, walk, rules)
@@ -188,7 +188,7 @@ package final class BackupRun {
     var text =
       "\(counts.carried) entries and \(counts.bytes) bytes read, \(counts.unchanged) unchanged, \(counts.excluded) excluded, \(counts.failed) failed"
     if let listCounts {
-      text += "; list: \(listCounts.changes) changes, \(counts.vanished) not there any more"
+      text += "; list: \(listCounts.changes) changes, \(counts.vanished) deleted since"
       if listCounts.unreadable > 0 { text += ", \(listCounts.unreadable) lines left out" }
       if listCounts.outside > 0 { text += ", \(listCounts.outside) names outside the base directory" }
     }
@@ -239,7 +239,7 @@ package final class BackupRun {
       if let list, !list.isFull, options.stripsPaths == true, daemon.isAccurate {
         throw JobCalls.Ended(
           message:
-            "an accurate job asks by the paths that Strip Path leaves, which the list \(printable(list.file)) does not have, and what it does not name would be recorded as deleted: leave out Strip Path, Accurate or gffilelist"
+            "Strip Path, Accurate and gffilelist cannot be combined: the daemon would record entries that the list \(printable(list.file)) does not name as deleted: remove one of the three"
         )
       }
       calls.volume.startWorkers()
@@ -311,7 +311,7 @@ package final class BackupRun {
       try endIfGone(error)
       let vanished = error.meansMissing
       next.record.kind = vanished ? .unknown : .unreadable
-      tellFailure(entry.path, vanished ? "it vanished before it was read: \(error)" : "cannot be read: \(error)")
+      tellFailure(entry.path, vanished ? "it was deleted before it was read: \(error)" : "cannot be read: \(error)")
       details = EntryFetcher.Details()
       return
     }
@@ -453,7 +453,7 @@ package final class BackupRun {
       case .vanished(let path):
         counts.vanished += 1
         if counts.vanished <= Self.tellsVanished {
-          daemon.tell(.notSaved, "\(printable(path)): in the list, and not there any more")
+          daemon.tell(.notSaved, "\(printable(path)): in the list, but deleted since")
         }
       case .entry(let entry):
         if let found = changed(entry, Self.kind(of: entry.status)) { return found }
@@ -690,7 +690,7 @@ package final class BackupRun {
       calls.volume.patience.end()
       unread.addEverything()
       throw JobCalls.Ended(
-        message: "the volume cannot be reached any more, the backup ends here: \(calls.volume.definition.volume): \(error)")
+        message: "the volume is unreachable, the backup ends: \(calls.volume.definition.volume): \(error)")
     }
   }
 }

@@ -123,7 +123,7 @@ package struct EntryFetcher: Sendable {
     guard size != UInt64(entry.status.st_size) else { return }
     throw GlusterError(
       errno: .ioError,
-      call: "it is in shards, of which the volume gives the first alone, \(entry.status.st_size) of \(size) bytes: features.shard is off")
+      call: "features.shard is off, so the volume returns only the first shard, \(entry.status.st_size) of \(size) bytes")
   }
 
   private func sure<T>(_ call: () throws -> T) throws -> T { try distribution.map { try $0.sure(call) } ?? call() }

@@ -216,7 +216,7 @@ package final class Job {
     lateFailures += restore?.end() ?? 0
     // The daemons have judged the job by the errors that they know of by now: what comes after that must end it.
     if isLast, lateFailures > 0 {
-      daemon.tell(.fatal, "not restored as they were: \(lateFailures) entries, see the errors above")
+      daemon.tell(.fatal, "the restore of \(lateFailures) entries failed, see the errors above")
       lateFailures = 0
     }
     guard let restore else { return }

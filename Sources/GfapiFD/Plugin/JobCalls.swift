@@ -106,7 +106,7 @@ final class Outage {
     if since == nil, volume.patience.isNeeded {
       since = .now
       daemon.tell(
-        .info, "\(volume.definition.volume) cannot be reached; waiting for it up to \(volume.patience.seconds) s (timeout=)")
+        .info, "\(volume.definition.volume) is unreachable; waiting up to \(volume.patience.seconds) s (timeout=)")
     }
     return daemon.jobIsCancelled
   }

@@ -125,7 +125,7 @@ package final class RestoreRun {
       let begun = try begin(entry, path)
       if let reason = try reasonToSkip(begun) {
         counts.skipped += 1
-        daemon.tell(.info, "\(printable(entry.path)): left as it is: \(reason)")
+        daemon.tell(.info, "\(printable(entry.path)): skipped: \(reason)")
         return .skipped
       }
       current = begun
@@ -333,7 +333,7 @@ package final class RestoreRun {
           "\(printable(current.entry.path)): it is a hard link to \(printable(current.entry.link)), which this restore has not restored: its data are those that are there now"
         )
       }
-      let problems = marred.contains(first) ? ["its first name \(printable(current.entry.link)) is not restored as it was"] : []
+      let problems = marred.contains(first) ? ["its first name \(printable(current.entry.link)) was not restored completely"] : []
       return try queue.start(
         work {
           try target.link(to: first, in: directory)
@@ -412,13 +412,13 @@ package final class RestoreRun {
     if let cause, cause.meansVolumeIsGone {
       isGone = true
       calls.volume.patience.end()
-      daemon.tell(.fatal, "\(printable(path)): the volume cannot be reached any more, the restore ends here: \(error)")
+      daemon.tell(.fatal, "\(printable(path)): the volume is unreachable, the restore ends: \(error)")
     } else if let cause, cause.meansReadOnlyVolume {
       isGone = true
-      daemon.tell(.fatal, "\(printable(path)): the volume is read-only, the restore ends here: \(error)")
+      daemon.tell(.fatal, "\(printable(path)): the volume is read-only, the restore ends: \(error)")
       calls.tellCauses()
     } else {
-      daemon.tell(.error, "\(printable(path)): not restored as it was: \(error)")
+      daemon.tell(.error, "\(printable(path)): restore failed: \(error)")
       calls.tellCauses()
     }
   }

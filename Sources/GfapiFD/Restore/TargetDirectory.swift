@@ -147,7 +147,7 @@ final class TargetDirectory: Sendable {
       let found = try above.lookUp(name)
       if found.status.isDirectory { return found }
       if isEntry {
-        throw RestoreProblem("a directory is to be restored, something else stands in its place: move that away first")
+        throw RestoreProblem("something that is no directory has its name: move it away first")
       }
       throw RestoreProblem(
         found.status.isSymbolicLink ? "\(shown) is a symbolic link: none is followed on restore" : "\(shown) is not a directory")

@@ -109,10 +109,10 @@ final class TargetEntry: Sendable {
 
   /// What comes of a file that cannot be completed.
   private var consequence: String {
-    state.withLock { $0.made?.temporary } == nil ? "the file is incomplete" : "the file that was there is left as it was"
+    state.withLock { $0.made?.temporary } == nil ? "the file is incomplete" : "the existing file is unchanged"
   }
 
-  private static let isDirectoryThere = RestoreProblem("a directory stands in its place: move it away first")
+  private static let isDirectoryThere = RestoreProblem("a directory has its name: move the directory away first")
 
   /// Takes away what should have replaced something.
   ///

@@ -51,8 +51,8 @@ final class ListLoader {
       reader = try LineReader(terms.file)
     } catch {
       throw ListFailure(
-        description: "the list \(printable(terms.file)) cannot be read: \(error): did what writes it run before this job "
-          + "(bareos-glusterfind-wrapper prebackup)? Its output tells why not")
+        description: "the list \(printable(terms.file)) cannot be read: \(error): did bareos-glusterfind-wrapper prebackup "
+          + "run before this job? Its output says why not")
     }
     touched = try TouchedPaths()
   }
@@ -84,7 +84,7 @@ final class ListLoader {
     let line: LineReader.Line?
     do { line = try reader.next() } catch { throw failure("cannot be read: \(error)") }
     if let line, line.isCutOff {
-      throw failure("is cut off in line \(line.number): what follows is not known; have it written anew")
+      throw failure("is cut off in line \(line.number): what follows is not known; write it again")
     }
     return line
   }
@@ -119,7 +119,7 @@ final class ListLoader {
       try refuseOld(header.until)
     case .crawl(let reason): crawlReason = reason
     case .end(let count):
-      guard count == lines else { throw failure("has \(lines) lines and should have \(count): have it written anew") }
+      guard count == lines else { throw failure("has \(lines) lines and should have \(count): write it again") }
       isEnded = true
     case .unknown: throw failure("has a line \(number) of another version: the wrapper and the plugin must be of one version")
     }
@@ -127,7 +127,7 @@ final class ListLoader {
 
   /// At the end of the list.
   private func judge() throws {
-    if header != nil, !isEnded { throw failure("has no end, and what is missing is not known: have it written anew") }
+    if header != nil, !isEnded { throw failure("has no end, and what is missing is not known: write it again") }
     if header == nil { try refuseOld(reader.modified) }
     guard counts.changes == 0, crawlReason == nil else { return }
     if terms.isFull { throw failure("names nothing, and this job is a full backup") }
@@ -137,7 +137,7 @@ final class ListLoader {
   private func refuseOld(_ made: Int) throws {
     if !terms.isFull, made < terms.since {
       throw failure(
-        "was written at \(made), before the time since when this job needs changes, \(terms.since) (seconds since 1970): have it written anew before each job"
+        "was written at \(made), before the time since when this job needs changes, \(terms.since) (seconds since 1970): write it again before each job"
       )
     }
   }

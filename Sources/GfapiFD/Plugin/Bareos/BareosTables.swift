@@ -10,8 +10,9 @@ struct BareosTables: @unchecked Sendable {
   static let shownInterface: UInt32 = 1
   /// Size of `bpluginfo`'s table of callbacks, in bytes.
   static let shownSize: UInt32 = 64
-  /// The daemon's callbacks, set once at loading.
+  /// The daemon's callbacks, set once at loading, and those of the bridge.
   private static let core = Mutex(0)
+  private static let bridge = Mutex(0)
 
   private let information: UnsafeMutablePointer<bareos_plugin_information>
   private let functions: UnsafeMutablePointer<bareos_plugin_functions>
@@ -30,7 +31,7 @@ struct BareosTables: @unchecked Sendable {
     _ core: UnsafePointer<bareos_core_functions>?, _ information: UnsafeMutablePointer<UnsafeRawPointer?>,
     _ functions: UnsafeMutablePointer<UnsafeRawPointer?>
   ) {
-    self.core.withLock { $0 = Int(bitPattern: core) }
+    bridge.withLock { $0 = Int(bitPattern: core) }
     information.pointee = UnsafeRawPointer(shown.information)
     functions.pointee = UnsafeRawPointer(shown.functions)
   }
@@ -49,20 +50,25 @@ struct BareosTables: @unchecked Sendable {
     var table = bareos_plugin_functions()
     table.size = UInt32(MemoryLayout<bareos_plugin_functions>.size)
     table.version = interface
-    table.new_plugin = { context in
-      guard let context, let core = UnsafePointer<bareos_core_functions>(bitPattern: BareosTables.core.withLock { $0 })
-      else { return Int32(FD_ERROR) }
-      let daemon = BareosDaemon(core: core, context: context)
-      guard core.pointee.version != BareosTables.shownInterface else {
-        // It calls every entry "seen", and finds none changed.
-        daemon.tell(
+    if interface == Self.shownInterface {
+      table.new_plugin = { context in
+        // The bridge calls every entry "seen", and finds none changed.
+        guard let context, let core = UnsafePointer<bareos_core_functions>(bitPattern: BareosTables.bridge.withLock { $0 })
+        else { return Int32(FD_ERROR) }
+        BareosDaemon(core: core, context: context).tell(
           .fatal,
           "Bareos's gRPC bridge cannot run this plugin: add gfapi to Plugin Names of the file daemon, so that the daemon loads it itself")
         return Int32(FD_ERROR)
       }
-      install(daemon, context)
-      daemon.registerEvents()
-      return Int32(FD_OK)
+    } else {
+      table.new_plugin = { context in
+        guard let context, let core = UnsafePointer<bareos_core_functions>(bitPattern: BareosTables.core.withLock { $0 })
+        else { return Int32(FD_ERROR) }
+        let daemon = BareosDaemon(core: core, context: context)
+        install(daemon, context)
+        daemon.registerEvents()
+        return Int32(FD_OK)
+      }
     }
     table.free_plugin = { remove($0) }
     table.get_plugin_value = { PluginInformation.value($1, $2) }
