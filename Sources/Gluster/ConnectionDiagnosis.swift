@@ -49,7 +49,8 @@ enum ConnectionDiagnosis {
     case .tls, nil:
       break
     }
-    return error?.cure ?? "no brick answers: check their ports in the firewall (49152 and higher), and that server.allow-insecure is on "
-      + "(gluster volume get \(volume) server.allow-insecure)"
+    return error?.cure ?? "no brick answers: check their ports in the firewall (49152 and higher), that server.allow-insecure is on "
+      + "(gluster volume get \(volume) server.allow-insecure), and, if the servers encrypt management traffic, that "
+      + "/var/lib/glusterd/secure-access is on this host"
   }
 }

@@ -58,15 +58,16 @@ public final class Volume: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - seconds: after which it is not tried again.
+  ///   - isOver: whether nobody waits for it any more.
   ///   - onSetback: told of each try that has failed and is followed by another.
   public static func connect(
-    within seconds: Int, onSetback: (GlusterError) -> Void = { _ in }, _ connect: () throws -> Volume
+    within seconds: Int, isOver: () -> Bool = { false }, onSetback: (GlusterError) -> Void = { _ in }, _ connect: () throws -> Volume
   ) throws -> Volume {
     let deadline = ContinuousClock.now + .seconds(seconds)
     while true {
       do {
         return try connect()
-      } catch let error as GlusterError where error.meansNoBrickAnswers && ContinuousClock.now < deadline {
+      } catch let error as GlusterError where error.meansNoBrickAnswers && ContinuousClock.now < deadline && !isOver() {
         onSetback(error)
         sleep(1)
       }

@@ -40,6 +40,8 @@ public final class ArchiveReader {
 
     var saved = SavedEntry(type: FD_FT_SPEC, path: absolute(archive_entry_pathname(entry)), status: status)
     saved.status.st_rdev = archive_entry_rdev(entry)
+    // An archive does not tell it.
+    saved.status.st_nlink = 0
     saved.status.st_atim.readAsLibarchiveParsed()
     saved.status.st_mtim.readAsLibarchiveParsed()
     saved.status.st_ctim.readAsLibarchiveParsed()

@@ -79,6 +79,8 @@ package final class JobVolume: Sendable {
       do {
         try threads.run(within: definition.timeout + extra, isCancelled: isCancelled, body)
       } catch VolumeThreads.Stopped.timedOut {
+        // The thread that is left with it does not try again.
+        patience.end()
         throw ConnectionFailure("\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)", cure: try why(nil))
       } catch let error as GlusterError {
         let path = error.path.isEmpty ? "" : ": \(printable(error.path))"
@@ -87,7 +89,7 @@ package final class JobVolume: Sendable {
     }
     try step("cannot connect to ") { session in
       func connect(attributeAge: Int, snapshotDirectory: String? = definition.snapshotDirectory) throws -> Volume {
-        try Volume.connect(within: Self.connectionPatience) {
+        try Volume.connect(within: Self.connectionPatience, isOver: { patience.isOver }) {
           try Volume(
             definition.volume, logging: definition.logging, snapshotDirectory: snapshotDirectory, attributeAge: attributeAge,
             patience: patience, log: log)

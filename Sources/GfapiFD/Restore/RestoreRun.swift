@@ -39,7 +39,8 @@ package final class RestoreRun {
   private let rebase: Rebase
   private let earlier: [Rebase]
   private var hasToldOutside = false
-  /// Hashes of the paths of files with several names that have been taken on, also of the job's lines before.
+  /// Hashes of the paths of files that have been taken on and may have other names (a number of links of 0: not known), also of the
+  /// job's lines before.
   package private(set) var firstNames: Set<Int>
   package private(set) var counts = Counts()
   /// Entries that are not done yet, by the components of their paths.
@@ -129,7 +130,7 @@ package final class RestoreRun {
         return .skipped
       }
       current = begun
-      if begun.target != nil, !begun.isLink, entry.status.st_nlink > 1 { firstNames.insert(path.hashValue) }
+      if begun.target != nil, !begun.isLink, entry.status.st_nlink != 1 { firstNames.insert(path.hashValue) }
       return begun.isLink ? .linked : begun.target == nil ? .createdDirectory : .created
     } catch {
       fail(entry.path, error)
@@ -399,7 +400,7 @@ package final class RestoreRun {
   /// - Returns: whether it was as it was until now.
   private func mar(_ current: Current) -> Bool {
     defer { current.isMarred = true }
-    if current.entry.status.st_nlink > 1, current.target != nil { marred.insert(current.path) }
+    if current.entry.status.st_nlink != 1, current.target != nil { marred.insert(current.path) }
     return !current.isMarred
   }
 
