@@ -331,10 +331,19 @@ public final class Volume: @unchecked Sendable {
     return option.map { $0.filter { !$0.isWhitespace } } ?? ".snaps"
   }
 
+  /// Whether the volume lets nothing be changed (`features.read-only`): asked with the removal of an attribute that the root does not have.
+  public func isReadOnly() -> Bool {
+    do { try lookUp([]).object.removeExtendedAttribute("user.gfapi-fd.none".utf8) } catch {
+      return (error as? GlusterError)?.errno == .readOnlyFileSystem
+    }
+    return false
+  }
+
   /// Names of the client's translators whose bricks it is not connected to, such as `myvol-client-0`.
   public func unreachableBricks() throws -> [String] {
     try translatorDirectories().filter { translator in
-      guard translator.type == "protocol/client" else { return false }
+      // Where users see snapshots there is one for these, which is no brick.
+      guard translator.type == "protocol/client", !translator.name.elementsEqual("\(uri.volume)-snapd-client".utf8) else { return false }
       return try translator.object.lookUp("private".utf8).object.virtualText().contains("connected = 0\n")
     }.map { String(decoding: $0.name, as: UTF8.self) }.sorted()
   }

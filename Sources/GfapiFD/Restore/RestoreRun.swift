@@ -414,7 +414,7 @@ package final class RestoreRun {
       isGone = true
       calls.volume.patience.end()
       daemon.tell(.fatal, "\(printable(path)): the volume is unreachable, the restore ends: \(error)")
-    } else if let cause, cause.meansReadOnlyVolume {
+    } else if let cause, cause.meansReadOnlyVolume, (try? calls.run { $0.volume!.isReadOnly() }) == true {
       isGone = true
       daemon.tell(.fatal, "\(printable(path)): the volume is read-only, the restore ends: \(error)")
       calls.tellCauses()
