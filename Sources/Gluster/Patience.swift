@@ -20,7 +20,7 @@ public final class Patience: Sendable {
   /// Ask the volume for something else, each by a connection of its own.
   private let probes = Mutex<[@Sendable () -> Bool]>([])
 
-  /// Why calls have been refused, and whether that has been told.
+  /// The causes for which calls have been refused; true: the job has its message.
   private let causes = Mutex<[VolumeCause: Bool]>([:])
 
   private struct State {

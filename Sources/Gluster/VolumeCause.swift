@@ -1,7 +1,8 @@
 import Glibc
 import SystemPackage
 
-/// Why a volume refuses calls on many entries: an option of the volume, or the user of this process. It is told once.
+/// Why a volume refuses calls on many entries: an option of the volume, or the user of this process. A job has one message for
+/// each cause.
 public enum VolumeCause: Hashable, Sendable {
   /// `features.read-only`, or `features.worm`, which lets only new files be made.
   case readOnly

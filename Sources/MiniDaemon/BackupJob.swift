@@ -55,6 +55,8 @@ public struct JobCounts: Sendable {
   public var done: Int?
   /// Of a backup, the entries that the plugin says it could not save, or not completely; nil: it has not said.
   public var told: Int?
+  /// The entries that failed, counted by the daemon or by the plugin, whichever has more.
+  public var allFailed: Int { max(failed, told ?? 0) }
   /// The paths of the first that failed.
   public private(set) var failures: [[UInt8]] = []
   public init() {}

@@ -134,7 +134,7 @@ struct Progress {
   func json(_ counts: JobCounts, notSaved: [String]? = nil) -> String {
     let paths = notSaved.map { ", \"not_saved\": [\($0.map(jsonString).joined(separator: ", "))]" } ?? ""
     return
-      "{\"entries\": \(counts.done ?? counts.entries), \"bytes\": \(counts.bytes), \"failed\": \(max(counts.failed, counts.told ?? 0)), "
+      "{\"entries\": \(counts.done ?? counts.entries), \"bytes\": \(counts.bytes), \"failed\": \(counts.allFailed), "
       + "\"seconds\": \(Double(Int(seconds * 1000)) / 1000)\(paths)}\n"
   }
 
@@ -143,7 +143,7 @@ struct Progress {
   private func summary(_ counts: JobCounts) -> String {
     let seconds = seconds
     return
-      "\(verb) \(counts.done ?? counts.entries) entries, \(sizeInWords(Double(counts.bytes))), \(max(counts.failed, counts.told ?? 0)) failed, "
+      "\(verb) \(counts.done ?? counts.entries) entries, \(sizeInWords(Double(counts.bytes))), \(counts.allFailed) failed, "
       + "\(Int(Double(counts.entries) / seconds)) entries/s, \(sizeInWords(Double(counts.bytes) / seconds))/s"
   }
 

@@ -203,8 +203,8 @@ struct BaculaFaultTests {
     try bacula.end()
   }
 
-  /// The paths of the files of which a restore says that the backup has not all of them, and what else it complains of. That another
-  /// name of such a file is not restored as it was belongs to it.
+  /// The paths of the files of which, by a restore's messages, the backup has only a part; and its other complaints, without those
+  /// about additional hard links to such a file.
   func partial(_ restore: JobLog) -> (partial: [String], other: [String]) {
     let partial = restore.complaints.compactMap { $0.firstMatch(of: /gfapi: (\/\S+): the backup has only/).map { String($0.1) } }
     let other = restore.complaints.filter { told in

@@ -35,7 +35,7 @@ struct PluginDefinitionTests {
     #expect(error?.description.contains("\"\(row[1])\"") == true)
   }
 
-  @Test("is written as it was read, and with another value")
+  @Test("is written the way it was read, also after one value has been replaced")
   func written() throws {
     let line = #"gfapi:volume=gluster\://h\:1/v/d:gffilelist=/a\:b\\c:timeout=5"#
     let arguments = try PluginDefinition.Arguments(line.utf8)

@@ -12,7 +12,7 @@ struct ConnectionDiagnosisTests {
     ConnectionDiagnosis.words(try VolumeURI("gluster://one/myvol"), error, problem, answers)
   }
 
-  @Test("is told of the servers if none of them answers, each with its reason")
+  @Test("lies with the servers if none of them answers: each is named with its reason")
   func servers() throws {
     let unknown = ServerProbe.Reason(text: "Name or service not known", isOfName: true)
     let refused = ServerProbe.Reason(text: "Connection refused")
@@ -28,7 +28,7 @@ struct ConnectionDiagnosisTests {
       try words(gone, .noBrickRuns, [("one:24007", .failure(unknown)), ("two:9", .success(.zero))])?.hasPrefix("no brick runs") == true)
   }
 
-  @Test("is told of the volume if a server answers")
+  @Test("lies with the volume if a server answers")
   func volume() throws {
     #expect(try words(GlusterError(errno: .noSuchFileOrDirectory, call: "glfs_init")) == "there is no volume myvol (gluster volume list)")
     let snapshot = try ConnectionDiagnosis.words(

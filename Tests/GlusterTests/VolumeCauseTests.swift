@@ -7,7 +7,7 @@ import Testing
 @Suite("Why a volume refuses calls")
 struct VolumeCauseTests {
   @Test(
-    "is known of some errors, and told with what to do",
+    "is known for some errors, and its message says what to do",
     arguments: [
       (Errno.readOnlyFileSystem, 0, "features.read-only off"), (.permissionDenied, 0, "server.root-squash off"),
       (.permissionDenied, 1000, "runs as user 1000"), (.notPermitted, 1000, "run it as root"), (.tooManyLinks, 0, "storage.max-hardlinks"),

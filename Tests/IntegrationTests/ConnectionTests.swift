@@ -36,7 +36,7 @@ struct ConnectionTests {
     }
   }
 
-  @Test("whose server this host does not know by name is told")
+  @Test("whose server has no name that this host can resolve: the message names it")
   func unknownName() throws {
     // In a process of its own: libgfapi goes on with such a connection for some time.
     let archive = try Scratch.temporaryFile(".pax")
@@ -45,7 +45,7 @@ struct ConnectionTests {
     #expect(result.output.contains("correct the server in volume=, or the name resolution of this host"), "\(result.output)")
   }
 
-  @Test("is told to a process that is not root: what it lacks, once, at the beginning of the job, and in `check`")
+  @Test("used by a process that is not root: one warning at the beginning of the job, and one of `check`, say what it lacks")
   func otherUser() throws {
     try Scratch.withVolume("unprivileged", bricks: 1) {
       let local = try Scratch.mount("unprivileged")
@@ -76,7 +76,7 @@ struct ConnectionTests {
     }
   }
 
-  @Test("that is stopped, or refuses this host, is told", arguments: [false, true])
+  @Test("that is stopped, or refuses this host: the message says which", arguments: [false, true])
   func unreachable(_ isRefused: Bool) throws {
     try Scratch.withVolume("away", bricks: 1) {
       if isRefused { try Scratch.gluster("volume", "set", "away", "auth.reject", "*") }

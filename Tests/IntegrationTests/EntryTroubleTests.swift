@@ -178,7 +178,7 @@ struct EntryTroubleTests {
     }
   }
 
-  @Test("may not be read by root, on a volume with server.root-squash: is told by its name, the others come back exactly")
+  @Test("may not be read by root, on a volume with server.root-squash: an error names it, the others come back exactly")
   func rootSquash() throws {
     try Scratch.withVolume("squashed", bricks: 1) {
       let local = try Scratch.mount("squashed")
@@ -208,7 +208,7 @@ struct EntryTroubleTests {
     }
   }
 
-  @Test("is in the trash of the volume, which clients cannot read: is told, and once what that is")
+  @Test("is in the trash of the volume, which clients cannot read: it gets an error, and one message explains the trash")
   func trash() throws {
     try Scratch.withVolume("trash", bricks: 1) {
       try Scratch.gluster("volume", "set", "trash", "features.trash", "on")
@@ -369,28 +369,42 @@ struct InPlaceTests {
     #expect(try FileManager.default.attributesOfItem(atPath: local + "/part")[.size] as? Int == 262_136)
   }
 
+  /// The items of a backup with each of `lines`.
+  private static func backUp(_ lines: [String], abi: ABI = .bareos26) throws -> [[MemoryBackup.Item]] {
+    try lines.map { line in
+      let backup = MemoryBackup()
+      _ = try withJob(abi: abi) { try $0.backup(line, to: backup) }
+      return backup.items
+    }
+  }
+
+  /// Restores `items`, which were backed up with `line`.
+  ///
+  /// - Returns: of each item, whether the job goes on after it.
+  private static func restore(_ items: [MemoryBackup.Item], of line: String, with restore: inout Restore) throws -> [Bool] {
+    restore.goOn(with: line)
+    var goesOn: [Bool] = []
+    for item in items {
+      let data = item.data
+      goesOn.append(try restore.restore(item.entry, length: data.count) { write in _ = data.withUnsafeBytes { write(0, $0) } })
+    }
+    return goesOn
+  }
+
   @Test("of one plugin line fails late: the next line is restored, and the job does not end well", arguments: [ABI.bareos26, .bacula9])
   func lines(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-ec", "cd '\(local)'; mkdir -p one two; echo 1 > one/f; echo 2 > two/g; echo 3 > two/h").status == 0)
     let lines = ["one", "two"].map { Scratch.line("plain", "\(path)/\($0)") }
-    let backups = try lines.map { line in
-      let backup = MemoryBackup()
-      _ = try withJob(abi: abi) { try $0.backup(line, to: backup) }
-      return backup
-    }
+    let backups = try Self.backUp(lines, abi: abi)
     // A directory in the place of a file.
     #expect(try run("sh", "-ec", "cd '\(local)'; rm -r one two; mkdir -p one/f").status == 0)
     var finished = false
     let messages = try withJob(abi: abi) { job throws in
       var restore = Restore(job, lines[0])
-      for (line, backup) in zip(lines, backups) {
-        restore.goOn(with: line)
+      for (line, items) in zip(lines, backups) {
         // The directory's own record first: what fails is the last of its line.
-        for item in backup.items.reversed() {
-          let data = item.data
-          finished = try restore.restore(item.entry, length: data.count) { write in _ = data.withUnsafeBytes { write(0, $0) } }
-        }
+        finished = try Self.restore(items.reversed(), of: line, with: &restore).last == true
       }
       let failed = restore.end().failed
       #expect(failed > 0)
@@ -411,10 +425,8 @@ struct InPlaceTests {
     #expect(try run("sh", "-ec", "cd '\(local)'; mkdir -p one/d two; echo 1 > one/d/f; ln one/d/f two/g; echo 2 > two/h").status == 0)
     let lines = ["one", "two"].map { Scratch.line("plain", "\(path)/\($0)") }
     let first = Array("\(path)/one/d/f".utf8)
-    let backups = try lines.map { line in
-      let backup = MemoryBackup()
-      _ = try withJob { try $0.backup(line, to: backup) }
-      return backup.items.map { item in
+    let backups = try Self.backUp(lines).map { items in
+      items.map { item in
         var item = item
         // A daemon knows the first name from the line before.
         if item.entry.path.ends(with: "/g") { (item.entry.type, item.entry.link, item.data) = (FD_FT_LNKSAVED, first, []) }
@@ -430,12 +442,8 @@ struct InPlaceTests {
       try withJob(options) { job throws in
         var restore = Restore(job, lines[0], restoreOptions)
         for (line, items) in zip(lines, backups) {
-          restore.goOn(with: line)
-          for item in items {
-            let data = item.data
-            let goesOn = try restore.restore(item.entry, length: data.count) { write in _ = data.withUnsafeBytes { write(0, $0) } }
-            #expect(goesOn)
-          }
+          let goesOn = try Self.restore(items, of: line, with: &restore)
+          #expect(goesOn.allSatisfy { $0 })
         }
         let failed = restore.end().failed
         #expect(failed == 0, "\(job.messages)")
@@ -458,25 +466,17 @@ struct InPlaceTests {
       try run("sh", "-ec", "cd '\(local)'; mkdir -p one/d two; echo 1 > one/d/f; echo 2 > two/g; touch -d @1000000 one/d one two").status
         == 0)
     let lines = ["one", "two"].map { Scratch.line("plain", "\(path)/\($0)") }
-    let backups = try lines.map { line in
-      let backup = MemoryBackup()
-      _ = try withJob { try $0.backup(line, to: backup) }
-      return backup
-    }
+    let backups = try Self.backUp(lines)
     let target = try Scratch.folder("restored")
     var options = RestoreOptions()
     options.place = Array(target.path.utf8)
     try withJob { job throws in
       var restore = Restore(job, lines[0], options)
       // The incremental job has the file alone.
-      let later = backups[0].items.filter { $0.entry.path.ends(with: "/f") }
-      for (line, items) in [(lines[0], backups[0].items), (lines[1], backups[1].items), (lines[0], later)] {
-        restore.goOn(with: line)
-        for item in items {
-          let data = item.data
-          let goesOn = try restore.restore(item.entry, length: data.count) { write in _ = data.withUnsafeBytes { write(0, $0) } }
-          #expect(goesOn)
-        }
+      let later = backups[0].filter { $0.entry.path.ends(with: "/f") }
+      for (line, items) in [(lines[0], backups[0]), (lines[1], backups[1]), (lines[0], later)] {
+        let goesOn = try Self.restore(items, of: line, with: &restore)
+        #expect(goesOn.allSatisfy { $0 })
       }
       let failed = restore.end().failed
       #expect(failed == 0)

@@ -236,12 +236,17 @@ struct ListLossTests {
     try expectAll(&watched, everything: "(seconds since 1970)")
   }
 
+  /// Sets how many seconds a changelog is written to before the next one.
+  private static func setRollover(_ seconds: String, of volume: String) throws {
+    _ = try Scratch.mount(volume)
+    try Scratch.gluster("volume", "set", volume, "changelog.rollover-time", seconds)
+  }
+
   @Test("where two changelogs were closed in one second: the later has the name of the other")
   func sameSecond() throws {
     let volume = "plain-logged-restart"
-    _ = try Scratch.mount(volume)
-    try Scratch.gluster("volume", "set", volume, "changelog.rollover-time", "15")
-    defer { _ = try? Scratch.gluster("volume", "set", volume, "changelog.rollover-time", "2") }
+    try Self.setRollover("15", of: volume)
+    defer { try? Self.setRollover("2", of: volume) }
     var watched = try Watched(on: volume, "[write(f'f{n}', 'x') for n in range(40)]", waits: false)
     // Some of so many are closed in one second.
     for number in 0..<12 {
@@ -254,14 +259,13 @@ struct ListLossTests {
   @Test("whenever a new changelog is begun")
   func rollover() throws {
     let volume = "plain-logged-restart"
-    _ = try Scratch.mount(volume)
-    try Scratch.gluster("volume", "set", volume, "changelog.rollover-time", "3600")
-    defer { _ = try? Scratch.gluster("volume", "set", volume, "changelog.rollover-time", "2") }
+    try Self.setRollover("3600", of: volume)
+    defer { try? Self.setRollover("2", of: volume) }
     var watched = try Watched(on: volume, "write('a', 'x'); write('b', 'x'); write('c', 'x')", waits: false)
     try watched.change("write('a', 'more', 'a')")
     try expectAll(&watched, ["a"])
     try watched.change("write('b', 'more', 'a')")
-    try Scratch.gluster("volume", "set", volume, "changelog.rollover-time", "2")
+    try Self.setRollover("2", of: volume)
     try watched.change("write('c', 'more', 'a')")
     // Options were set, and for a while no changelog was closed.
     try expectAll(&watched, ["b", "c"], everything: "(seconds since 1970)")

@@ -58,7 +58,7 @@ struct ModuleTests {
     module.unload()
   }
 
-  @Test("refuses a job through Bareos's gRPC bridge, which announces interface 1, with what to do")
+  @Test("refuses a job through Bareos's gRPC bridge, which announces interface 1, and says what to do")
   func bridge() throws {
     let module = try PluginModule(Scratch.modulePath, version: 1)
     let error = #expect(throws: DaemonError.self) { try MiniJob(module) }

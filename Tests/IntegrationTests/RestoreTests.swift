@@ -296,30 +296,31 @@ struct RestoreTests {
     }
   }
 
-  @Test("of a hard link without the file that has its data is told with what to restore as well")
+  @Test("of a hard link without the file that has its data fails, with a message that names the file to restore")
   func linkAlone() throws {
     let (_, path) = try Scratch.folder()
-    let link = entry(FD_FT_LNKSAVED, path + "/second", mode: S_IFREG | 0o600, link: path + "/first")
-    try withJob { job throws in
-      #expect(try restore(MemoryBackup([link]), job).failed == 1)
-      let told = job.messages.filter { $0.severity == .error }.map(\.text)
-      let said = "it is a hard link to \(path)/first, which has its data and is not there: restore that file as well"
-      #expect(told.count == 1 && told[0].contains("\(path)/second: ") && told[0].contains(said), "\(told)")
-    }
+    try expectLinkAlone(
+      path, failed: 1, .error, "it is a hard link to \(path)/first, which has its data and is not there: restore that file as well")
   }
 
   @Test("of a hard link alone to a file that is there warns that its data are not from the backup")
   func linkToAnother() throws {
     let (local, path) = try Scratch.folder()
     write(local + "/first", "of now")
+    try expectLinkAlone(
+      path, failed: 0, .warning,
+      "it is a hard link to \(path)/first, which this restore has not restored: its data are those that are there now")
+    #expect(read(local + "/second") == "of now")
+  }
+
+  /// Restores the hard link `second` to `first` alone, and expects one message of that severity, about it.
+  func expectLinkAlone(_ path: String, failed: Int, _ severity: MiniJob.Message.Severity, _ said: String) throws {
     let link = entry(FD_FT_LNKSAVED, path + "/second", mode: S_IFREG | 0o600, link: path + "/first")
     try withJob { job throws in
-      #expect(try restore(MemoryBackup([link]), job).failed == 0)
-      let told = job.messages.filter { $0.severity == .warning }.map(\.text)
-      let said = "it is a hard link to \(path)/first, which this restore has not restored: its data are those that are there now"
+      #expect(try restore(MemoryBackup([link]), job).failed == failed)
+      let told = job.messages.filter { $0.severity == severity }.map(\.text)
       #expect(told.count == 1 && told[0].contains("\(path)/second: ") && told[0].contains(said), "\(told)")
     }
-    #expect(read(local + "/second") == "of now")
   }
 
   @Test("onto a volume with features.worm leaves at most one new file that it cannot put in its place, and names it")

@@ -12,7 +12,7 @@ struct VolumeOptionsTests {
   }
 
   @Test(
-    "that a job stumbles over are told, each with its cure",
+    "that stand in the way of a job are found, each with its cure",
     arguments: [
       ("server.root-squash: on", Findings.Verdict.problem, "gluster volume set myvol server.root-squash off"),
       ("server.all-squash: enable", .problem, "gluster volume set myvol server.all-squash off"),
@@ -30,7 +30,7 @@ struct VolumeOptionsTests {
   @Test("name the folder of the trash as the volume has it")
   func trash() { #expect(found("features.trash: on", "features.trash-dir: bin")[0].text.hasSuffix("in the folder bin")) }
 
-  @Test("that are off, or others, are not told")
+  @Test("that are off, and others, are no findings")
   func others() {
     #expect(found("features.read-only: off", "features.worm: disable", "server.root-squash: false", "nfs.disable: on").isEmpty)
   }

@@ -44,8 +44,7 @@ package final class BackupSession {
     rules = DirectoryReader.Rules(
       trustsListings: traits.listingsTellSizes, isSharded: traits.isSharded, listsNamesOnly: traits.listsFirstShards,
       distribution: distribution)
-    self.base = SourceEntry(
-      path: directory.isEmpty ? [UInt8(ascii: "/")] : directory, status: base.status, object: base.object)
+    self.base = SourceEntry(path: BaseDirectory(of: volume.uri).path, status: base.status, object: base.object)
     list = try terms.map { try ListLoader($0, base: BaseDirectory(self.base.path), isSharded: traits.isSharded) }
   }
 

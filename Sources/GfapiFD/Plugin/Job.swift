@@ -338,11 +338,8 @@ package final class Job {
 
   /// Two volumes with the same directory in one FileSet: the daemons' catalogs know entries by their paths alone.
   private func tellSameNames(_ uri: VolumeURI) {
-    func isInside(_ path: [UInt8], _ other: [UInt8]) -> Bool {
-      path.starts(with: other) && (path.count == other.count || path[other.count] == UInt8(ascii: "/"))
-    }
     let other = backedUp.first {
-      $0.volume != uri.volume && (isInside($0.directory, uri.directory) || isInside(uri.directory, $0.directory))
+      $0.volume != uri.volume && (BaseDirectory(of: $0).contains(uri.directory) || BaseDirectory(of: uri).contains($0.directory))
     }
     backedUp.append(uri)
     guard let other else { return }

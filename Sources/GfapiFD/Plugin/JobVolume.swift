@@ -16,7 +16,7 @@ package final class JobVolume: Sendable {
     package var description: String { problem + (cure.map { ": \($0)" } ?? "") }
   }
 
-  /// What to do about a base directory that is missing.
+  /// The cure in messages about a missing base directory.
   static let baseCure = "create the directory, or correct the URI"
 
   /// How long a connection is tried again whose bricks do not answer, in seconds.

@@ -1,4 +1,5 @@
 import Glibc
+import Gluster
 import GlusterfindList
 
 /// What a job asks of a list of changes.
@@ -203,6 +204,9 @@ package struct BaseDirectory: Sendable {
   package let path: [UInt8]
 
   package init(_ path: [UInt8]) { self.path = path }
+
+  /// The directory that a plugin line names.
+  package init(of uri: VolumeURI) { self.init(uri.directory.isEmpty ? [UInt8(ascii: "/")] : uri.directory) }
 
   /// Whether `other` is this directory or below it, by whole components.
   package func contains(_ other: some Collection<UInt8>) -> Bool {

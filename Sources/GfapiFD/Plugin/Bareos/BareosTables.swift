@@ -4,7 +4,7 @@ import Locks
 /// What Bareos is given at loading: made once, kept for good.
 struct BareosTables: @unchecked Sendable {
   private static let shared = BareosTables(interface: UInt32(BAREOS_INTERFACE_VERSION))
-  /// For those that show what a plugin is, and for Bareos's gRPC bridge, which is told at the job's start that it is not served.
+  /// For programs that only show the plugin, and for Bareos's gRPC bridge, whose jobs fail at their start: the bridge is not supported.
   private static let shown = BareosTables(interface: shownInterface)
   /// The interface version that `bpluginfo` and the bridge announce.
   static let shownInterface: UInt32 = 1
