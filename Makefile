@@ -1,12 +1,14 @@
-# gfapi-fd: `make` builds into build/, `make demo` shows it at work, `make unit` and `make test` test it, `make soak` runs every
-# test there is, `make bench` measures, `make fuzz` feeds the parsers with nonsense.
-# The first run of any of them installs what is missing (scripts/setup says what). docs/testing.md tells of the tests.
+# gfapi-fd: `make` builds into build/, `make demo` shows a backup and a restore, `make unit` and `make test` run the tests, `make soak`
+# runs every test case, `make bench` measures, `make fuzz` runs fuzzers on the parsers.
+# The first run of each installs missing packages (scripts/setup lists them). docs/testing.md describes the tests.
 
 PREFIX ?= /usr
-# Where the daemons look for their plugins; empty: not installed there.
+# The folder from which Bareos's file daemon loads plugins; empty: do not install the module there. BACULA_PLUGINS: the same for Bacula.
 BAREOS_PLUGINS ?= $(PREFIX)/lib/bareos/plugins
 BACULA_PLUGINS ?=
-# Where the daemons' scripts are.
+# The folder of Bareos's configuration. It gets the examples as *.conf.example, which no daemon reads; empty: do not install them.
+BAREOS_CONFIG ?= /etc/bareos
+# The folder of the daemons' scripts.
 SCRIPTS ?= $(PREFIX)/lib/bareos/scripts
 DESTDIR ?=
 
@@ -14,15 +16,14 @@ SWIFT ?= swift
 BUILD = build
 PROGRAMS = gfapi-fd bareos-glusterfind-wrapper bareos-gluster-storage
 
-# make test SANITIZE=address, thread or undefined: all of it built with that sanitizer, and the tests run with it.
-# undefined: of what is C; Swift itself ends a program that overflows. thread: see Sources/Locks.
-# address: its runtime has calls of libtirpc's go by itself, and must find that when a program starts, not when libgfchangelog
-# is loaded.
+# make test SANITIZE=address, thread or undefined: builds everything with that sanitizer and runs the tests with it.
+# undefined: only for C code; Swift itself ends a program on overflow. thread: see Sources/Locks.
+# address: its runtime intercepts calls of libtirpc, and must find that library when a program starts, not when libgfchangelog is loaded.
 SANITIZE =
 SANITIZE_address = --sanitize=address -Xlinker --no-as-needed -Xlinker -l:libtirpc.so.3
 SANITIZE_thread = --sanitize=thread -Xswiftc -DGFAPI_FD_THREAD_SANITIZER -Xlinker --export-dynamic
 SANITIZE_undefined = -Xcc -fsanitize=undefined -Xcc -fsanitize-trap=undefined
-# address: there a daemon starts the wrapper, which has a runtime of its own. thread: libgfchangelog does not survive its runtime.
+# Tests to skip. address: a daemon starts the wrapper, which has its own runtime. thread: libgfchangelog crashes with its runtime.
 SKIP_address = BaculaTests/listed
 SKIP_thread = GlusterfindTests|/listed
 ifneq ($(SANITIZE),)
@@ -31,7 +32,7 @@ $(error SANITIZE=$(SANITIZE): address, thread or undefined)
 endif
 endif
 ifeq ($(SANITIZE),)
-# No program looks for libraries beside itself, and none binds them late.
+# No program searches for libraries in its own folder, and none binds symbols late.
 RELEASE = $(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath \
   -Xlinker -z -Xlinker relro -Xlinker -z -Xlinker now
 PRODUCTS = .build/release
@@ -44,7 +45,7 @@ RELEASE = $(SWIFT) build $(TEST_OPTIONS)
 PRODUCTS = .build/$(SANITIZE)/debug
 PROGRAM = $(PRODUCTS)/gfapi-fdPackageTests.xctest
 STRIP = true
-# Bacula's daemon is not built with it: it loads the sanitizer's runtime first. libglusterfs leaks, and switches stacks.
+# Bacula's daemon is not built with the sanitizer, so it preloads the runtime. libglusterfs leaks memory and switches stacks.
 export GFAPI_FD_SANITIZE = $(SANITIZE)
 export SWIFT_BACKTRACE = enable=no
 export ASAN_OPTIONS = detect_leaks=0:handle_sigill=1:handle_sigtrap=1
@@ -67,8 +68,8 @@ built:
 setup:
 	@scripts/setup build
 
-# Through Bacula's daemons; HOST=tool: through the tool, which is a small file daemon itself.
-# Not from the environment: some shells have their host's name there.
+# The demo uses Bacula's daemons; with HOST=tool it uses the tool, which contains a small file daemon.
+# HOST is not taken from the environment, where some shells keep the host's name.
 ifneq ($(origin HOST), command line)
 HOST = bacula
 endif
@@ -81,32 +82,32 @@ demo: all
 	fi; \
 	scripts/in-scratch --volumes plain -- scripts/demo "$$host"
 
-# The tests that need neither root nor a volume: a minute.
+# Runs the tests that need neither root nor a volume, in about a minute.
 unit: setup
 	$(STEP) "build of the tests" $(SWIFT) build --build-tests
 	@scripts/run-tests unit
 
-# A step whose time the next run reports.
+# Runs a step and records its time for the report of the next run.
 STEP = @scripts/run-tests step
-# What the tests of volumes and daemons need.
+# Prepares the tests of volumes and daemons.
 define prepare
 $(STEP) "set-up" scripts/setup build scratch bacula deb lint
 $(STEP) "build of the module and the programs" $(MAKE) --no-print-directory built
 $(STEP) "build of the tests" $(SWIFT) build $(TEST_OPTIONS) --build-tests
 endef
 
-# How many groups of tests run at once.
+# The number of test groups that run at the same time.
 JOBS = 5
 RUN = scripts/run-tests --jobs $(JOBS) --program $(PROGRAM)
 
-# The gate: all of it in a quarter of an hour. With FILTER='FaultTests|ListTests' the tests whose name matches, with what they need.
+# The gate: all tests, in a quarter of an hour. FILTER='FaultTests|ListTests': only tests whose name matches, with what they need.
 FILTER =
 ifeq ($(FILTER)$(SANITIZE),)
 test:
 	$(prepare)
 	@$(RUN) gate
 else ifeq ($(SANITIZE),)
-# As it is built for debugging: without the time that a release build takes.
+# A debug build, because a release build takes longer.
 DEBUG = build/debug
 test:
 	$(STEP) "set-up" scripts/setup build scratch bacula
@@ -121,14 +122,14 @@ test:
 	@$(RUN) $(if $(SKIP_$(SANITIZE)),--skip '$(SKIP_$(SANITIZE))') filter "$(or $(FILTER),.)"
 endif
 
-# Every case there is; PART=faults: of one part; FILTER=FaultTests: of the tests whose name matches. `scripts/run-tests list` names all.
+# Runs every test case. PART=faults: only one part. FILTER=FaultTests: only tests whose name matches. `scripts/run-tests list` lists all.
 PART =
 soak:
 	$(prepare)
 	@$(RUN) soak '$(PART)' '$(FILTER)'
 
-# Times and memory beside others, on a quiet machine: half an hour. CASES="10,000 peak": only cases with one of these words.
-# BENCH_OPTIONS: see scripts/bench.
+# Measures time and memory in comparison with other programs. Takes half an hour, and needs a machine without other load.
+# CASES="10,000 peak": only cases whose name contains one of these words. BENCH_OPTIONS: see scripts/bench.
 CASES =
 bench: all
 	@scripts/setup scratch
@@ -137,12 +138,12 @@ bench: all
 	@strip --strip-unneeded $(BUILD)/gfapi-fd-bench
 	scripts/in-scratch --volumes plain -- scripts/bench $(foreach case,$(CASES),--case $(case)) $(BENCH_OPTIONS)
 
-# What libFuzzer makes up for each parser and decoder. FUZZ_OPTIONS: see scripts/fuzz.
+# Runs libFuzzer on each parser and decoder. FUZZ_OPTIONS: see scripts/fuzz.
 FUZZ_OPTIONS =
 fuzz: setup
 	scripts/fuzz $(FUZZ_OPTIONS)
 
-# Man pages and completions, from what the programs say of themselves.
+# Makes the man pages and the shell completions from the programs' help.
 manual: all
 	scripts/setup manual
 	scripts/manual $(BUILD) $(BUILD)/share
@@ -151,7 +152,7 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 install: manual
 	$(MAKE) install-built
 
-# What `make manual` has made.
+# Installs what is already built, with the manual pages of `make manual`.
 install-built:
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/gfapi-fd $(DESTDIR)$(PREFIX)/bin/gfapi-fd
@@ -164,22 +165,24 @@ install-built:
 	install -D -m 644 $(BUILD)/share/fish/gfapi-fd $(SHARE)/fish/vendor_completions.d/gfapi-fd.fish
 	install -m 644 README.md CHANGELOG.md $(SHARE)/doc/gfapi-fd/
 	cp -R docs examples $(SHARE)/doc/gfapi-fd/
+	$(if $(BAREOS_CONFIG),cd examples/bareos && for file in bareos-dir.d/*/*.conf bareos-sd.d/*/*.conf; do \
+	  install -D -m 644 $$file $(DESTDIR)$(BAREOS_CONFIG)/$$file.example; done)
 	install -d $(DESTDIR)$(SCRIPTS)
 	install -m 755 $(BUILD)/bareos-glusterfind-wrapper $(BUILD)/bareos-gluster-storage $(DESTDIR)$(SCRIPTS)/
 	$(if $(BAREOS_PLUGINS),install -d $(DESTDIR)$(BAREOS_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BAREOS_PLUGINS)/)
 	$(if $(BACULA_PLUGINS),install -d $(DESTDIR)$(BACULA_PLUGINS) && install -m 644 $(BUILD)/gfapi-fd.so $(DESTDIR)$(BACULA_PLUGINS)/)
 
-# Debian packages, into build/deb.
+# Makes Debian packages in build/deb.
 deb: all
 	scripts/setup deb
 	$(MAKE) deb-built
 
-# Of what `make` has built: programs that tests run are not replaced under them.
+# Packages what `make` has already built, so that programs are not replaced while tests run them.
 deb-built:
 	scripts/manual $(BUILD) $(BUILD)/share
 	scripts/package $(BUILD)
 
-# RPM packages of what is committed, into build/rpm. On Debian only to see that the spec builds.
+# Makes RPM packages of the last commit in build/rpm. On Debian this only checks that the spec builds.
 rpm: manual
 	scripts/setup rpm
 	scripts/rpm $(BUILD)
