@@ -2,12 +2,14 @@ import CArchive
 import FDPluginABI
 import Glibc
 
-/// Keeps a backup as a pax archive: paths without their first slash, ACLs as `SCHILY.acl.*`, extended attributes as
-/// `SCHILY.xattr.*`, holes as GNU's sparse files of version 1.0. What pax has no type for, a socket, is kept as an empty
-/// file with the extended attribute ``socketMark``.
+/// Writes a backup as a pax archive.
 ///
-/// A file is written as `FILE.part` and gets its name when it is whole. An archive of a backup that did not end well ends in the middle of
-/// a header, so that whatever reads it says so: programs do without an end mark (GNU tar 1.34, bsdtar 3.6).
+/// Paths are kept without their first slash, ACLs as `SCHILY.acl.*`, extended attributes as `SCHILY.xattr.*`, and holes as GNU's sparse
+/// files of version 1.0. Pax has no type for a socket, which is kept as an empty file with the extended attribute ``socketMark``.
+///
+/// An archive is written as `FILE.part`, and gets its name when it is complete. The archive of a backup that did not end well ends in the
+/// middle of a header, so that each program that reads it reports an error. A missing end mark is not enough, because programs do without
+/// one (GNU tar 1.34, bsdtar 3.6).
 public final class ArchiveWriter: BackupTarget {
   static let (socketMark, socketValue) = ("user.gfapi-fd.type", Array("socket".utf8))
 
@@ -15,16 +17,17 @@ public final class ArchiveWriter: BackupTarget {
   private let output: Output
   private var body: Body = .pending
   private var state = State.empty
-  /// Told of what the archive cannot hold as it was.
+  /// Called with a message for each entry that the archive cannot keep unchanged.
   private let warn: (String) -> Void
 
   private enum State { case empty, open, ended }
 
-  /// A record's ACLs and attributes come after its data, an archive's before, and with its holes: data wait.
+  /// The place where the data of an entry wait. The plugin returns ACLs and attributes after the data, but an archive has them, and the
+  /// positions of the holes, before the data.
   private enum Body {
     /// In memory.
     case pending
-    /// In a file, those of a large file or one with holes.
+    /// In a temporary file, for the data of a large file or of a file with holes.
     case spooled(Spool)
   }
 
@@ -37,9 +40,9 @@ public final class ArchiveWriter: BackupTarget {
     archive = archive_write_new()
     self.warn = warn
     archive_write_set_format_pax(archive)
-    // One header for each attribute is enough. Names are bytes: those that are not ASCII libarchive marks as such.
+    // One header for each attribute is enough. Names are bytes, and libarchive marks names that are not ASCII as bytes.
     try check(archive_write_set_options(archive, "pax:xattrheader=SCHILY"))
-    // What it writes is kept by ``Output``.
+    // libarchive does not buffer its output, because ``Output`` does.
     archive_write_set_bytes_per_block(archive, 0)
     try check(
       archive_write_open(
@@ -62,12 +65,12 @@ public final class ArchiveWriter: BackupTarget {
     state = .ended
   }
 
-  /// Leaves the archive without its end: the backup did not end well. Nothing is left of one without entries.
+  /// Leaves the archive without its end, for a backup that did not end well. An archive without entries is removed.
   ///
-  /// - Returns: where it is; nil: nowhere, or on standard output.
+  /// - Returns: the path of the incomplete archive; nil if there is none, or it is on standard output.
   public func abandon() -> String? {
     guard state != .ended else { return nil }
-    // Else libarchive would write the end when it is freed.
+    // Without this call libarchive would write the end of the archive when it is freed.
     archive_write_fail(archive)
     defer { state = .ended }
     return output.abandon(isEmpty: state == .empty)
@@ -76,6 +79,7 @@ public final class ArchiveWriter: BackupTarget {
   private func check(_ result: Int32) throws {
     guard result >= ARCHIVE_WARN else {
       throw DaemonError(
+        "GFD-304",
         "the archive cannot be written: \(output.failure ?? archive_error_string(archive).map { String(cString: $0) } ?? "")")
     }
   }
@@ -95,7 +99,7 @@ public final class ArchiveWriter: BackupTarget {
     if case .spooled(let spool) = body { try spool.append(bytes) } else { pending += bytes }
   }
 
-  /// It is not in the archive: a part of a file would pass for the whole.
+  /// Leaves the entry out of the archive, because a part of a file would look like the whole file.
   public func fail(_ entry: SavedEntry) { (pending, body) = ([], .pending) }
 
   public func end(_ complete: SavedEntry) throws {
@@ -122,19 +126,22 @@ public final class ArchiveWriter: BackupTarget {
   }
 }
 
-/// Where an archive is written to.
+/// The file or stream to which an archive is written.
 private final class Output {
   private static let blockSize = 256 << 10
-  /// Of tar's records: the end of an archive is filled up to it.
+  /// The size of tar's records, in bytes. The end of an archive is padded to a multiple of it.
   private static let recordSize = 10_240
 
   private let descriptor: Int32
-  /// The name that the archive gets, and the one that it has until then; nil: a device, a pipe or standard output, written to as they are.
+  /// The name that the archive gets when it is complete, and the name that it has until then; nil for a device, a pipe or standard output,
+  /// which are written to directly.
   private let names: (whole: String, part: String)?
   private var buffer: [UInt8] = []
-  /// Bytes that have been taken, and those of them that are whole entries.
-  private var (taken, whole) = (0, 0)
-  /// Why it cannot be written to.
+  /// The number of bytes that were taken, and how many of them are in the file.
+  private var (taken, written) = (0, 0)
+  /// Where complete entries end, in bytes: the last end that is in the file, and the later ones.
+  private var ends = [0]
+  /// The reason why writing failed; nil if it has not failed.
   private(set) var failure: String?
 
   init(_ path: String) throws {
@@ -147,7 +154,7 @@ private final class Output {
     if isThere, status.st_mode & S_IFMT != S_IFREG {
       (descriptor, names) = (open(path, O_WRONLY | O_CLOEXEC), nil)
     } else {
-      // The file that a link leads to, not the link.
+      // Write to the file to which a symbolic link leads, and keep the link.
       let real = isThere ? realpath(path, nil) : nil
       defer { free(real) }
       let whole = real.map { String(cString: $0) } ?? path
@@ -155,23 +162,29 @@ private final class Output {
       (descriptor, names) = (open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666), (whole, part))
     }
     guard descriptor >= 0 else {
-      throw DaemonError("the archive cannot be written: \(names?.part ?? path): \(String(cString: strerror(errno)))")
+      throw DaemonError("GFD-304", "the archive cannot be written: \(names?.part ?? path): \(String(cString: strerror(errno)))")
     }
   }
 
   deinit { if descriptor > 1 { Glibc.close(descriptor) } }
 
-  /// Returns false if it cannot be written.
+  /// Takes bytes. Returns false if they cannot be written.
   func append(_ bytes: UnsafeRawBufferPointer) -> Bool {
     buffer += bytes
     taken += bytes.count
     return buffer.count < Self.blockSize || flush()
   }
 
-  func endEntry() { whole = taken }
+  func endEntry() { ends.append(taken) }
 
+  /// Writes the buffer. What the file took is no longer in the buffer, also if the rest cannot be written.
   private func flush() -> Bool {
     var done = 0
+    defer {
+      buffer.removeFirst(done)
+      written += done
+      ends.removeFirst(max(ends.count { $0 <= written } - 1, 0))
+    }
     while done < buffer.count {
       let count = buffer[done...].withUnsafeBytes { write(descriptor, $0.baseAddress!, $0.count) }
       if count < 0, errno == EINTR { continue }
@@ -181,7 +194,6 @@ private final class Output {
       }
       done += count
     }
-    buffer.removeAll(keepingCapacity: true)
     return true
   }
 
@@ -192,7 +204,7 @@ private final class Output {
       isWritten = fsync(descriptor) == 0 && rename(names.part, names.whole) == 0
       if !isWritten { failure = String(cString: strerror(errno)) }
     }
-    guard isWritten else { throw DaemonError("the archive cannot be written: \(failure ?? "")") }
+    guard isWritten else { throw DaemonError("GFD-304", "the archive cannot be written: \(failure ?? "")") }
   }
 
   func abandon(isEmpty: Bool) -> String? {
@@ -201,17 +213,19 @@ private final class Output {
         unlink(names.part)
         return nil
       }
-      // A disk that is full has no room for the rest of what is in memory; an entry is whole, or not there.
+      // If the disk is full, the bytes that are still in memory are dropped. The file is cut after the last complete entry that is in it.
+      // It is never extended: zeros would be the end of an archive.
       if !flush() { buffer = [] }
-      ftruncate(descriptor, off_t(whole))
-      lseek(descriptor, off_t(whole), SEEK_SET)
+      ftruncate(descriptor, off_t(ends[0]))
+      lseek(descriptor, off_t(ends[0]), SEEK_SET)
     }
     buffer += Self.cutOff
     _ = flush()
     return names?.part
   }
 
-  /// A header of tar's type `g`, of 32 KiB that do not follow: no file is made of it, and GNU tar, bsdtar and libarchive end with an error.
+  /// A header of tar's type `g` that announces 32 KiB, which do not follow. No file is made of it, and GNU tar, bsdtar and libarchive end
+  /// with an error.
   private static let cutOff: [UInt8] = {
     var block = [UInt8](repeating: 0, count: 512)
     func put(_ text: String, at offset: Int) { block.replaceSubrange(offset..<(offset + text.utf8.count), with: text.utf8) }
@@ -259,7 +273,7 @@ private final class Header {
       attribute.name.withCString { archive_entry_xattr_add_entry(entry, $0, attribute.value, attribute.value.count) }
     }
     if !saved.acls.isEmpty, !ArchiveACL.add(saved.acls, to: entry) {
-      warn("\(String(decoding: saved.path, as: UTF8.self)): its ACL cannot be kept in the archive")
+      warn("GFD-306 \(String(decoding: saved.path, as: UTF8.self)): its ACL cannot be kept in the archive")
     }
   }
 
@@ -273,7 +287,7 @@ private final class Header {
   }
 }
 
-/// Data of one file on its way into the archive, in a file without a name: zeros are holes.
+/// Keeps the data of one file until they are written to the archive, in a temporary file without a name. Blocks of zeros become holes.
 private final class Spool {
   private static let block = 4096
   private let descriptor: Int32
@@ -284,7 +298,7 @@ private final class Spool {
     let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     var name = Array("\(folder)/gfapi-fd.XXXXXX".utf8CString)
     descriptor = mkstemp(&name)
-    guard descriptor >= 0 else { throw DaemonError("no temporary file in \(folder): \(String(cString: strerror(errno)))") }
+    guard descriptor >= 0 else { throw DaemonError("GFD-305", "no temporary file in \(folder): \(String(cString: strerror(errno)))") }
     unlink(name)
   }
 
@@ -297,7 +311,7 @@ private final class Spool {
       let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
       if piece.contains(where: { $0 != 0 }) {
         guard pwrite(descriptor, piece.baseAddress, piece.count, length) == piece.count else {
-          throw DaemonError("the temporary file cannot be written: \(String(cString: strerror(errno)))")
+          throw DaemonError("GFD-305", "the temporary file cannot be written: \(String(cString: strerror(errno)))")
         }
         if let last = extents.last, last.offset + last.length == length {
           extents[extents.count - 1].length += piece.count
@@ -311,14 +325,14 @@ private final class Spool {
   }
 
   func forEachPiece(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-    // A hole at the end has not been written.
-    guard ftruncate(descriptor, length) == 0 else { throw DaemonError("the temporary file cannot be extended") }
+    // A hole at the end has not been written: extend the file by it.
+    guard ftruncate(descriptor, length) == 0 else { throw DaemonError("GFD-305", "the temporary file cannot be extended") }
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
     defer { buffer.deallocate() }
     var offset = 0
     while offset < length {
       let got = pread(descriptor, buffer.baseAddress, buffer.count, offset)
-      guard got > 0 else { throw DaemonError("the temporary file cannot be read: \(String(cString: strerror(errno)))") }
+      guard got > 0 else { throw DaemonError("GFD-305", "the temporary file cannot be read: \(String(cString: strerror(errno)))") }
       try body(UnsafeRawBufferPointer(rebasing: buffer[..<got]))
       offset += got
     }
@@ -326,15 +340,16 @@ private final class Spool {
 }
 
 extension timespec {
-  /// libarchive (3.6) prints seconds and fraction one after the other, which is a wrong number for a time before 1970:
-  /// -1.25 s, seconds -2 and nanoseconds 750000000, as "-2.75". Turned into what prints as the right number.
-  /// The last second before 1970 loses its fraction: libarchive has no way to print it.
+  /// Changes a time before 1970 so that libarchive prints the right number.
+  ///
+  /// libarchive (3.6) prints seconds and fraction one after the other, which gives a wrong number for a time before 1970: it prints -1.25 s
+  /// (seconds -2, nanoseconds 750000000) as "-2.75". The last second before 1970 loses its fraction, because libarchive cannot print it.
   mutating func writeAsLibarchivePrints() {
     guard tv_sec < 0, tv_nsec > 0 else { return }
     self = tv_sec == -1 ? timespec(tv_sec: -1, tv_nsec: 0) : timespec(tv_sec: tv_sec + 1, tv_nsec: 1_000_000_000 - tv_nsec)
   }
 
-  /// The time that libarchive read in the same way.
+  /// Corrects a time before 1970 that libarchive has read in the same way.
   mutating func readAsLibarchiveParsed() {
     guard tv_sec < 0, tv_nsec > 0 else { return }
     self = timespec(tv_sec: tv_sec - 1, tv_nsec: 1_000_000_000 - tv_nsec)

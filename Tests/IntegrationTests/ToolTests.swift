@@ -4,7 +4,7 @@ import Testing
 
 @Suite("The tool gfapi-fd")
 struct ToolTests {
-  @Test("leaves nothing to be healed", arguments: ["replicated", "dispersed"])
+  @Test("gfapi-fd restore leaves nothing to be healed", arguments: ["replicated", "dispersed"])
   func nothingToHeal(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
     for number in 0..<20 { _ = FileManager.default.createFile(atPath: "\(local)/\(number)", contents: Data("x".utf8)) }
@@ -15,7 +15,7 @@ struct ToolTests {
   }
 
   @Test(
-    "checks a definition and says what the volume is",
+    "gfapi-fd check accepts a valid definition and describes the volume",
     arguments: [
       ("plain", "plain, 1 brick"), ("distributed", "distributed, 2 bricks"), ("replicated", "replicated, 3 bricks"),
       ("dispersed", "dispersed, 3 bricks"), ("sharded", "sharded, 1 brick"),
@@ -32,7 +32,7 @@ struct ToolTests {
     #expect(result.output.contains("\nshards:      are listed, ") == (kind == "sharded"))
   }
 
-  @Test("checks which changes an incremental job would miss")
+  @Test("gfapi-fd check reports which changes an incremental job would miss")
   func checkChanges() throws {
     func check(_ more: String) throws -> CommandResult { try run(Scratch.tool, "check", Scratch.line("small", "", more)) }
     let dated = try check(":attributes=dated")
@@ -43,7 +43,7 @@ struct ToolTests {
     }
   }
 
-  @Test("checks a set-up for programs to read: one JSON object, with the cure of each finding")
+  @Test("gfapi-fd check --json prints one JSON object, with the cure of each finding")
   func checkJSON() throws {
     struct Report: Decodable {
       struct Finding: Decodable {
@@ -72,12 +72,12 @@ struct ToolTests {
       #expect(well.findings.contains { $0.subject == subject && $0.text.contains(text) }, "\(subject): \(well)")
     }
 
-    // One server of two is dead: a backup could begin.
+    // One server of two is dead: a backup could begin all the same.
     let (half, second) = try check("gfapi:volume=gluster\\://127.0.0.1\\:9,scratch/plain\(path)")
     #expect(half == 1 && second.warnings == 1)
     #expect(second.findings.contains { $0.verdict == "warning" && $0.text.contains("127.0.0.1:9: Connection refused") && $0.cure != nil })
 
-    // What a listed job needs: this volume does not log its changes.
+    // A job from a list needs changelogs, and this volume does not log its changes.
     let (unlogged, third) = try check(Scratch.line("plain", "", ":gffilelist=/nonexistent"))
     #expect(unlogged == 1)
     #expect(
@@ -94,7 +94,7 @@ struct ToolTests {
     #expect(missing == 2 && fifth.findings.contains { $0.subject == "module" && $0.text.contains("/nonexistent.so") && $0.cure != nil })
   }
 
-  @Test("shows colours on a terminal alone, and none where NO_COLOR is set")
+  @Test("gfapi-fd uses colours only on a terminal, and none if NO_COLOR is set")
   func colours() throws {
     func check(_ setting: String) throws -> String {
       try run("sh", "-c", "env -u NO_COLOR \(setting) script -qec \"'\(Scratch.tool)' check gfapi:nonsense\" /dev/null").output
@@ -106,7 +106,7 @@ struct ToolTests {
   }
 
   @Test(
-    "tells each problem of a definition with its cure",
+    "gfapi-fd check reports each problem of a definition with its cure",
     arguments: [
       (#"gfapi:volume=gluster+udp\://scratch/plain"#, "unknown transport"),
       (#"gfapi:volume=gluster\://scratch/nosuch:timeout=20"#, "cannot connect to tcp scratch (default port), volume nosuch"),
@@ -118,7 +118,7 @@ struct ToolTests {
     #expect(result.output.contains(words) && result.output.contains("cure: "), "\(result.output)")
   }
 
-  /// A small tree with one of each.
+  /// Makes a small tree with an entry of each type.
   func makeTree() throws -> String {
     let (local, path) = try Scratch.folder()
     let commands = """
@@ -130,7 +130,7 @@ struct ToolTests {
   }
 
   @Test(
-    "keeps the names of extended attributes, whatever is in them and whoever wrote the archive",
+    "gfapi-fd keeps any name of an extended attribute, whichever program wrote the archive",
     arguments: [
       #"$tool backup "gfapi:volume=gluster\\://scratch/plain$path" -o $archive"#,
       "tar --xattrs --xattrs-include='user.*' -C $local -cf $archive .",
@@ -156,13 +156,13 @@ struct ToolTests {
     #expect(count.output == "\(names.count)\n")
   }
 
-  @Test("estimates by type, without reading", arguments: ["bareos26", "bacula9", "bacula15"])
+  @Test("gfapi-fd estimate counts entries by type, without reading data", arguments: ["bareos26", "bacula9", "bacula15"])
   func estimate(_ layout: String) throws {
     let line = Scratch.line("plain", try makeTree())
     let table = try run(Scratch.tool, "estimate", line, "--exclude", "*/excluded", "--abi", layout)
     #expect(table.status == 0)
     for (name, count) in [
-      ("files", 1), ("further names of files", 1), ("directories", 2), ("symbolic links", 1), ("FIFOs", 1),
+      ("files", 1), ("additional hard links", 1), ("directories", 2), ("symbolic links", 1), ("FIFOs", 1),
       ("sockets", 0), ("devices", 1), ("all", 7), ("excluded", 1), ("failed", 0),
     ] {
       let row = table.output.split(separator: "\n").first { $0.hasPrefix(name + " ") }
@@ -175,12 +175,12 @@ struct ToolTests {
     #expect((object["types"] as? [String: [String: Int]])?["file"] == ["entries": 2, "bytes": 3003])
   }
 
-  @Test("lists what a backup would carry", arguments: ["bareos26", "bacula9", "bacula15"])
+  @Test("gfapi-fd list shows the entries that a backup would save", arguments: ["bareos26", "bacula9", "bacula15"])
   func list(_ layout: String) throws {
     let path = try makeTree()
     let all = try run(Scratch.tool, "list", Scratch.line("plain", path), "--abi", layout)
     #expect(all.status == 0 && all.output.split(separator: "\n").count == 8, "\(all.output)")
-    // Which of a file's names comes first is the volume's affair.
+    // The volume decides which name of a hard linked file comes first.
     for words in [
       "-rwsr-x--- 7 8 3000 2020-01-02T03:04:05Z \(path)/", " => \(path)/", "lrwxrwxrwx 0 0 6 ", "\(path)/link -> d/file\n",
       "crw-r--r-- 0 0 1,3 ",
@@ -201,19 +201,19 @@ struct ToolTests {
     #expect(none.status == 2 && none.output.contains("cannot connect"), "\(none.output)")
   }
 
-  @Test("lists one path of many without looking at its neighbours")
+  @Test("gfapi-fd list of one path does not read its neighbours")
   func listOne() throws {
     let (local, path) = try Scratch.folder()
     let commands =
       "cd '\(local)'; mkdir many; cd many; touch $(seq 2000); mkdir 'a:b %'; for n in 'c: %25' 'a:b %/d?e'; do echo x > \"$n\"; done"
     #expect(try run("sh", "-ec", commands).status == 0)
-    // A listing of the neighbours would have many replies.
+    // A listing of the neighbours would need many replies.
     func readsAfter(_ wanted: String) throws -> Int {
       try Scratch.gluster("volume", "profile", "plain", "info", "clear")
       let list = try run(Scratch.tool, "list", Scratch.line("plain", path), "\(path)/many\(wanted)")
       #expect(list.status == 0 && list.output.contains("\(path)/many\(wanted)\n"), "\(list.output.suffix(500))")
       let profile = try run("gluster", "volume", "profile", "plain", "info", "cumulative").output
-      // Lines of a table; the last columns are the number of calls and the call.
+      // The last two columns of the table are the number of calls and the name of the call.
       let lines: [[Substring]] = profile.split(separator: "\n").map { $0.split(separator: " ") }
       let calls = lines.filter { $0.last?.hasPrefix("READDIR") == true }
       return calls.reduce(0) { sum, line in sum + (Int(line.dropLast().last ?? "") ?? 0) }
@@ -224,7 +224,7 @@ struct ToolTests {
     #expect(try readsAfter("") > 4)
   }
 
-  @Test("has no options that the daemon does not have")
+  @Test("gfapi-fd refuses options that the chosen daemon does not have")
   func daemonsOptions() throws {
     let archive = try Scratch.temporaryFile(".pax")
     let line = Scratch.line()
@@ -234,7 +234,7 @@ struct ToolTests {
     #expect(options.status == 2 && options.output.contains("Bacula has no plugin options"), "\(options.output)")
   }
 
-  @Test("checks whether all bricks are reached: a job could not begin without a subvolume, and one copy of three is a warning")
+  @Test("gfapi-fd check reports an unreachable subvolume as a problem, and an unreachable copy of three as a warning")
   func bricks() throws {
     func check(_ volume: String) throws -> CommandResult {
       try run(Scratch.tool, "check", Scratch.line(volume, ":timeout=4"), "--module", Scratch.modulePath)
@@ -250,13 +250,13 @@ struct ToolTests {
     }
   }
 
-  @Test("checks a directory that is missing, with the cure for that alone")
+  @Test("gfapi-fd check reports a missing directory, with the cure for that alone")
   func missingDirectory() throws {
     let result = try run(Scratch.tool, "check", Scratch.line("plain", "/nosuchdirectory"), "--module", Scratch.modulePath)
     #expect(result.status == 2 && result.output.contains("cure: create the directory, or correct the URI\n"), "\(result.output)")
   }
 
-  @Test("saves what a backup does not have of a volume, for root alone, and leaves an older archive if it cannot")
+  @Test("gfapi-fd volume-info saves the settings of a volume for root alone, and keeps an older archive if it fails")
   func volumeInfo() throws {
     _ = try Scratch.mount("replicated")
     let file = try Scratch.temporaryFile(".tar.gz")
@@ -275,7 +275,7 @@ struct ToolTests {
     #expect(try run(Scratch.tool, "volume-info", "a;b", "-o", file).status == 64)
   }
 
-  @Test("tells wrong plugin options")
+  @Test("gfapi-fd reports wrong plugin options")
   func wrongOptions() throws {
     let archive = try Scratch.temporaryFile(".pax")
     for (options, said) in [
@@ -288,7 +288,7 @@ struct ToolTests {
     }
   }
 
-  @Test("lists a path whose name is not text, as it shows it, and leaves out what the options leave out")
+  @Test("gfapi-fd list accepts a name that is not text as it prints it, and leaves out what the options exclude")
   func listOdd() throws {
     let (local, path) = try Scratch.folder()
     #expect(
@@ -307,12 +307,12 @@ struct ToolTests {
     }
   }
 
-  @Test("prints summaries, and lists entries, as JSON")
+  @Test("gfapi-fd prints summaries and lists of entries as JSON")
   func json() throws {
     let path = try makeTree()
     let archive = try Scratch.temporaryFile(".pax")
     func objects(_ arguments: [String]) throws -> [[String: Any]] {
-      // Only what is on standard output.
+      // Read standard output only.
       let result = try run("sh", ["-c", "exec \"$@\" 2>/dev/null", "sh", Scratch.tool] + arguments)
       #expect(result.status == 0, "\(arguments): \(result.output)")
       return try result.output.split(separator: "\n").map {
@@ -333,7 +333,7 @@ struct ToolTests {
     #expect(refused.status == 64 && refused.output.contains("--json prints on standard output"), "\(refused.output)")
   }
 
-  @Test("takes the URI of a volume in place of a plugin line")
+  @Test("gfapi-fd accepts the URI of a volume in place of a plugin line")
   func uri() throws {
     let path = try makeTree()
     let archive = try Scratch.temporaryFile(".pax")
@@ -349,14 +349,14 @@ struct ToolTests {
     #expect(wrong.status == 2 && wrong.output.contains("the port is not a number"), "\(wrong.output)")
   }
 
-  @Test("writes no archive onto a terminal")
+  @Test("gfapi-fd writes no archive to a terminal")
   func terminal() throws {
     let script = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
     let result = try run("python3", "-c", script, Scratch.tool, "backup", Scratch.line(), "-o", "-")
     #expect(result.status == 64 && result.output.contains("standard output is a terminal"), "\(result.output)")
   }
 
-  @Test("exits with 2 if nothing was done, with 1 if entries failed")
+  @Test("gfapi-fd exits with 2 if nothing was done, and with 1 if entries failed")
   func status() throws {
     let archive = try Scratch.temporaryFile(".pax")
     #expect(try run(Scratch.tool, "backup", "gfapi:nonsense", "-o", archive).status == 2)
@@ -376,7 +376,7 @@ struct ToolTests {
     #expect(clash.output.contains("error: ") && clash.output.contains("restored 1 entries"), "\(clash.output)")
   }
 
-  /// What reads an archive, and how each ends.
+  /// Reads an archive with tar, bsdtar and the tool, and returns their exit statuses.
   func statuses(_ archive: String) throws -> [Int32] {
     let restored = try Scratch.folder("restored").path
     return [
@@ -385,7 +385,7 @@ struct ToolTests {
     ]
   }
 
-  @Test("leaves no archive that looks whole of a backup that was cancelled, and an older one as it was")
+  @Test("a cancelled gfapi-fd backup leaves no archive that looks whole, and does not change an older one")
   func cancelledArchive() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-ec", "cd '\(local)'; for n in $(seq 400); do head -c 200000 /dev/urandom > $n; done").status == 0)
@@ -405,7 +405,28 @@ struct ToolTests {
     #expect(statuses == [2, 1, 1])
   }
 
-  @Test("leaves no archive that looks whole where there is no room for what waits, and none at all of what cannot begin")
+  @Test(
+    "gfapi-fd backup onto a full disk leaves only complete entries, in an archive that does not look whole",
+    arguments: [1_000, 10_000, 700_000])
+  func fullDisk(_ size: Int) throws {
+    let (local, path) = try Scratch.folder()
+    let count = 3_000_000 / size
+    #expect(try run("sh", "-ec", "cd '\(local)'; for n in $(seq \(count)); do head -c \(size) /dev/urandom > $n; done").status == 0)
+    let folder = try Scratch.temporaryFile()
+    #expect(try run("sh", "-ec", "mkdir '\(folder)' '\(folder).out'; mount -t tmpfs -o size=2m small '\(folder)'").status == 0)
+    defer { _ = try? run("umount", folder) }
+    let archive = folder + "/archive.pax"
+    let full = try run(Scratch.tool, "backup", Scratch.line("plain", path), "-o", archive)
+    #expect(full.status != 0 && full.output.contains("GFD-304 the archive cannot be written: No space left"), "\(full.output)")
+    #expect(!FileManager.default.fileExists(atPath: archive))
+    #expect(try statuses(archive + ".part").allSatisfy { $0 != 0 })
+    _ = try run("tar", "-C", folder + ".out", "-xf", archive + ".part")
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder + ".out" + path)) ?? []
+    #expect(names.count * size > 500_000 && names.count < count, "\(names.count)")
+    for name in names { #expect(try run("cmp", "\(folder).out\(path)/\(name)", "\(local)/\(name)").status == 0) }
+  }
+
+  @Test("gfapi-fd backup leaves no archive that looks whole if temporary space runs out, and none if it cannot begin")
   func noRoom() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-ec", "cd '\(local)'; echo x > a; head -c 20000000 /dev/urandom > large").status == 0)
@@ -422,7 +443,7 @@ struct ToolTests {
       #expect(try run(Scratch.tool, "backup", line, "-o", archive).status == 2)
       #expect(try String(contentsOfFile: archive, encoding: .utf8) == "older" && !FileManager.default.fileExists(atPath: archive + ".part"))
     }
-    // Devices and links are written to as they are.
+    // Devices and symbolic links are written to, not replaced.
     #expect(try run(Scratch.tool, "backup", Scratch.line("plain", path), "-o", "/dev/null").status == 0)
     #expect(try run("ln", "-s", archive, archive + "-link").status == 0)
     #expect(try run(Scratch.tool, "backup", Scratch.line("plain", path), "-o", archive + "-link").status == 0)
@@ -430,7 +451,7 @@ struct ToolTests {
     #expect(try statuses(archive) == [0, 0, 0])
   }
 
-  @Test("has no part of a file in the archive of a volume that went away")
+  @Test("a gfapi-fd backup of a volume that becomes unreachable has no part of a file in its archive")
   func goneArchive() throws {
     try Scratch.withVolume("gone", bricks: 1) {
       let local = try Scratch.mount("gone")
@@ -452,7 +473,7 @@ struct ToolTests {
     }
   }
 
-  @Test("writes plain lines where there is no terminal, and archives to standard output")
+  @Test("gfapi-fd prints plain lines without a terminal, and can write an archive to standard output")
   func pipe() throws {
     let (local, path) = try Scratch.folder()
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("piped".utf8))
@@ -463,7 +484,7 @@ struct ToolTests {
     #expect(!told.output.contains("\r") && told.output.contains("saved 2 entries"))
   }
 
-  @Test("ends at once when it is interrupted")
+  @Test("gfapi-fd ends at once when it is interrupted")
   func interrupt() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-c", "cd '\(local)' && for n in $(seq 3000); do : > $n; done").status == 0)
