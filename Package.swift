@@ -13,7 +13,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-    // Without its traits: they would bring Foundation.
+    // Without its traits: they would link Foundation.
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
   ],
   targets: [
@@ -37,8 +37,8 @@ let package = Package(
     .target(
       name: "GfapiFDModule", dependencies: ["GfapiFD", "FDPluginABI"], exclude: ["exports.map"],
       linkerSettings: [
-        // A dynamic product gets no Swift runtime of its own from SwiftPM. `nodelete`: a daemon that unloads its
-        // plugins must not pull the runtime from under threads that still wait for a volume.
+        // SwiftPM does not link the Swift runtime statically into a dynamic product. `nodelete`: when a daemon unloads its plugins, the
+        // runtime must stay loaded for threads that still wait for a volume.
         .unsafeFlags([
           "-static-stdlib",
           "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/GfapiFDModule/exports.map",
@@ -92,7 +92,7 @@ let package = Package(
   swiftLanguageModes: [.v6]
 )
 
-// scripts/fuzz sets this, and builds it with all that it uses instrumented.
+// scripts/fuzz sets this variable and builds the target and its dependencies with the sanitizers.
 if Context.environment["GFAPI_FD_FUZZ"] != nil {
   package.targets.append(
     .executableTarget(

@@ -1,6 +1,6 @@
 #ifndef CGFAPI_SHIM_H
 #define CGFAPI_SHIM_H
-// malloc_trim, which the module Glibc leaves out.
+// For malloc_trim, which the module Glibc does not contain.
 #include <malloc.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -9,7 +9,7 @@
 #include <glusterfs/api/glfs.h>
 #include <glusterfs/api/glfs-handles.h>
 
-/* From <unistd.h>, <fcntl.h> and <sys/mman.h> with _GNU_SOURCE, which Swift's module for C does not define. */
+/* Constants of <unistd.h>, <fcntl.h> and <sys/mman.h> that require _GNU_SOURCE. Swift's module for C does not define it. */
 static const int CGFAPI_SEEK_DATA = 3;
 static const int CGFAPI_SEEK_HOLE = 4;
 static const int CGFAPI_O_NOATIME = 01000000;

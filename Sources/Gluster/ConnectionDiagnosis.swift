@@ -1,13 +1,15 @@
 import Glibc
 
 extension VolumeURI {
-  /// Finds out why there is no connection to the volume: asks the servers, and reads what libgfapi logged. It takes two seconds for
-  /// each server at most, and the time in which this host resolves names.
+  /// Finds out why connecting to the volume failed.
+  ///
+  /// This function connects to the servers, and reads what libgfapi logged. It takes at most two seconds for each address of a server, and
+  /// the time in which this host resolves the servers' names.
   ///
   /// - Parameters:
-  ///   - error: with which connecting failed; nil: it took too long.
-  ///   - log: what libgfapi logged meanwhile; nil: it logged elsewhere.
-  /// - Returns: the reason and what to do, in words; nil: nothing was found out.
+  ///   - error: the error of connecting; nil if connecting took too long.
+  ///   - log: the messages that libgfapi logged meanwhile; nil if they are not available.
+  /// - Returns: the reason and what to do, in words; nil if nothing was found out.
   public func whyUnreachable(_ error: GlusterError?, _ log: ConnectionLog?) -> String? {
     var answers: [ServerProbe.Answer] = []
     if transport != .rdma {
@@ -19,7 +21,7 @@ extension VolumeURI {
 
 enum ConnectionDiagnosis {
   /// - Parameters:
-  ///   - answers: of the servers, if they were asked.
+  ///   - answers: the servers' answers; empty if they were not asked.
   static func words(
     _ uri: VolumeURI, _ error: GlusterError?, _ problem: ConnectionLog.Problem?, _ answers: [ServerProbe.Answer]
   ) -> String? {

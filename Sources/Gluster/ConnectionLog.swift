@@ -2,16 +2,16 @@ import CGFAPI
 import Glibc
 import SystemPackage
 
-/// What libgfapi logs while it connects, in memory: of what goes wrong with TLS it tells nothing else.
+/// The log of libgfapi while it connects, kept in memory. libgfapi reports problems with TLS nowhere else.
 public final class ConnectionLog: Sendable {
   private let descriptor: FileDescriptor
-  /// Where what is logged from now on begins, in bytes.
+  /// Offset, in bytes, at which new messages begin.
   private let start: Int
   private let isFile: Bool
 
-  /// The log that a definition names: what is added to it.
+  /// Reads the messages that are added to a log file from now on.
   ///
-  /// - Parameter file: path of a file; nil: it cannot be read.
+  /// - Parameter file: path of the log file that the configuration names. The result is nil if the file cannot be read.
   public init?(file: String) {
     guard let descriptor = try? FileDescriptor.open(file, .readOnly, options: .closeOnExec) else { return nil }
     self.descriptor = descriptor
@@ -19,7 +19,7 @@ public final class ConnectionLog: Sendable {
     isFile = true
   }
 
-  /// nil: the system gives no such memory.
+  /// Makes a log in memory; nil if the system does not provide the memory.
   public init?() {
     let descriptor = memfd_create("gfapi-log", CGFAPI_MFD_CLOEXEC | CGFAPI_MFD_ALLOW_SEALING)
     guard descriptor >= 0 else { return nil }
@@ -29,29 +29,31 @@ public final class ConnectionLog: Sendable {
 
   deinit { try? descriptor.close() }
 
-  /// To be opened by libgfapi.
+  /// Path under which libgfapi opens the log.
   var path: String { "/proc/self/fd/\(descriptor.rawValue)" }
 
-  /// Lets nothing more be added: the connection stands, and may last for days.
+  /// Ends a log in memory once the connection is established: the connection may last for days, and the log must not grow with it.
   func end() { if !isFile { _ = fcntl(descriptor.rawValue, CGFAPI_F_ADD_SEALS, CGFAPI_F_SEAL_GROW) } }
 
-  /// What kept the client from the bricks, as libgfapi logged it.
+  /// The reason why the client could not connect to the bricks, as libgfapi logged it.
   enum Problem: Equatable {
-    /// With TLS, in libgfapi's words.
+    /// A problem with TLS, in libgfapi's words.
     case tls(String)
     /// The bricks refused this client.
     case refused
-    /// glusterd knows no port of a brick: the brick does not run.
+    /// glusterd knows no port of a brick, because the brick does not run.
     case noBrickRuns
   }
 
-  /// nil: nothing is known to have kept it.
+  /// The problem that libgfapi has logged; nil if it has logged none.
   var problem: Problem? {
     var text = [UInt8](repeating: 0, count: 64 << 10)
     let count = text.withUnsafeMutableBytes { pread(descriptor.rawValue, $0.baseAddress, $0.count, start) }
     return Self.problem(String(decoding: text.prefix(max(count, 0)), as: UTF8.self))
   }
 
+  /// Finds the problem in the text of a log.
+  ///
   /// - Parameter log: lines of the form `[time] E [file:line:function] 0-translator: text`.
   static func problem(_ log: String) -> Problem? {
     var found: Problem?

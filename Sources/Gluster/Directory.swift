@@ -11,7 +11,7 @@ public struct Directory: ~Copyable {
   public struct Entry {
     /// The name, in raw bytes.
     public let name: [UInt8]
-    /// What the volume sent along with the name; nil where it sent none, and the entry is to be looked up.
+    /// The handle and the attributes that the volume sent along with the name; nil if it sent none, and the entry must be looked up.
     public let found: (object: Object, status: stat)?
   }
 
@@ -25,8 +25,8 @@ public struct Directory: ~Copyable {
 
   /// The next entry, without `.` and `..`; nil at the end.
   ///
-  /// Does not wait for a volume that is away: a replicated one goes on with another brick, on which a place in the directory is another
-  /// one, and only if it is opened anew.
+  /// This call is not repeated while the volume is unreachable. A replicated volume would continue on another brick, where the same
+  /// position in the directory means another entry, and only if the directory is opened anew.
   ///
   /// The corresponding C functions are `glfs_xreaddirplus_r` and `glfs_readdir_r`.
   public func next() throws -> Entry? {

@@ -1,19 +1,23 @@
 import Locks
 import SystemPackage
 
-/// Tells whether all subvolumes of a distributed volume can be reached.
+/// Checks whether all subvolumes of a distributed volume can be reached.
 ///
-/// Where one cannot, Gluster (10.3) answers as if it had never been there. Directory listings leave out what is on it, and what stands
-/// there is not seen, or stale. Making what belongs onto it, or setting attributes of a directory, is an I/O error or an invalid
-/// argument, and goes on being one in a directory that was looked up meanwhile, until that is looked up again.
+/// If a subvolume is unreachable, Gluster (10.3) answers as if the subvolume had never existed:
+///
+/// - Directory listings leave out the entries on the subvolume.
+/// - Calls on these entries do not find them, or find them stale.
+/// - Creating an entry that belongs on the subvolume, and setting attributes of a directory, fail with an I/O error or an invalid argument.
+///   In a directory that was looked up meanwhile these calls keep failing after the subvolume is back, until the directory is looked up
+///   again.
 public final class Distribution: Sendable {
-  /// What the distributing translator knows of its subvolumes.
+  /// The state of the subvolumes, as the distributing translator reports it.
   public struct State: Equatable, Sendable {
     /// Changes whenever a subvolume comes back.
     public let generation: Int
-    /// How many subvolumes there are.
+    /// Number of subvolumes.
     public let count: Int
-    /// Names of the subvolumes that cannot be reached.
+    /// Names of the unreachable subvolumes.
     public let missing: [String]
 
     /// - Parameter text: lines of `key = value`: `subvolumes[0] = type.name`, `subvolume_status[0] = 1`, `gen = 3` …
@@ -21,7 +25,7 @@ public final class Distribution: Sendable {
       var values: [Substring: Substring] = [:]
       for line in text.split(separator: "\n") {
         let parts = line.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != " " } }
-        // Names come twice, first with their type in front.
+        // Each name comes twice. The first one has its type in front, and is the one that is kept.
         if parts.count == 2, values[parts[0][...]] == nil { values[parts[0][...]] = parts[1][...] }
       }
       generation = values["gen"].flatMap { Int($0) } ?? 0
@@ -36,13 +40,12 @@ public final class Distribution: Sendable {
   }
 
   private let volume: Volume
-  /// What the translator tells of itself, in the client's present graph.
+  /// The virtual file in which the translator describes itself, in the client's current graph.
   private let file: Mutex<Object>
-  /// The state in which all subvolumes were there, the last time that it was waited for, and since when that is known; not for the first
-  /// state.
+  /// The last state that ``waitUntilWhole()`` returned, and the time since which this state is known. The first state of all has no time.
   private let whole = Mutex<(state: State, since: ContinuousClock.Instant?)?>(nil)
 
-  /// Finds the translator; nil where the volume has none, or does not tell.
+  /// Finds the distributing translator. Returns nil if the volume has none, or if the client does not show it.
   public init?(_ volume: Volume) {
     guard let file = Self.find(volume) else { return nil }
     self.volume = volume
@@ -51,29 +54,33 @@ public final class Distribution: Sendable {
 
   /// Waits until all subvolumes can be reached.
   ///
-  /// - Throws: ``GlusterError`` with the subvolume, if the volume's patience is at its end.
+  /// - Returns: the state in which all subvolumes can be reached.
+  /// - Throws: ``GlusterError`` that names the subvolume, if it is still unreachable when the time of the volume's ``OutageRetry`` is over.
   public func waitUntilWhole() throws -> State {
-    let state = try volume.patience.run { _ in try check() }
+    let state = try volume.retry.run { _ in try check() }
     whole.withLock { whole in
       if whole?.state != state { whole = (state, whole == nil ? nil : .now) }
     }
     return state
   }
 
-  /// The state in which all subvolumes were there, the last time that it was waited for.
+  /// The last state that ``waitUntilWhole()`` returned; nil if it has not returned yet.
   public var lastWhole: State? { whole.withLock { $0?.state } }
 
-  /// Whether a subvolume came back less than a time before `instant`, or after it.
+  /// Returns true if a subvolume came back less than `time` before `instant`, or after `instant`.
   public func hasJustComeBack(_ instant: ContinuousClock.Instant, within time: Duration) -> Bool {
     whole.withLock { whole in whole?.since.map { instant - $0 < time } ?? false }
   }
 
-  /// Whether all subvolumes have been there since then.
+  /// Returns true if all subvolumes have been reachable since `state` was read.
   public func isWhole(since state: State?) -> Bool { state != nil && (try? check()) == state }
 
-  /// Makes a call. What it does not find may be on a subvolume that is away, or was: it waits for that one, and makes the call again.
+  /// Makes a call, and repeats it if an unreachable subvolume may be the reason why an entry was not found.
   ///
-  /// - Throws: what `call` does; ``GlusterError`` with the subvolume, if that does not come back.
+  /// An entry that `call` does not find may be on a subvolume that is unreachable, or that was unreachable during the call. In that case
+  /// this function waits for the subvolume and makes the call again.
+  ///
+  /// - Throws: the error of `call`; ``GlusterError`` that names the subvolume, if the subvolume does not come back.
   public func sure<T>(_ call: () throws -> T) throws -> T {
     while true {
       let before = lastWhole
@@ -88,7 +95,9 @@ public final class Distribution: Sendable {
     return try? translators?.first { $0.type == "cluster/distribute" }?.object.lookUp("private".utf8).object
   }
 
-  /// Asks the translator, in this process: no call on the network. Throws `ENOTCONN` if a subvolume cannot be reached.
+  /// Reads the state of the subvolumes. The client answers in this process, without a call on the network.
+  ///
+  /// - Throws: ``GlusterError``; `ENOTCONN` if a subvolume is unreachable.
   public func check() throws -> State {
     let state = State(try text())
     if !state.missing.isEmpty {
@@ -97,7 +106,8 @@ public final class Distribution: Sendable {
     return state
   }
 
-  /// An option that is set, or a brick that is added, makes a new graph of translators: the file of the old one is stale then.
+  /// Setting an option or adding a brick makes a new graph of translators, and the file of the old graph becomes stale. The file is then
+  /// looked up in the new graph.
   private func text() throws -> String {
     do { return try file.withLock { $0 }.virtualText() } catch let error as GlusterError where error.meansMissing {
       guard let found = Self.find(volume) else { throw error }
@@ -106,7 +116,7 @@ public final class Distribution: Sendable {
     }
   }
 
-  /// Asks again: throws `ENOTCONN` if a subvolume cannot be reached, or could not meanwhile.
+  /// Reads the state again. Throws `ENOTCONN` if a subvolume is unreachable, or was unreachable at some time since `before` was read.
   public func check(since before: State) throws {
     guard try check() == before else {
       throw GlusterError(errno: .socketNotConnected, call: "a subvolume went away and came back")
@@ -115,7 +125,7 @@ public final class Distribution: Sendable {
 }
 
 extension Object {
-  /// Content of a small file of `/.meta`, which has no size of its own.
+  /// Content of a small file of `/.meta`. Such a file reports no size, so it is read to its end.
   func virtualText() throws -> String {
     let file = try openForReading()
     var text: [UInt8] = []

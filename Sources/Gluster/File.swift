@@ -2,8 +2,10 @@ import CGFAPI
 import Glibc
 import SystemPackage
 
-/// A regular file open for reading or writing. Whoever is done with it calls ``close()``, which waits for the volume, and tells a
-/// writer what could not be stored. One that goes out of scope open is closed on a thread of its own: nobody waits.
+/// A regular file that is open for reading or writing.
+///
+/// Call ``close()`` at the end: it waits for the volume, and reports to a writer that data could not be stored. A file that goes out of
+/// scope while it is open is closed on a thread of its own, so that the caller does not wait.
 public struct File: ~Copyable {
   private var descriptor: OpaquePointer?
   private let volume: Volume
@@ -19,8 +21,11 @@ public struct File: ~Copyable {
     onOwnThread { withExtendedLifetime(volume) { _ = glfs_close(descriptor) } }
   }
 
-  /// Closes the file. With write-behind, an error of an earlier write may show only here. Without (``Patience``), all writes
-  /// have been answered, and a volume that is away by now has closed the file.
+  /// Closes the file.
+  ///
+  /// With write-behind, the error of an earlier write may be reported only here. Without write-behind (if the volume's ``OutageRetry``
+  /// waits), the volume has answered all writes. An error that says that the volume is unreachable is ignored then: the volume has closed
+  /// the file by itself.
   ///
   /// The corresponding C function is `glfs_close`.
   public consuming func close() throws {
@@ -28,7 +33,7 @@ public struct File: ~Copyable {
     self.descriptor = nil
     guard glfs_close(descriptor) != 0 else { return }
     let error = failure("glfs_close")
-    if volume.patience.seconds == 0 || !error.meansVolumeIsAway { throw error }
+    if volume.retry.seconds == 0 || !error.meansVolumeIsAway { throw error }
   }
 
   /// Attributes of the open file.
@@ -36,17 +41,17 @@ public struct File: ~Copyable {
   /// The corresponding C function is `glfs_fstat`.
   public func status() throws -> stat {
     var status = stat()
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       guard glfs_fstat(descriptor, &status) == 0 else { throw failure("glfs_fstat") }
     }
     return status
   }
 
-  /// Reads up to `buffer.count` bytes at `offset` and returns how many; 0 at the end of the file.
+  /// Reads up to `buffer.count` bytes at `offset` and returns their number; 0 at the end of the file.
   ///
   /// The corresponding C function is `glfs_pread`.
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       while true {
         let count = glfs_pread(descriptor, buffer.baseAddress, buffer.count, offset, 0, nil)
         if count >= 0 { return count }
@@ -56,7 +61,7 @@ public struct File: ~Copyable {
     }
   }
 
-  /// The most that one call writes, in bytes: for larger ones Gluster takes new memory, zeroed, each time.
+  /// Maximum number of bytes that one call writes. For a larger call Gluster allocates new memory, and zeroes it, each time.
   private static let mostWritten = 1 << 20
 
   /// Writes all of `buffer` at `offset`, in as many calls as it takes.
@@ -64,7 +69,7 @@ public struct File: ~Copyable {
   /// The corresponding C function is `glfs_pwrite`.
   public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws {
     var done = 0
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       while done < buffer.count {
         let count = glfs_pwrite(
           descriptor, buffer.baseAddress! + done, min(buffer.count - done, Self.mostWritten), offset + done, 0, nil, nil)
@@ -78,13 +83,13 @@ public struct File: ~Copyable {
     }
   }
 
-  /// Waits until all that was written is on the bricks' disks.
+  /// Waits until all written data is on the bricks' disks.
   ///
-  /// - Throws: ``GlusterError``; also of an earlier write, with write-behind.
+  /// - Throws: ``GlusterError``; with write-behind also the error of an earlier write.
   ///
   /// The corresponding C function is `glfs_fsync`.
   public func synchronize() throws {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       guard glfs_fsync(descriptor, nil, nil) == 0 else { throw failure("glfs_fsync") }
     }
   }
@@ -93,18 +98,18 @@ public struct File: ~Copyable {
   ///
   /// The corresponding C function is `glfs_ftruncate`.
   public func truncate(to length: Int) throws {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       guard glfs_ftruncate(descriptor, length, nil, nil) == 0 else { throw failure("glfs_ftruncate") }
     }
   }
 
-  /// The first byte at or after `offset` that is stored; nil if only a hole follows.
+  /// The offset of the first stored byte at or after `offset`; nil if only a hole follows.
   ///
-  /// - Throws: ``GlusterError``; `EOPNOTSUPP` or `EINVAL` where the volume cannot tell (sharded ones).
+  /// - Throws: ``GlusterError``; `EOPNOTSUPP` or `EINVAL` if the volume does not support this (sharded volumes).
   ///
   /// The corresponding C function is `glfs_lseek` with `SEEK_DATA`.
   public func nextData(from offset: Int) throws -> Int? {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_DATA)
       if position >= 0 { return position }
       let error = failure("glfs_lseek")
@@ -113,11 +118,11 @@ public struct File: ~Copyable {
     }
   }
 
-  /// The first byte at or after `offset` that is in a hole; the file's end counts as one.
+  /// The offset of the first byte at or after `offset` that is in a hole. The end of the file counts as a hole.
   ///
   /// The corresponding C function is `glfs_lseek` with `SEEK_HOLE`.
   public func nextHole(from offset: Int) throws -> Int {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_HOLE)
       guard position >= 0 else { throw failure("glfs_lseek") }
       return position

@@ -3,13 +3,13 @@ import SystemPackage
 
 /// The failure of one call on a volume.
 public struct GlusterError: Error, Sendable {
-  /// What the call left in `errno`.
+  /// The value of `errno` after the call.
   public let errno: Errno
   /// The libgfapi function that failed, such as `glfs_h_open`.
   public let call: String
-  /// The name that the call was about: a path or a single component, in raw bytes; empty when the caller knows it.
+  /// The name that the call was about: a path or a single component, in raw bytes; empty if the caller knows the name.
   public let path: [UInt8]
-  /// The volume answers, and only what this call was about cannot be reached: no good copy of it, for instance.
+  /// True if the volume answers, and only the entry of this call is unreachable: it has no good copy that can be reached, for instance.
   public let isOfEntry: Bool
 
   public init(errno: Errno, call: String, path: [UInt8] = [], isOfEntry: Bool = false) {
@@ -19,7 +19,7 @@ public struct GlusterError: Error, Sendable {
     self.isOfEntry = isOfEntry
   }
 
-  /// The same, of an entry of a volume that answers.
+  /// The same error, marked as ``isOfEntry``.
   var ofEntry: GlusterError { GlusterError(errno: errno, call: call, path: path, isOfEntry: true) }
 }
 
@@ -34,35 +34,35 @@ extension GlusterError: CustomStringConvertible {
 }
 
 extension GlusterError {
-  /// Whether there is no such entry, or not any more.
+  /// True if there is no such entry, or no longer.
   public var meansMissing: Bool { errno == .noSuchFileOrDirectory || errno == .staleNFSFileHandle }
 
-  /// Whether not this entry failed, but the volume: no brick or no majority of them can be reached.
+  /// True if the whole volume is unreachable, not only this entry: the client reaches no brick, or no majority of the bricks.
   public var meansVolumeIsGone: Bool {
     !isOfEntry && (errno == .socketNotConnected || errno == .socketShutdown || errno == .connectionRefused)
   }
 
-  /// Whether the volume, or what was opened on it, may come back: also while its client opens again, on a brick that is back, what
-  /// was open there.
+  /// True if a later try may succeed: the volume is unreachable, or the client is still reopening files and directories on a brick that is
+  /// back.
   var meansVolumeIsAway: Bool { meansVolumeIsGone || errno == .badFileDescriptorState }
 
-  /// Whether glusterd described the volume, but none of its bricks could be reached.
+  /// True if glusterd described the volume, but none of its bricks could be reached.
   public var meansNoBrickAnswers: Bool {
     call == "glfs_init" && (errno == .ioError || errno == .socketNotConnected)
   }
 
-  /// What to look at, for messages; nil where nothing better is known than the reason.
+  /// Advice for messages; nil if nothing better is known than the reason.
   public var cure: String? {
     meansNoBrickAnswers ? "no brick answers; is the volume started (gluster volume status)?" : nil
   }
 }
 
 extension Errno {
-  /// `EBADFD`, for which there is no name.
+  /// `EBADFD`, for which `Errno` has no name.
   static let badFileDescriptorState = Errno(rawValue: EBADFD)
 }
 
-/// Every call of this module throws this one type; the compiler does not know.
+/// Converts an error to ``GlusterError``. Every call of this module throws only this type, but the compiler does not know that.
 package func asGlusterError(_ error: any Error) -> GlusterError {
   error as? GlusterError ?? GlusterError(errno: .ioError, call: "\(error)")
 }

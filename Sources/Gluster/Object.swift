@@ -2,11 +2,15 @@ import CGFAPI
 import Glibc
 import SystemPackage
 
-/// A handle of one entry on a volume: it stays with the entry whatever its name becomes, and no call through it follows a
-/// symbolic link. Closed with its last reference. Calls on a volume that is away are made again, as its ``Patience`` says; one
-/// that creates an entry may find it there then, made by itself (`EEXIST`).
+/// A handle of one entry on a volume.
 ///
-/// Names that are arguments are single components in raw bytes, without slash and zero.
+/// The handle stays with the entry if the entry is renamed. No call through the handle follows a symbolic link. The handle is closed with
+/// its last reference.
+///
+/// Calls on an unreachable volume are repeated, as the volume's ``OutageRetry`` says. A repeated call that creates an entry may fail with
+/// `EEXIST`, because the earlier try has created the entry.
+///
+/// Names in arguments are single components in raw bytes, without slash and zero byte.
 public final class Object: @unchecked Sendable {
   // Handles may be used from several threads at once.
   let handle: OpaquePointer
@@ -19,7 +23,7 @@ public final class Object: @unchecked Sendable {
 
   deinit { glfs_h_close(handle) }
 
-  /// The entry's identity on its volume, Gluster's GFID: 16 bytes. The client knows it.
+  /// The entry's identity on its volume, Gluster's GFID: 16 bytes. The client knows it without asking the volume.
   ///
   /// The corresponding C function is `glfs_h_extract_handle`.
   public func identity() throws -> [UInt8] {
@@ -32,12 +36,12 @@ public final class Object: @unchecked Sendable {
 
   // MARK: Reading
 
-  /// The entry `name` in this directory, not followed if it is a link.
+  /// Looks up the entry `name` in this directory. A symbolic link is not followed.
   ///
   /// The corresponding C function is `glfs_h_lookupat`.
   public func lookUp(_ name: some Collection<UInt8>) throws -> (object: Object, status: stat) {
     var status = stat()
-    return try volume.patience.run { _ in
+    return try volume.retry.run { _ in
       guard let found = name.withCString({ glfs_h_lookupat(volume.handle, handle, $0, &status, 0) }) else {
         throw failure("glfs_h_lookupat", name)
       }
@@ -50,19 +54,19 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_stat`.
   public func status() throws -> stat {
     var status = stat()
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       guard glfs_h_stat(volume.handle, handle, &status) == 0 else { throw failure("glfs_h_stat") }
     }
     return status
   }
 
-  /// Whether this process's user may do something with the entry; throws `EACCES` if not.
+  /// Checks that this process's user may access the entry. Throws `EACCES` if not.
   ///
   /// - Parameter mode: `R_OK`, `W_OK`, `X_OK`, or several of them.
   ///
   /// The corresponding C function is `glfs_h_access`.
   public func checkAccess(_ mode: Int32) throws {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       guard glfs_h_access(volume.handle, handle, mode) == 0 else { throw failure("glfs_h_access") }
     }
   }
@@ -71,7 +75,7 @@ public final class Object: @unchecked Sendable {
   ///
   /// The corresponding C function is `glfs_h_readlink`.
   public func linkTarget() throws -> [UInt8] {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       try [UInt8](unsafeUninitializedCapacity: 4097) { buffer, count in
         let length = buffer.withMemoryRebound(to: CChar.self) {
           glfs_h_readlink(volume.handle, handle, $0.baseAddress, $0.count)
@@ -90,7 +94,7 @@ public final class Object: @unchecked Sendable {
       .split(separator: 0).map(Array.init)
   }
 
-  /// The value of one extended attribute; nil if the entry has none of this name, or its type can have none.
+  /// The value of one extended attribute; nil if the entry has no attribute of this name, or if its type supports none.
   ///
   /// The corresponding C function is `glfs_h_getxattrs`.
   public func extendedAttribute(_ name: some Collection<UInt8>) throws -> [UInt8]? {
@@ -101,8 +105,7 @@ public final class Object: @unchecked Sendable {
     }
   }
 
-  /// The value of one extended attribute; nil if the entry has none of this name. Throws `EOPNOTSUPP` where it can have
-  /// none.
+  /// The value of one extended attribute; nil if the entry has no attribute of this name. Throws `EOPNOTSUPP` if the entry supports none.
   ///
   /// The corresponding C function is `glfs_h_getxattrs`.
   public func extendedAttributeIfSupported(_ name: some Collection<UInt8>) throws -> [UInt8]? {
@@ -119,7 +122,7 @@ public final class Object: @unchecked Sendable {
     var capacity = 4096
     while true {
       do {
-        return try volume.patience.run { _ in
+        return try volume.retry.run { _ in
           try [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
             let length = get(UnsafeMutableRawBufferPointer(buffer))
             guard length >= 0 else { throw failure("glfs_h_getxattrs") }
@@ -133,13 +136,12 @@ public final class Object: @unchecked Sendable {
     }
   }
 
-  /// Reads up to `buffer.count` bytes of this regular file at `offset`, without opening it, and returns how many; fewer
-  /// only at the end of the file.
+  /// Reads up to `buffer.count` bytes of this regular file at `offset`, without opening it, and returns their number. The number is smaller
+  /// than `buffer.count` only at the end of the file.
   ///
-  /// The corresponding C function is `glfs_h_anonymous_read`: one call on the volume where opening, reading and closing
-  /// are three.
+  /// The corresponding C function is `glfs_h_anonymous_read`: one call on the volume in place of three (open, read, close).
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       while true {
         let count = glfs_h_anonymous_read(volume.handle, handle, buffer.baseAddress, buffer.count, offset)
         if count >= 0 { return count }
@@ -151,12 +153,12 @@ public final class Object: @unchecked Sendable {
 
   /// Opens this directory for reading.
   ///
-  /// - Parameter namesOnly: it is listed without what the volume tells of each entry. The root of a sharded volume has to be: the other
-  ///   listing (10.3, 11.1) loses all entries of a reply in which the directory `.shard` comes last, if no other reply follows.
+  /// - Parameter namesOnly: list names only, without the attributes of each entry. Required for the root of a sharded volume: a listing
+  ///   with attributes (10.3, 11.1) loses all entries of a reply in which the directory `.shard` comes last, if no other reply follows.
   ///
   /// The corresponding C function is `glfs_h_opendir`.
   public func openDirectory(namesOnly: Bool = false) throws -> Directory {
-    let descriptor = try volume.patience.run { _ in
+    let descriptor = try volume.retry.run { _ in
       guard let descriptor = glfs_h_opendir(volume.handle, handle) else { throw failure("glfs_h_opendir") }
       return descriptor
     }
@@ -165,12 +167,12 @@ public final class Object: @unchecked Sendable {
 
   /// Opens this regular file.
   ///
-  /// - Parameter keepAccessTime: reading shall not change the access time (`O_NOATIME`).
+  /// - Parameter keepAccessTime: if true, reading does not change the access time (`O_NOATIME`).
   ///
   /// The corresponding C function is `glfs_h_open`.
   public func openForReading(keepAccessTime: Bool = false) throws -> File {
     let flags = O_RDONLY | (keepAccessTime ? CGFAPI_O_NOATIME : 0)
-    let descriptor = try volume.patience.run { _ in
+    let descriptor = try volume.retry.run { _ in
       guard let descriptor = glfs_h_open(volume.handle, handle, flags) else { throw failure("glfs_h_open") }
       return descriptor
     }
@@ -179,7 +181,7 @@ public final class Object: @unchecked Sendable {
 
   // MARK: Writing
 
-  /// What ``setAttributes(_:_:)`` shall set.
+  /// The attributes that ``setAttributes(_:_:)`` sets.
   public struct Attributes: OptionSet, Sendable {
     public let rawValue: Int32
     public init(rawValue: Int32) { self.rawValue = rawValue }
@@ -189,32 +191,32 @@ public final class Object: @unchecked Sendable {
     public static let times = Attributes(rawValue: GFAPI_SET_ATTR_ATIME | GFAPI_SET_ATTR_MTIME)
   }
 
-  /// Sets mode, owner and times, those that `which` names, from `status`. Do not set the mode of a symbolic link.
+  /// Sets those of mode, owner and times that `which` names, to the values in `status`. Do not set the mode of a symbolic link.
   ///
   /// The corresponding C function is `glfs_h_setattrs`.
   public func setAttributes(_ status: stat, _ which: Attributes) throws {
     var status = status
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       guard glfs_h_setattrs(volume.handle, handle, &status, which.rawValue) == 0 else { throw failure("glfs_h_setattrs") }
     }
   }
 
-  /// Sets one extended attribute, new or not.
+  /// Sets one extended attribute. An existing value is replaced.
   ///
   /// The corresponding C function is `glfs_h_setxattrs`.
   public func setExtendedAttribute(_ name: some Collection<UInt8>, _ value: some Collection<UInt8>) throws {
     let bytes = Array(value)
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       let result = name.withCString { glfs_h_setxattrs(volume.handle, handle, $0, bytes, bytes.count, 0) }
       guard result == 0 else { throw failure("glfs_h_setxattrs", name) }
     }
   }
 
-  /// Removes one extended attribute; one that is not there is no error.
+  /// Removes one extended attribute. An attribute that does not exist is no error.
   ///
   /// The corresponding C function is `glfs_h_removexattrs`.
   public func removeExtendedAttribute(_ name: some Collection<UInt8>) throws {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       guard name.withCString({ glfs_h_removexattrs(volume.handle, handle, $0) }) != 0 else { return }
       let error = failure("glfs_h_removexattrs", name)
       guard error.errno == .noData || error.errno == .notSupported else { throw error }
@@ -226,7 +228,7 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_creat_open`.
   public func createFile(_ name: some Collection<UInt8>, mode: mode_t) throws -> CreatedFile {
     var status = stat()
-    let (created, descriptor) = try volume.patience.run { _ in
+    let (created, descriptor) = try volume.retry.run { _ in
       var descriptor: OpaquePointer?
       let created = name.withCString {
         glfs_h_creat_open(volume.handle, handle, $0, O_WRONLY | O_CREAT | O_EXCL, mode, &status, &descriptor)
@@ -242,13 +244,13 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_mkdir`.
   public func createDirectory(_ name: some Collection<UInt8>, mode: mode_t) throws -> (object: Object, status: stat) {
     var status = stat()
-    return try volume.patience.run { again in
+    return try volume.retry.run { again in
       if let created = name.withCString({ glfs_h_mkdir(volume.handle, handle, $0, mode, &status) }) {
         return (Object(created, on: volume), status)
       }
       let error = failure("glfs_h_mkdir", name)
       guard again, error.errno == .fileExists else { throw error }
-      // It is there, only the answer was lost.
+      // The earlier try has created the directory, and only its answer was lost.
       return try lookUp(name)
     }
   }
@@ -256,13 +258,13 @@ public final class Object: @unchecked Sendable {
   /// Creates a FIFO, a socket or a device in this directory.
   ///
   /// - Parameters:
-  ///   - mode: type and permissions.
-  ///   - device: number of a device.
+  ///   - mode: type and permissions of the entry.
+  ///   - device: number of the device, if the entry is one.
   ///
   /// The corresponding C function is `glfs_h_mknod`.
   public func createSpecial(_ name: some Collection<UInt8>, mode: mode_t, device: dev_t) throws -> Object {
     var status = stat()
-    return try volume.patience.run { _ in
+    return try volume.retry.run { _ in
       guard let created = name.withCString({ glfs_h_mknod(volume.handle, handle, $0, mode, device, &status) }) else {
         throw failure("glfs_h_mknod", name)
       }
@@ -275,7 +277,7 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_symlink`.
   public func createLink(_ name: some Collection<UInt8>, target: some Collection<UInt8>) throws -> Object {
     var status = stat()
-    return try volume.patience.run { _ in
+    return try volume.retry.run { _ in
       let created = name.withCString { name in
         target.withCString { glfs_h_symlink(volume.handle, handle, name, $0, &status) }
       }
@@ -284,33 +286,33 @@ public final class Object: @unchecked Sendable {
     }
   }
 
-  /// Gives `object` a further name in this directory: a hard link.
+  /// Makes a hard link to `object` in this directory.
   ///
   /// The corresponding C function is `glfs_h_link`.
   public func link(_ object: Object, as name: some Collection<UInt8>) throws {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       guard name.withCString({ glfs_h_link(volume.handle, object.handle, handle, $0) }) == 0 else {
         throw failure("glfs_h_link", name)
       }
     }
   }
 
-  /// Removes an entry of this directory; of a directory, an empty one.
+  /// Removes an entry of this directory. A directory is removed only if it is empty.
   ///
   /// The corresponding C function is `glfs_h_unlink`.
   public func remove(_ name: some Collection<UInt8>) throws {
-    try volume.patience.run { again in
+    try volume.retry.run { again in
       guard name.withCString({ glfs_h_unlink(volume.handle, handle, $0) }) != 0 else { return }
       let error = failure("glfs_h_unlink", name)
       guard again, error.meansMissing else { throw error }
     }
   }
 
-  /// Renames an entry of this directory, over an existing one if need be.
+  /// Renames an entry within this directory. An existing entry of the new name is replaced.
   ///
   /// The corresponding C function is `glfs_h_rename`.
   public func rename(_ name: some Collection<UInt8>, to newName: some Collection<UInt8>) throws {
-    try volume.patience.run { _ in
+    try volume.retry.run { _ in
       let result = name.withCString { old in
         newName.withCString { glfs_h_rename(volume.handle, handle, old, handle, $0) }
       }
@@ -319,7 +321,7 @@ public final class Object: @unchecked Sendable {
   }
 }
 
-/// A file that has just been created: its handle, and itself open for writing.
+/// A file that has just been created: its handle, and the file open for writing.
 @frozen public struct CreatedFile: ~Copyable {
   public let object: Object
   public let file: File

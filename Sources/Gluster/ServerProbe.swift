@@ -1,22 +1,22 @@
 import Glibc
 
-/// Asks whether somebody listens where glusterd should be.
+/// Checks whether a server listens where glusterd should be.
 public enum ServerProbe {
-  /// The port of glusterd, if a URI names none.
+  /// Port of glusterd if the URI names none.
   private static let defaultPort = 24007
 
-  /// How a server is called in messages, and how long a connection took, or why there is none.
+  /// A server's name in messages, and the time that connecting took or the reason why it failed.
   typealias Answer = (name: String, result: Result<Duration, Reason>)
 
-  /// How a server is called in messages.
+  /// The name of a server in messages.
   public static func name(_ server: VolumeURI.Server, _ transport: VolumeURI.Transport) -> String {
     transport == .unix ? server.host : "\(server.host):\(server.port == 0 ? defaultPort : server.port)"
   }
 
-  /// Connects, and hangs up.
+  /// Connects to a server, and closes the connection.
   ///
-  /// - Parameter seconds: how long to wait.
-  /// - Returns: how long it took, or why there is no connection.
+  /// - Parameter seconds: how long to wait for each address of the server.
+  /// - Returns: the time that connecting took, or the reason why it failed.
   public static func connect(
     to server: VolumeURI.Server, _ transport: VolumeURI.Transport, within seconds: Int
   ) -> Result<Duration, Reason> {
@@ -54,11 +54,11 @@ public enum ServerProbe {
 
   public struct Reason: Error {
     public let text: String
-    /// This host does not know the server's name.
+    /// True if this host cannot resolve the server's name.
     public var isOfName = false
   }
 
-  /// Nil: there is somebody.
+  /// Connects to one address. Returns nil if the connection was accepted.
   private static func connect(
     _ address: UnsafePointer<sockaddr>, _ length: socklen_t, _ family: Int32, _ proto: Int32, _ seconds: Int
   ) -> Reason? {

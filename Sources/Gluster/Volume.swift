@@ -2,18 +2,20 @@ import CGFAPI
 import Glibc
 import SystemPackage
 
-/// A connection to one volume. Disconnected when the last object, file and directory on it are gone: on a thread of its own,
-/// for that takes 10 s (Gluster 10: its client waits for a timer of its RPC layer).
+/// A connection to one volume.
 ///
-/// Every call blocks until the volume answers; it belongs on a thread that may block.
+/// Every call blocks until the volume answers, so make calls only on a thread that may block.
+///
+/// The volume is disconnected after the last object, file and directory on it have been released. Disconnecting runs on a thread of its
+/// own, because it takes 10 s (Gluster 10: its client waits for a timer of its RPC layer).
 public final class Volume: @unchecked Sendable {
   // `glfs_t` may be used from several threads at once.
   let handle: OpaquePointer
   public let uri: VolumeURI
-  /// How long its calls wait while it is away.
-  public let patience: Patience
+  /// How long calls are repeated while the volume is unreachable.
+  public let retry: OutageRetry
 
-  /// How libgfapi logs.
+  /// Where libgfapi logs, and how much.
   public struct Logging: Equatable, Sendable {
     /// File to append to; nil: no log.
     public var file: String?
@@ -25,7 +27,7 @@ public final class Volume: @unchecked Sendable {
       self.level = level
     }
 
-    /// The level as a client's option: it knows fewer.
+    /// The level as an option of the client, which has fewer levels.
     fileprivate var clientLevel: String {
       switch level {
       case ...0: "NONE"
@@ -40,26 +42,28 @@ public final class Volume: @unchecked Sendable {
       "none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "trace",
     ]
 
-    /// What is wrong with a level of which there is no number.
+    /// The message for a level that does not exist.
     public static let noLevel = "not a level: 0 to 9, or \(levels.joined(separator: ", "))"
 
-    /// The number of a level that is given as number or name, in any case; nil: there is none.
+    /// The number of a log level; nil if there is no such level.
+    ///
+    /// - Parameter text: number or name of the level, in upper or lower case.
     public static func level(_ text: String) -> Int32? {
       if let number = Int32(text) { return levels.indices.contains(Int(number)) ? number : nil }
       return levels.firstIndex(of: text.lowercased()).map(Int32.init)
     }
   }
 
-  /// After how long a client takes a brick that does not answer for lost, in seconds: the default of `network.ping-timeout`.
+  /// Seconds after which a client treats a brick that does not answer as lost: the default of `network.ping-timeout`.
   private static let pingTimeout = 42
 
-  /// Tries to connect again for some time where no brick answers: the client gives up at the first "no" of its bricks, and
-  /// they may be about to start.
+  /// Connects to a volume, and tries again for some time if no brick answers. The client gives up when its bricks refuse the first time,
+  /// although they may be about to start.
   ///
   /// - Parameters:
-  ///   - seconds: after which it is not tried again.
-  ///   - isOver: whether nobody waits for it any more.
-  ///   - onSetback: told of each try that has failed and is followed by another.
+  ///   - seconds: time after which no further try is made.
+  ///   - isOver: returns true if nobody waits for the connection any more.
+  ///   - onSetback: called with the error of each failed try that is followed by another.
   public static func connect(
     within seconds: Int, isOver: () -> Bool = { false }, onSetback: (GlusterError) -> Void = { _ in }, _ connect: () throws -> Volume
   ) throws -> Volume {
@@ -79,19 +83,19 @@ public final class Volume: @unchecked Sendable {
   /// - Parameters:
   ///   - uri: the volume.
   ///   - logging: libgfapi's own log.
-  ///   - snapshotDirectory: entry point of user serviceable snapshots, an option of the translator `snapview-client`.
-  ///   - attributeAge: how old attributes may be that the client answers from its memory, in seconds; nil: as the volume's
-  ///     option `performance.md-cache-timeout` says, 1 if it says nothing.
-  ///   - keepsLocks: whether locks and marks on dispersed and replicated volumes are kept for the calls that may follow, for a
-  ///     second (`disperse.eager-lock`, `cluster.post-op-delay-secs`).
-  ///   - patience: of the calls on it; not of the connecting itself.
-  ///   - log: gets what libgfapi logs until the connection stands, if it is not to log anywhere else.
+  ///   - snapshotDirectory: entry point of user-serviceable snapshots, an option of the translator `snapview-client`.
+  ///   - attributeAge: maximum age, in seconds, of attributes that the client answers from its cache; nil: the value of the volume's option
+  ///     `performance.md-cache-timeout`, or 1 if the option is not set.
+  ///   - keepsLocks: if true, the client of a dispersed or replicated volume keeps locks and marks for a second, for calls that may follow
+  ///     (`disperse.eager-lock`, `cluster.post-op-delay-secs`).
+  ///   - retry: how long calls on the volume are repeated. It does not apply to connecting.
+  ///   - log: receives libgfapi's messages until the connection is established, if `logging` names no file.
   /// - Throws: ``GlusterError``.
   ///
   /// The corresponding C functions are `glfs_new`, `glfs_set_volfile_server`, `glfs_set_logging` and `glfs_init`.
   public init(
     _ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil, attributeAge: Int? = nil,
-    keepsLocks: Bool = true, patience: Patience = Patience(seconds: 0), log: ConnectionLog? = nil
+    keepsLocks: Bool = true, retry: OutageRetry = OutageRetry(seconds: 0), log: ConnectionLog? = nil
   ) throws {
     #if GFAPI_FD_THREAD_SANITIZER
       _ = Self.first
@@ -100,7 +104,7 @@ public final class Volume: @unchecked Sendable {
     func check(_ result: Int32, _ call: String) throws {
       if result != 0 {
         let error = failure(call)
-        // That takes 3 s; what can be said is said now.
+        // This call takes 3 s. The error is reported without waiting for it.
         onOwnThread { glfs_fini(fs) }
         throw error
       }
@@ -110,7 +114,7 @@ public final class Volume: @unchecked Sendable {
         glfs_set_volfile_server(fs, uri.transport.rawValue, server.host, Int32(server.port)), "glfs_set_volfile_server")
     }
     try check(glfs_set_logging(fs, logging.file ?? log?.path ?? "/dev/null", logging.level), "glfs_set_logging")
-    // Else the volume's own level (diagnostics.client-log-level) takes its place, which is INFO by default.
+    // Without this option the volume's own level (`diagnostics.client-log-level`), which is INFO by default, would replace ours.
     try check(glfs_set_xlator_option(fs, uri.volume, "log-level", logging.clientLevel), "glfs_set_xlator_option")
     if let snapshotDirectory {
       try check(
@@ -120,16 +124,18 @@ public final class Volume: @unchecked Sendable {
       try check(
         glfs_set_xlator_option(fs, "*-md-cache", "md-cache-timeout", "\(attributeAge)"), "glfs_set_xlator_option")
     }
-    // A listing of names is to be one: see `Object.openDirectory`.
+    // `md-cache` must not turn a listing of names alone into one with attributes: see `Object.openDirectory`.
     try check(glfs_set_xlator_option(fs, "*-md-cache", "force-readdirp", "false"), "glfs_set_xlator_option")
-    if patience.seconds > 0 {
-      // What the client has taken and not yet sent when a brick goes away is lost: only what the volume has answered is done.
+    if retry.seconds > 0 {
+      // With write-behind, data that the client has accepted but not yet sent is lost when a brick becomes unreachable. Without it, a write
+      // that has succeeded has been answered by the volume.
       try check(glfs_set_xlator_option(fs, "*-write-behind", "pass-through", "true"), "glfs_set_xlator_option")
     }
-    // A client asks whether a brick is there once within this time, and waits as long for the answer.
-    if 1..<(2 * Self.pingTimeout) ~= patience.seconds {
+    // A client asks once per `ping-timeout` whether a brick answers, and waits for the answer for as long. The option is therefore set to
+    // half of the time for which calls are repeated.
+    if 1..<(2 * Self.pingTimeout) ~= retry.seconds {
       try check(
-        glfs_set_xlator_option(fs, "*-client-*", "ping-timeout", "\(max(patience.seconds / 2, 1))"), "glfs_set_xlator_option")
+        glfs_set_xlator_option(fs, "*-client-*", "ping-timeout", "\(max(retry.seconds / 2, 1))"), "glfs_set_xlator_option")
     }
     if !keepsLocks {
       for (translator, option, value) in [
@@ -138,21 +144,22 @@ public final class Volume: @unchecked Sendable {
         try check(glfs_set_xlator_option(fs, "*-\(translator)-*", option, value), "glfs_set_xlator_option")
       }
     }
-    // One thread for what the bricks answer, in place of two or more (`client.event-threads`): it is the only one whose end
-    // `glfs_fini` waits for (10.3). A second one frees memory as the translators' settings say, and these are free by then: it
-    // ends the process, now and then, on a machine that is busy.
+    // One thread takes the bricks' answers, in place of two or more (`client.event-threads`): it is the only one whose end `glfs_fini`
+    // waits for (10.3). A second thread frees memory as the settings of the translators say, but these settings may have been freed by
+    // then: now and then, on a busy machine, this crashes the process.
     try check(glfs_set_xlator_option(fs, "*-client-*", "event-threads", "1"), "glfs_set_xlator_option")
-    // The client's own threads would take each call over from the one that makes it, also those that are answered here: two
-    // switches between threads more. Our calls come from threads of their own.
+    // Without this option the client's own threads would take over each call from the thread that makes it, even a call that the client
+    // answers itself: two more switches between threads. Our calls already come from threads of their own.
     try check(glfs_set_xlator_option(fs, "*-io-threads", "pass-through", "true"), "glfs_set_xlator_option")
     try check(glfs_init(fs), "glfs_init")
     log?.end()
     handle = fs
-    (self.uri, self.patience) = (uri, patience)
-    patience.ask { [weak self] in self?.answers ?? false }
+    (self.uri, self.retry) = (uri, retry)
+    retry.ask { [weak self] in self?.answers ?? false }
   }
 
-  /// Whether all subvolumes are connected and a brick answers for a name that nobody has: not from what the client remembers.
+  /// True if all subvolumes are connected and a brick answers a look-up. The look-up is for a name that no entry has, so that the client
+  /// cannot answer it from its cache.
   private var answers: Bool {
     if let distribution = Distribution(self), (try? distribution.check()) == nil { return false }
     var status = stat()
@@ -166,8 +173,8 @@ public final class Volume: @unchecked Sendable {
   }
 
   #if GFAPI_FD_THREAD_SANITIZER
-    /// With the last connection libgfapi cancels a thread of its own, of which the sanitizer makes an end of the process: this
-    /// one stays.
+    /// When the last connection ends, libgfapi cancels a thread of its own, and the sanitizer ends the process because of that. This
+    /// connection is never closed, so that no other is the last one.
     nonisolated(unsafe) private static let first = glfs_new("first")
   #endif
 
@@ -175,7 +182,7 @@ public final class Volume: @unchecked Sendable {
     let handle = handle
     onOwnThread {
       glfs_fini(handle)
-      // Where many jobs end at once their memory stays with the allocator otherwise, hundreds of megabytes of it.
+      // Without this call the allocator keeps the memory of many jobs that end at once: hundreds of megabytes.
       malloc_trim(0)
     }
   }
@@ -185,16 +192,16 @@ public final class Volume: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_lookupat`.
   public func root() throws -> (object: Object, status: stat) {
     var status = stat()
-    return try patience.run { _ in
+    return try retry.run { _ in
       guard let object = glfs_h_lookupat(handle, nil, "/", &status, 0) else { throw failure("glfs_h_lookupat", "/".utf8) }
       return (Object(object, on: self), status)
     }
   }
 
-  /// Looks a path up, component by component, following no symbolic link on the way.
+  /// Looks up a path, component by component, without following symbolic links on the way.
   ///
   /// - Parameter path: absolute, in raw bytes; empty or `/` is the root.
-  /// - Throws: ``GlusterError``; `ENOTDIR` also where a link stands in the path.
+  /// - Throws: ``GlusterError``; `ENOTDIR` also if a symbolic link stands in the path.
   public func lookUp(_ path: some Collection<UInt8>) throws -> (object: Object, status: stat) {
     var found = try root()
     for component in path.split(separator: UInt8(ascii: "/")) {
@@ -206,15 +213,15 @@ public final class Volume: @unchecked Sendable {
     return found
   }
 
-  /// The entry with an identity.
+  /// Looks up the entry with an identity.
   ///
   /// - Parameter gfid: 16 bytes, see ``Object/identity()``.
-  /// - Throws: ``GlusterError``; `ENOENT` or `ESTALE` where there is no such entry.
+  /// - Throws: ``GlusterError``; `ENOENT` or `ESTALE` if there is no such entry.
   ///
   /// The corresponding C function is `glfs_h_create_from_handle`.
   func lookUp(identity gfid: [UInt8]) throws -> (object: Object, status: stat) {
     var (gfid, status) = (gfid, stat())
-    return try patience.run { _ in
+    return try retry.run { _ in
       guard let found = glfs_h_create_from_handle(handle, &gfid, Int32(gfid.count), &status) else {
         throw failure("glfs_h_create_from_handle")
       }
@@ -222,20 +229,20 @@ public final class Volume: @unchecked Sendable {
     }
   }
 
-  /// The paths of the entry with an identity: those that the volume tells, one at least, not always all.
+  /// The paths of the entry with an identity, as the volume reports them: at least one, not always all.
   ///
   /// - Parameter gfid: 16 bytes.
-  /// - Throws: ``GlusterError``; `ENOENT` or `ESTALE` where there is no such entry, `ENODATA` where the volume does not keep paths.
+  /// - Throws: ``GlusterError``; `ENOENT` or `ESTALE` if there is no such entry, `ENODATA` if the volume does not keep paths.
   ///
-  /// The corresponding C functions are `glfs_h_create_from_handle` and `glfs_h_getxattrs` with Gluster's virtual
-  /// `glusterfs.gfidtopath`: paths from the root, `:` between them. Of a directory it is `glusterfs.ancestry.path`: one path.
+  /// The corresponding C functions are `glfs_h_create_from_handle` and `glfs_h_getxattrs`. The attribute is Gluster's virtual
+  /// `glusterfs.gfidtopath`: paths from the root, separated by `:`. For a directory it is `glusterfs.ancestry.path`: one path.
   public func paths(ofGFID gfid: [UInt8]) throws -> [[UInt8]] {
     let (object, status) = try lookUp(identity: gfid)
     let name = status.isDirectory ? "glusterfs.ancestry.path" : "glusterfs.gfidtopath"
     guard let value = try object.extendedAttribute(name.utf8) else {
       throw GlusterError(errno: .noData, call: "glfs_h_getxattrs", path: Array(name.utf8))
     }
-    // A name may have a colon as well. What is no path of this entry is left out.
+    // A name may contain a colon too, so the whole value is tried as well. A piece that is not a path of this entry is left out.
     let pieces = [value] + value.split(separator: UInt8(ascii: ":")).map(Array.init)
     return pieces.filter { piece in
       guard piece.first == UInt8(ascii: "/"), let found = try? lookUp(piece) else { return false }
@@ -243,7 +250,7 @@ public final class Volume: @unchecked Sendable {
     }
   }
 
-  /// Whether clients see the directory of shards: the volume has had the translator `shard`, and has it no more.
+  /// Returns true if clients see the directory of shards: the volume had the translator `shard` earlier, and has it no longer.
   public func hasVisibleShards() throws -> Bool {
     do {
       let found = try lookUp("/.shard".utf8)
@@ -253,12 +260,12 @@ public final class Volume: @unchecked Sendable {
     }
   }
 
-  /// Of `/.shard`, on every volume.
+  /// The identity of `/.shard`, the same on every volume.
   private static let shardsIdentity = "be318638-e8a0-4c6d-977d-7a937aa84806"
 
-  /// The volume's identity: a UUID as text, which a volume of the same name made later does not have. glusterd is asked for it.
+  /// The volume's identity, as glusterd reports it: a UUID as text. A volume of the same name that is created later has another one.
   ///
-  /// - Throws: ``GlusterError``; glusterd (10.3) does not tell it through its Unix socket.
+  /// - Throws: ``GlusterError``; glusterd (10.3) does not report the identity through its Unix socket.
   ///
   /// The corresponding C function is `glfs_get_volumeid`.
   public func identity() throws -> String {
@@ -269,7 +276,7 @@ public final class Volume: @unchecked Sendable {
 
   /// A UUID as text, in lower case.
   ///
-  /// - Parameter bytes: 16 of them.
+  /// - Parameter bytes: 16 bytes.
   static func text(ofIdentity bytes: [UInt8]) -> String {
     let digits = Array("0123456789abcdef")
     let text = bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
@@ -285,12 +292,12 @@ public final class Volume: @unchecked Sendable {
     return status
   }
 
-  /// How many calls a client has under way, beside the one that asks: also those that it makes after it has answered its
-  /// caller, such as taking a mark away that the bricks are to be compared.
+  /// The number of calls that a client has under way, without the call that reads this number. Calls that the client makes after it has
+  /// answered its caller count as well: for instance, to remove the mark that the bricks have to be compared.
   ///
-  /// - Parameter frames: text of the virtual file `/.meta/frames`, which the client itself serves: for each call the translators
-  ///   that are at it, a line `"Xlator": "<name>"` each, and then a line `"Unique": <number>`. An opening that the translator
-  ///   `open-behind` puts off until it is needed does not count: it may never be sent.
+  /// - Parameter frames: text of the virtual file `/.meta/frames`, which the client itself serves. A call has one line for each translator
+  ///   that works on it, `"Xlator": "<name>"`, and then a line `"Unique": <number>`. An open that the translator `open-behind` postpones
+  ///   until it is needed does not count: it may never be sent.
   private static func callsUnderWay(_ frames: String) -> Int {
     var count = -1
     var isPutOff = true
@@ -305,10 +312,12 @@ public final class Volume: @unchecked Sendable {
     return count
   }
 
-  /// Waits until this client has no call under way any more. Who ends without that leaves marks on replicated and dispersed volumes
-  /// that what was written is to be healed, and on dispersed ones directories that cannot be read until then.
+  /// Waits until this client has no call under way any more.
   ///
-  /// - Parameter milliseconds: how long at most. Both kinds may leave a call undone for a second (`disperse.eager-lock-timeout`,
+  /// A process that ends without waiting leaves marks on replicated and dispersed volumes that the written files have to be healed. On
+  /// dispersed volumes it also leaves directories that cannot be read until they are healed.
+  ///
+  /// - Parameter milliseconds: maximum time to wait. Both types of volumes may delay a call for a second (`disperse.eager-lock-timeout`,
   ///   `cluster.post-op-delay-secs`).
   public func settle(within milliseconds: Int = 3000) throws {
     let deadline = ContinuousClock.now + .milliseconds(milliseconds)
@@ -316,14 +325,14 @@ public final class Volume: @unchecked Sendable {
     while try Self.callsUnderWay(frames.virtualText()) > 0, ContinuousClock.now < deadline { usleep(1000) }
   }
 
-  /// The types of the translators that this client has between itself and the bricks, such as `cluster/disperse`, each as
-  /// often as it is there.
+  /// The types of the translators between this client and the bricks, such as `cluster/disperse`. A type is listed once for each translator
+  /// of this type.
   ///
-  /// Read from the virtual directory `/.meta`, which the client itself serves. (`glfs_get_volfile` tells the same, but
-  /// copies memory from beyond its text and may end the process: Gluster 10.3.)
+  /// The types are read from the virtual directory `/.meta`, which the client itself serves. `glfs_get_volfile` reports them as well, but
+  /// it copies memory from beyond its text and may crash the process (Gluster 10.3).
   public func translators() throws -> [String] { try translatorDirectories().map(\.type) }
 
-  /// The name of the directory that leads to snapshots, in each directory (`features.snapshot-directory`); nil: users see none
+  /// The name of the directory that leads to snapshots, in each directory (`features.snapshot-directory`); nil if users see no snapshots
   /// (`features.uss` is off).
   public func snapshotDirectoryName() throws -> String? {
     guard let translator = try translatorDirectories().first(where: { $0.type == "features/snapview-client" }) else { return nil }
@@ -331,7 +340,8 @@ public final class Volume: @unchecked Sendable {
     return option.map { $0.filter { !$0.isWhitespace } } ?? ".snaps"
   }
 
-  /// Whether the volume lets nothing be changed (`features.read-only`): asked with the removal of an attribute that the root does not have.
+  /// Returns true if the volume refuses all changes (`features.read-only`). To find out, this function removes an attribute that the root
+  /// does not have.
   public func isReadOnly() -> Bool {
     do { try lookUp([]).object.removeExtendedAttribute("user.gfapi-fd.none".utf8) } catch {
       return (error as? GlusterError)?.errno == .readOnlyFileSystem
@@ -339,16 +349,16 @@ public final class Volume: @unchecked Sendable {
     return false
   }
 
-  /// Names of the client's translators whose bricks it is not connected to, such as `myvol-client-0`.
+  /// Names of the client's translators that are not connected to their brick, such as `myvol-client-0`.
   public func unreachableBricks() throws -> [String] {
     try translatorDirectories().filter { translator in
-      // Where users see snapshots there is one for these, which is no brick.
+      // If users see snapshots, there is one more translator of this type, for the snapshots. It has no brick.
       guard translator.type == "protocol/client", !translator.name.elementsEqual("\(uri.volume)-snapd-client".utf8) else { return false }
       return try translator.object.lookUp("private".utf8).object.virtualText().contains("connected = 0\n")
     }.map { String(decoding: $0.name, as: UTF8.self) }.sorted()
   }
 
-  /// The translators' directories in `/.meta`.
+  /// The directories of the translators in `/.meta`.
   func translatorDirectories() throws -> [(name: [UInt8], type: String, object: Object)] {
     let graphs = try lookUp("/.meta/graphs".utf8).object
     let active = try graphs.lookUp(try graphs.lookUp("active".utf8).object.linkTarget()).object
@@ -356,7 +366,7 @@ public final class Volume: @unchecked Sendable {
     var found: [(name: [UInt8], type: String, object: Object)] = []
     while let entry = try directory.next() {
       let translator = try active.lookUp(entry.name)
-      // Beside the translators' directories there are files, and a link to the topmost of them.
+      // Besides the directories of the translators there are files, and a link to the topmost translator.
       guard translator.status.isDirectory else { continue }
       let type = try translator.object.lookUp("type".utf8).object.virtualText()
       found.append((entry.name, type.filter { !$0.isWhitespace }, translator.object))
@@ -365,8 +375,8 @@ public final class Volume: @unchecked Sendable {
   }
 }
 
-/// Has a call made by a thread that is made for it. If there can be none it is not made: better something left open than
-/// somebody stuck.
+/// Makes a call on a new thread. If the thread cannot be created, the call is not made: it is better to leave something open than to block
+/// the caller.
 public func onOwnThread(_ call: @escaping () -> Void) {
   final class Box {
     let call: () -> Void
@@ -393,7 +403,7 @@ extension stat {
 }
 
 extension Collection<UInt8> {
-  /// Runs `body` with these bytes as a C string. The bytes hold no zero.
+  /// Runs `body` with these bytes as a C string. The bytes must not contain a zero byte.
   func withCString<R>(_ body: (UnsafePointer<CChar>) throws -> R) rethrows -> R {
     try withUnsafeTemporaryAllocation(of: CChar.self, capacity: count + 1) { buffer in
       var index = 0

@@ -1,14 +1,13 @@
 import Glibc
 import SystemPackage
 
-/// Why a volume refuses calls on many entries: an option of the volume, or the user of this process. A job has one message for
-/// each cause.
+/// Why a volume refuses calls on many entries: an option of the volume, or the user of this process. A job reports each cause once.
 public enum VolumeCause: Hashable, Sendable {
-  /// `features.read-only`, or `features.worm`, which lets only new files be made.
+  /// `features.read-only` is on, or `features.worm`, which allows only the creation of new files.
   case readOnly
-  /// Somebody who is not root, or root on a volume that takes root for somebody else.
+  /// The process does not run as root, or the volume treats root as another user.
   case denied
-  /// `storage.max-hardlinks`.
+  /// The file has as many hard links as `storage.max-hardlinks` allows.
   case tooManyLinks
   /// A quota is used up.
   case quota
@@ -17,7 +16,7 @@ public enum VolumeCause: Hashable, Sendable {
     switch error.errno {
     case .readOnlyFileSystem: self = .readOnly
     case .permissionDenied: self = .denied
-    // To root it is said for other reasons as well.
+    // Root gets this error for other reasons as well.
     case .notPermitted where user != 0: self = .denied
     case .tooManyLinks: self = .tooManyLinks
     case .diskQuotaExceeded: self = .quota
@@ -28,8 +27,8 @@ public enum VolumeCause: Hashable, Sendable {
   /// The cause and what to do, for a message.
   ///
   /// - Parameters:
-  ///   - volume: its name.
-  ///   - user: who makes the calls.
+  ///   - volume: name of the volume.
+  ///   - user: id of the user who makes the calls.
   public func words(_ volume: String, user: uid_t = geteuid()) -> String {
     switch self {
     case .readOnly:
@@ -47,7 +46,8 @@ public enum VolumeCause: Hashable, Sendable {
 }
 
 extension GlusterError {
-  /// Whether the whole volume is read-only: with `features.worm` entries can be made and given attributes.
+  /// True if the whole volume is read-only. Only calls that create an entry count: with `features.worm` entries can still be created and
+  /// given attributes.
   public var meansReadOnlyVolume: Bool {
     errno == .readOnlyFileSystem && ["glfs_h_mkdir", "glfs_h_creat_open", "glfs_h_mknod", "glfs_h_symlink"].contains(call)
   }

@@ -1,32 +1,32 @@
-/// What matters of a volume's type to those who read it.
+/// Properties of a volume's type that matter for reading the volume.
 public struct VolumeTraits: Sendable {
-  /// `replicated`, `distributed, dispersed` …; nil: not known.
+  /// The type in words, such as `replicated` or `distributed, dispersed`; nil if unknown.
   public let type: String?
-  /// How many bricks this client is to reach; nil: not known.
+  /// Number of bricks that this client should reach; nil if unknown.
   public let bricks: Int?
-  /// Whether directory listings tell files' sizes rightly. A dispersed volume's do not: for a file that was truncated a
-  /// moment ago by another client they tell its former size.
+  /// True if directory listings report correct file sizes. Those of a dispersed volume do not: for a file that another client has truncated
+  /// a moment ago they report the former size.
   public let listingsTellSizes: Bool
-  /// Whether all bricks tell the same times of an entry: they do with the translator `utime` (volume option
-  /// `features.ctime`, on by default since Gluster 6). Without it each brick has its own clock's.
+  /// True if all bricks report the same times of an entry. They do so with the translator `utime` (volume option `features.ctime`, on by
+  /// default since Gluster 6). Without it each brick reports times of its own clock.
   public let bricksAgreeOnTimes: Bool
-  /// Whether files of more than one shard are in pieces (`features.shard`).
+  /// True if a file that is larger than one shard is stored in pieces (`features.shard`).
   public let isSharded: Bool
-  /// Whether directories are read ahead, and listings tell the size of a file's first shard in place of its own
-  /// (`performance.parallel-readdir` and `performance.readdir-ahead`). What comes after such a listing does not correct it.
+  /// True if directories are read ahead, and listings report the size of a file's first shard instead of the file's own size
+  /// (`performance.parallel-readdir` and `performance.readdir-ahead`). Calls that follow such a listing do not correct the size.
   public let listsFirstShards: Bool
 
-  /// Whether an entry has copies that Gluster may find to be different entries, each with a GFID of its own (a split-brain). A look-up on
-  /// the bricks says so; a listing tells one of them as if there were no other.
+  /// True if Gluster may find that the copies of an entry are different entries, each with a GFID of its own (a split-brain). A look-up on
+  /// the bricks reports that. A listing reports one of the copies as if there were no other.
   public let copiesMayDiffer: Bool
 
-  /// Asks a volume.
+  /// Reads the traits of a volume.
   public init(_ volume: Volume) {
     self.init(translators: (try? volume.translators()) ?? [])
   }
 
-  /// - Parameter translators: their types, see ``Volume/translators()``; none: a volume that does not tell them, taken for
-  ///   the worst.
+  /// - Parameter translators: types of the translators, see ``Volume/translators()``; empty for a volume that does not report them, for
+  ///   which the worst is assumed.
   public init(translators: [String]) {
     guard !translators.isEmpty else {
       (type, bricks, listingsTellSizes, bricksAgreeOnTimes) = (nil, nil, false, false)
@@ -34,11 +34,11 @@ public struct VolumeTraits: Sendable {
       return
     }
     func count(_ type: String) -> Int { translators.count { $0 == type } }
-    // Where users see snapshots there is one for these, which is no brick.
+    // If users see snapshots, there is one more client translator, for the snapshots. It has no brick.
     let bricks = count("protocol/client") - count("features/snapview-client")
     let groups = count("cluster/replicate") + count("cluster/disperse")
     var kinds: [String] = []
-    // Every volume has the distributing translator: with one group, or one brick, it distributes nothing.
+    // Every volume has the distributing translator. With one group or one brick it distributes nothing.
     if count("cluster/distribute") > 0, (groups > 0 ? groups : bricks) > 1 { kinds.append("distributed") }
     if count("cluster/replicate") > 0 { kinds.append("replicated") }
     if count("cluster/disperse") > 0 { kinds.append("dispersed") }

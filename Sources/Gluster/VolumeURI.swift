@@ -1,25 +1,25 @@
-/// Where a volume is, and the directory on it that matters:
+/// The servers and the name of a volume, and the base directory on it:
 ///
 ///     gluster[+transport]://[server[:port]][,server[:port]…]/volname[/dir][?socket=path]
 ///
 /// - transport: `tcp` (the default), `unix` or `rdma`.
-/// - server: host name, IPv4 address, or IPv6 address in brackets; several, separated by commas, are tried in turn. Without
-///   one: `localhost`. Not with `unix`.
-/// - port: of glusterd; without one, Gluster's own default (24007). Not with `unix`.
-/// - dir: the base directory on the volume. `%XX` stands for one byte; a `%` that no two hexadecimal digits follow stands
-///   for itself.
-/// - socket: path of glusterd's Unix domain socket, `%XX` as above. Only and always with `unix`.
+/// - server: host name, IPv4 address, or IPv6 address in brackets. Several servers, separated by commas, are tried in turn. Default:
+///   `localhost`. Not allowed with `unix`.
+/// - port: port of glusterd. Default: Gluster's own default (24007). Not allowed with `unix`.
+/// - dir: the base directory on the volume. Default: the volume's root. `%XX` stands for one byte; a `%` that is not followed by two
+///   hexadecimal digits stands for itself.
+/// - socket: path of glusterd's Unix domain socket, `%XX` as above. Required with `unix`, not allowed with another transport.
 public struct VolumeURI: Equatable, Sendable {
   /// How to reach glusterd.
   public enum Transport: String, CaseIterable, Sendable {
     case tcp, unix, rdma
   }
 
-  /// One glusterd that serves the volume's description.
+  /// A glusterd that is asked for the volume's description.
   public struct Server: Equatable, Sendable {
     /// Name or address without brackets; with `unix`, the socket's path.
     public let host: String
-    /// 0: Gluster's default.
+    /// Port of glusterd; 0 means Gluster's default.
     public let port: Int
 
     public init(host: String, port: Int = 0) {
@@ -28,7 +28,7 @@ public struct VolumeURI: Equatable, Sendable {
     }
   }
 
-  /// What is wrong with a URI: the part at fault and the reason.
+  /// A part of a URI that is wrong, and the reason.
   public struct ParseError: Error, Equatable, Sendable, CustomStringConvertible {
     public let part: String
     public let reason: String
@@ -205,9 +205,9 @@ public struct VolumeURI: Equatable, Sendable {
 }
 
 extension VolumeURI {
-  /// The URI of another directory of the volume, or of the same: `gluster+tcp://server:24007/vol/dir`.
+  /// The URI of a directory of this volume: `gluster+tcp://server:24007/vol/dir`.
   ///
-  /// - Parameter directory: path on the volume, in raw bytes; empty: its root.
+  /// - Parameter directory: path on the volume, in raw bytes; empty for its root.
   public func text(directory: [UInt8]) -> String {
     func encoded(_ bytes: some Sequence<UInt8>) -> String {
       bytes.map { byte in

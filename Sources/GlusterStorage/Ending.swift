@@ -2,12 +2,12 @@ import Glibc
 import Gluster
 import PartStore
 
-/// How the program ended, as its exit status: the storage daemon puts the number into the job's log.
+/// The exit status of the program. The storage daemon writes the number to the job's log.
 enum Ending: Int32 {
   case well = 0
   /// There is no such part.
   case missing = 1
-  /// The call, a name or an option is wrong.
+  /// The command line, a name or an option is wrong.
   case wrong = 2
   /// The volume cannot be reached, or does not answer.
   case unreachable = 3
@@ -15,7 +15,7 @@ enum Ending: Int32 {
   case full = 4
   /// The volume refused or failed.
   case failed = 5
-  /// The data did not come to their end, or were not taken.
+  /// The data did not arrive completely, or the receiver did not take it.
   case cutOff = 6
 
   init(_ error: any Error) {
@@ -34,16 +34,20 @@ enum Ending: Int32 {
     }
   }
 
-  /// Leaves without what `exit` runs, and without disconnecting: that takes Gluster 10 s, and all data are on the bricks.
+  /// The code of its messages: docs/troubleshooting.md explains them under it.
+  private var code: String { "GFD-\(200 + rawValue)" }
+
+  /// Ends the process without the functions that `exit` runs, and without disconnecting: disconnecting takes 10 s, and all data is on the
+  /// bricks.
   func leave() -> Never { _exit(rawValue) }
 
-  /// Says on one line why, and leaves.
+  /// Reports the reason on one line, and ends the process.
   ///
-  /// Storage daemons put standard error into their trace only (Bareos 24 to 26), so it is said in the log file as well;
-  /// where none is given, to syslog.
+  /// Storage daemons write standard error only to their trace (Bareos 24 to 26). Therefore the reason is also written to the log file, or
+  /// to syslog if no log file is set.
   func leave(_ reason: String, isLogged: Bool = true) -> Never {
     let call = CommandLine.arguments.dropFirst().joined(separator: " ")
-    let line = "\(call): \(reason)".split(whereSeparator: \.isNewline).joined(separator: " ")
+    let line = "\(code) \(call): \(reason)".split(whereSeparator: \.isNewline).joined(separator: " ")
     write(to: 2, "bareos-gluster-storage: \(line)\n")
     guard isLogged else { leave() }
     if let file = Settings.text(.logfile), file.hasPrefix("/") {

@@ -1,18 +1,18 @@
 import Glibc
 import HostFiles
 
-/// The file of the option `logfile`, which has libgfapi's own log in it and what went wrong.
+/// The file of the option `logfile`. It contains libgfapi's own log and the errors of this program.
 struct LogFile {
   private let path: String
 
   init(_ path: String) { self.path = path }
 
-  /// Makes the file, unless it is there.
+  /// Creates the file, unless it exists.
   ///
-  /// - Throws: why no lines can be appended.
+  /// - Throws: ``HostFile/Failure`` if no lines can be appended.
   func make() throws(HostFile.Failure) { close(try opened()) }
 
-  /// Appends a line, in the form of libgfapi's own.
+  /// Appends a line, in the format of libgfapi's own lines.
   func append(_ line: String) {
     guard let descriptor = try? opened() else { return }
     defer { close(descriptor) }
@@ -28,7 +28,7 @@ struct LogFile {
   private func opened() throws(HostFile.Failure) -> Int32 { try HostFile.open(path.utf8, O_WRONLY | O_APPEND | O_CREAT) }
 }
 
-/// Writes text, as far as it is taken.
+/// Writes text with one call. The rest is lost if the descriptor takes only a part.
 func write(to descriptor: Int32, _ text: String) {
   let bytes = Array(text.utf8)
   _ = Glibc.write(descriptor, bytes, bytes.count)

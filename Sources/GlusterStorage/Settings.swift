@@ -1,28 +1,29 @@
 import Glibc
 import Gluster
 
-/// The options of a Device resource, as the storage daemon hands them on: variables of the environment.
+/// The options of a Device resource, which the storage daemon passes as environment variables.
 struct Settings {
-  /// Their names, in the order in which `options` tells them.
+  /// The names of the options, in the order in which the command `options` prints them.
   enum Key: String, CaseIterable {
     case uri, logfile, loglevel, timeout
   }
 
-  /// What is wrong with an option.
+  /// An error in an option.
   struct Wrong: Error, CustomStringConvertible {
     let description: String
   }
 
   let uri: VolumeURI
   let logging: Volume.Logging
-  /// Seconds within which the volume is to answer a call.
+  /// Seconds within which the volume must answer a call.
   let timeout: Int
 
-  /// - Parameter text: the value of an option; nil where it is missing or empty.
+  /// - Parameter text: returns the value of an option; nil if the option is missing or empty.
   init(_ text: (Key) -> String? = Self.text) throws(Wrong) {
     guard let uri = text(.uri) else {
       throw Wrong(
-        description: "the option uri is missing: Device Options = \"program=bareos-gluster-storage,uri=gluster://server/volume/directory\"")
+        description:
+          "the option uri is missing: Device Options = \"program=bareos-gluster-storage,uri=gluster://server.example.com/myvol/bareos\"")
     }
     do {
       self.uri = try VolumeURI(uri)
@@ -48,7 +49,7 @@ struct Settings {
     self.timeout = seconds
   }
 
-  /// The value of an option; nil where it is missing or empty.
+  /// The value of an option; nil if it is missing or empty.
   static func text(_ key: Key) -> String? {
     guard let value = getenv(key.rawValue), value.pointee != 0 else { return nil }
     return String(cString: value)

@@ -4,8 +4,8 @@ import Gluster
 import PartStore
 import Version
 
-/// Keeps the volumes of a Bareos storage daemon on a Gluster volume: the program of a device of type `dplcompat`, run by the
-/// daemon for each operation.
+/// Stores the volumes of a Bareos storage daemon on a Gluster volume. The daemon runs this program for each operation of a device of type
+/// `dplcompat`.
 package struct Storage: ParsableCommand {
   package static let configuration = CommandConfiguration(
     commandName: "bareos-gluster-storage",
@@ -17,7 +17,7 @@ package struct Storage: ParsableCommand {
           Name = Gluster
           Media Type = Gluster
           Device Type = dplcompat
-          Device Options = "program=bareos-gluster-storage,iothreads=4,uri=gluster://server/volume/directory"
+          Device Options = "program=bareos-gluster-storage,iothreads=4,uri=gluster://server.example.com/myvol/bareos"
           Archive Device = "Gluster"
           Label Media = yes
           Random Access = yes
@@ -41,14 +41,14 @@ package struct Storage: ParsableCommand {
     main(marked(Array(CommandLine.arguments.dropFirst())))
   }
 
-  /// The arguments with a mark before the names: these may begin with a dash.
+  /// Returns the arguments with `--` before the names, because a name may begin with a dash.
   static func marked(_ arguments: [String]) -> [String] {
     guard arguments.count > 1, arguments[1] != "--help", arguments[0] != "help" else { return arguments }
     return [arguments[0], "--"] + arguments[1...]
   }
 }
 
-/// Tells the names of the options; needs none of them.
+/// Prints the names of the options. This command needs none of the options.
 struct Options: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "options", abstract: "Print the names of the options.")
 
@@ -85,7 +85,7 @@ struct Stat: ParsableCommand {
   @OptionGroup var part: PartArguments
 
   func run() {
-    // The daemon asks for each part before it sends it.
+    // The daemon asks for the size of each part before it sends the part, so a missing part is a normal answer.
     Operation.run(expectsMissing: true) { operation in
       try operation.put("\(operation.store.size(of: part.name, in: part.volumeName))\n")
     }
@@ -128,7 +128,7 @@ struct Remove: ParsableCommand {
   func run() { Operation.run { try $0.store.remove(part.name, of: part.volumeName) } }
 }
 
-/// The names that most operations are about.
+/// The arguments of most operations: a volume and one of its parts.
 struct PartArguments: ParsableArguments {
   @Argument(help: "The storage daemon's volume.") var volume: String
   @Argument(help: "The part of it.") var part: String

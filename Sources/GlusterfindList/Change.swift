@@ -1,17 +1,17 @@
-/// One change that a list tells: a line of it.
+/// One change: a line of a list.
 public struct Change: Equatable, Sendable {
   public enum Kind: String, CaseIterable, Sendable {
     case new = "NEW", modify = "MODIFY", delete = "DELETE", rename = "RENAME"
-    /// Of the wrapper: it may have changed, and is to be compared as a crawl does.
+    /// Written by the wrapper only. The entry may have changed, and the job compares it as a crawl does.
     case look = "LOOK"
   }
 
   public let kind: Kind
-  /// The name that the change is about; of a rename, the old one. Absolute on the volume, in raw bytes: `/dir/file`.
+  /// The path of the entry that changed; for a rename, its old path. It is absolute on the volume, in raw bytes: `/dir/file`.
   public let path: [UInt8]
-  /// Of a rename, the new name.
+  /// The new path of a rename; nil for other changes.
   public let newPath: [UInt8]?
-  /// The line can be read in several ways, and this is one of them.
+  /// True if the line can be read in several ways, and this is one of them.
   public let isGuess: Bool
 
   public init(_ kind: Kind, _ path: [UInt8], to newPath: [UInt8]? = nil, isGuess: Bool = false) {
@@ -21,13 +21,13 @@ public struct Change: Equatable, Sendable {
     self.isGuess = isGuess
   }
 
-  /// A change of the entry with an identity, whatever its names are: `MODIFY .gfid/0123abcd-…`, as a client shows such an entry whose
-  /// mount has `aux-gfid-mount`.
+  /// A change of the entry with an identity, whatever its names are: `MODIFY .gfid/0123abcd-…`. A client that is mounted with
+  /// `aux-gfid-mount` shows entries under such paths.
   ///
-  /// - Parameter gfid: 36 characters.
+  /// - Parameter gfid: the identity, as text of 36 characters.
   public init(_ kind: Kind, identity gfid: some Collection<UInt8>) { self.init(kind, Array("/.gfid/".utf8) + gfid) }
 
-  /// Why a line is none.
+  /// Thrown if a line has no valid change. `description` says why.
   public struct Unreadable: Error, Equatable, Sendable, CustomStringConvertible {
     public let description: String
     public init(_ description: String) { self.description = description }
@@ -36,9 +36,10 @@ public struct Change: Equatable, Sendable {
   /// Reads a line: `NEW p`, `MODIFY p`, `DELETE p` or `RENAME old new`.
   ///
   /// - Parameters:
-  ///   - line: in raw bytes, without its newline.
-  ///   - format: how it is written.
-  /// - Returns: one change; several for a rename whose names are not encoded and hold the separator.
+  ///   - line: the line in raw bytes, without its newline.
+  ///   - format: the format of the list.
+  /// - Returns: one change, or several for a rename whose names are not encoded and contain the separator.
+  /// - Throws: ``Unreadable`` if the line has no valid change.
   public static func read(_ line: some Collection<UInt8>, _ format: ListFormat) throws(Unreadable) -> [Change] {
     let line = Array(line)
     guard !line.contains(0) else { throw Unreadable("a zero byte in it") }
@@ -74,7 +75,7 @@ public struct Change: Equatable, Sendable {
     return path.isEmpty ? [UInt8(ascii: "/")] : path
   }
 
-  /// The line that tells the change, as glusterfind of today writes it, with its newline.
+  /// The line with this change as current glusterfind writes it, with its newline.
   public var line: [UInt8] {
     let names = [path] + (newPath.map { [$0] } ?? [])
     // The root has no name: a dot stands for it.
@@ -85,7 +86,7 @@ public struct Change: Equatable, Sendable {
 }
 
 extension ArraySlice<UInt8> {
-  /// Where `part` begins in these bytes.
+  /// Returns the indices at which `part` begins in these bytes.
   fileprivate func occurrences(of part: [UInt8]) -> [Index] {
     guard count >= part.count else { return [] }
     return (startIndex...(endIndex - part.count)).filter { self[$0...].starts(with: part) }

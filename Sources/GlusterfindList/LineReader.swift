@@ -1,32 +1,33 @@
 import Glibc
 import HostFiles
 
-/// Reads the lines of a file, one after another, holding one at a time.
+/// Reads the lines of a file one after another, and keeps only one of them in memory.
 public final class LineReader {
-  /// The longest line that is read, in bytes: two paths of 4,095 bytes, each byte encoded as three, and what stands around.
+  /// The longest line that is accepted, in bytes. It has room for two paths of 4,095 bytes, each byte encoded as three, and for the rest of
+  /// the line.
   public static let longestLine = 32 << 10
 
   public struct Line: Sendable {
-    /// From 1.
+    /// The number of the line. The first line has number 1.
     public let number: Int
-    /// Without the newline; of a line that is too long, its beginning.
+    /// The line without its newline; only the beginning of a line that is too long.
     public let bytes: [UInt8]
     public let isTooLong: Bool
-    /// The file ends in it.
+    /// True if the file ends within this line: there is no newline.
     public let isCutOff: Bool
   }
 
   public typealias Failure = HostFile.Failure
 
   private let descriptor: Int32
-  /// Last modification, in seconds since 1970.
+  /// The time of the file's last modification, in seconds since 1970.
   public let modified: Int
   private var buffer: [UInt8] = []
   private var used = 0
   private var number = 0
   private var atEnd = false
 
-  /// Opens a regular file, as ``HostFile`` does.
+  /// Opens a regular file, with the checks of ``HostFile``.
   public init(_ path: [UInt8]) throws(Failure) {
     descriptor = try HostFile.open(path, O_RDONLY)
     var status = stat()
@@ -36,7 +37,7 @@ public final class LineReader {
 
   deinit { close(descriptor) }
 
-  /// The next line; nil after the last.
+  /// Returns the next line; nil after the last.
   public func next() throws(Failure) -> Line? {
     var line: [UInt8] = []
     var isTooLong = false

@@ -1,17 +1,17 @@
-/// How a list of changes is written: by glusterfind, or by the wrapper around it.
+/// The format of a list of changes that glusterfind or the wrapper around it writes.
 public struct ListFormat: Equatable, Sendable {
-  /// How names are encoded.
+  /// The encoding of names.
   public enum Encoding: String, CaseIterable, Sendable {
-    /// glusterfind of today: `%25`, `%20` and `%0A` stand for a percent sign, a space and a newline.
+    /// Current glusterfind: `%25`, `%20` and `%0A` stand for a percent sign, a space and a newline.
     case percent
     /// Very old glusterfind: as in a web form, `+` stands for a space and `%XX` for any byte.
     case plus
-    /// glusterfind `--no-encode`: names stand as they are.
+    /// glusterfind `--no-encode`: names are not encoded.
     case none
   }
 
   public var encoding: Encoding
-  /// What stands between the fields of a line; one byte at least.
+  /// The separator between the fields of a line, of at least one byte.
   public var separator: [UInt8]
 
   public init(encoding: Encoding = .percent, separator: [UInt8] = [UInt8(ascii: " ")]) {
@@ -19,7 +19,7 @@ public struct ListFormat: Equatable, Sendable {
     self.separator = separator
   }
 
-  /// A name as it was, from how a line has it; nil if it is not encoded in this way.
+  /// Decodes a name from a line. Returns nil if the name is not encoded in this format.
   public func decode(_ name: some Collection<UInt8>) -> [UInt8]? {
     if encoding == .none { return Array(name) }
     var decoded: [UInt8] = []
@@ -39,7 +39,7 @@ public struct ListFormat: Equatable, Sendable {
     return decoded
   }
 
-  /// A name as glusterfind of today writes it.
+  /// Encodes a name as current glusterfind does.
   public static func encode(_ name: some Collection<UInt8>) -> [UInt8] {
     var encoded: [UInt8] = []
     encoded.reserveCapacity(name.count)

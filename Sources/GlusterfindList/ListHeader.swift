@@ -1,17 +1,17 @@
-/// What the wrapper writes into a list beside the changes, in lines that begin with `#`, which no line of glusterfind does:
+/// The lines that the wrapper adds to the changes in a list. They begin with `#`, which no line of glusterfind does:
 ///
 ///     #begin 1 level=changes since=1700000000 until=1700003600
 ///     …
 ///     #end 1234
 ///
-/// `level` is `full` or `changes`, the times are seconds since 1970, the number at the end counts the lines between. In the
-/// place of changes there may be `#crawl REASON`: the list cannot be had, and the volume is to be crawled.
+/// `level` is `full` or `changes`. The times are seconds since 1970. The number at the end is the number of lines in between. Instead of
+/// changes there may be a line `#crawl REASON`: there is no list that can be trusted, and the job crawls the volume.
 public struct ListHeader: Equatable, Sendable {
-  /// Everything that is on the volume is listed, not only what has changed.
+  /// True if everything on the volume is listed, not only changes.
   public var isFull: Bool
-  /// Changes after this time are listed; 0 in a full list.
+  /// Changes after this time are listed, in seconds since 1970; 0 in a full list.
   public var since: Int
-  /// When glusterfind was asked.
+  /// The time at which glusterfind was asked, in seconds since 1970.
   public var until: Int
 
   public init(isFull: Bool, since: Int, until: Int) {
@@ -25,14 +25,14 @@ public struct ListHeader: Equatable, Sendable {
     case begin(ListHeader)
     case crawl(reason: String)
     case end(lines: Int)
-    /// Of a version that is not known here.
+    /// A line that is not supported, such as one of another version.
     case unknown
     case comment
   }
 
   static let version = "1"
 
-  /// Reads a line; nil if it does not begin with `#`.
+  /// Reads a line. Returns nil if it does not begin with `#`.
   public static func directive(_ line: some Collection<UInt8>) -> Directive? {
     guard line.first == UInt8(ascii: "#") else { return nil }
     let words = String(decoding: line, as: UTF8.self).split(separator: " ", omittingEmptySubsequences: false)
@@ -55,7 +55,7 @@ public struct ListHeader: Equatable, Sendable {
     }
   }
 
-  /// The first line, with its newline.
+  /// The first line of the list, with its newline.
   public var line: String {
     "#begin \(Self.version) level=\(isFull ? "full" : "changes") since=\(since) until=\(until)\n"
   }

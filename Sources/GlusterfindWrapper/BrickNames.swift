@@ -2,10 +2,10 @@ import CSysXattr
 import Glibc
 import GlusterfindList
 
-/// Turns the records of a changelog into changes, by the identities that the brick keeps.
+/// Turns the records of a changelog into changes. The brick keeps the names for the identities (GFIDs) in the records.
 ///
-/// What the brick has no name for, because a rebalance has moved it to another brick or because it is gone, is told by its identity: the
-/// volume has its names, or not.
+/// The brick has no name for an entry that was deleted, or that a rebalance moved to another brick. Such an entry is listed by its
+/// identity, and the plugin asks the volume for its names.
 struct BrickNames {
   private static let root = Array("00000000-0000-0000-0000-000000000001".utf8)
   private static let slash = UInt8(ascii: "/")
@@ -16,7 +16,9 @@ struct BrickNames {
 
   init(brick: String) { self.brick = brick }
 
-  /// The changes that a record tells.
+  /// Returns the changes for a record.
+  ///
+  /// - Throws: ``Changelogs/Gap`` if the brick does not know all names of a file.
   mutating func changes(_ record: ChangelogFile.Record) throws(Changelogs.Gap) -> [Change] {
     switch record {
     case .changed(let gfid): return try modified(gfid)
@@ -24,22 +26,24 @@ struct BrickNames {
     case .linked(let gfid, let place): return try new(gfid, place) + modified(gfid)
     case .renamed(let gfid, let from, let to): return try (path(from).map { [Change(.delete, $0)] } ?? []) + new(gfid, to)
     case .removed(let gfid, let place, let path):
-      // Other names of the file, if it has any.
+      // `modified` adds the remaining names of the file, if it has any.
       return try [self.path(place), path.map { [Self.slash] + $0 }].compactMap { $0 }.map { Change(.delete, $0) } + modified(gfid)
     }
   }
 
-  /// Something has a new name. Where the directory is not there any more it may have got another one since.
+  /// Returns the changes for an entry with a new name.
+  ///
+  /// If the directory no longer exists, the entry may have got another name since. All its current names are returned then.
   private mutating func new(_ gfid: [UInt8], _ place: ChangelogFile.Place) throws(Changelogs.Gap) -> [Change] {
     if let path = path(place) { return [Change(.new, path)] }
     return try modified(gfid)
   }
 
-  /// An entry with an identity has changed: all its names.
+  /// Returns a change for each name of an entry that has changed.
   ///
-  /// - Throws: ``Changelogs/Gap`` where the brick does not know all names of a file.
+  /// - Throws: ``Changelogs/Gap`` if the brick does not know all names of a file.
   mutating func modified(_ gfid: [UInt8], _ kind: Change.Kind = .modify) throws(Changelogs.Gap) -> [Change] {
-    // The same again and again, in each changelog: the list needs it once, but may have it more often.
+    // An entry may occur in every changelog. The list needs it only once, but may have it more often, so the set can be emptied.
     if told.count > 10_000 { told = [] }
     guard !told.contains(gfid), kind == .modify ? told.insert(gfid).inserted : true else { return [] }
     if let directory = directory(gfid) { return [Change(kind, directory)] }
@@ -47,22 +51,24 @@ struct BrickNames {
     return names.isEmpty ? [Change(kind, identity: gfid)] : names.map { Change(kind, $0) }
   }
 
-  /// The path of a place; nil if the directory is gone.
+  /// Returns the path of a place; nil if the directory is gone.
   private mutating func path(_ place: ChangelogFile.Place) -> [UInt8]? { path(of: place.name, in: place.parent[...]) }
 
-  /// The path of a name in the directory of an identity; nil if that is gone.
+  /// Returns the path of a name in the directory with an identity; nil if the directory is gone.
   private mutating func path(of name: some Collection<UInt8>, in gfid: ArraySlice<UInt8>) -> [UInt8]? {
     guard let parent = directory(Array(gfid)) else { return nil }
     return (parent.count == 1 ? [] : parent) + [Self.slash] + name
   }
 
-  /// The path of a directory; nil if there is none of that identity. The brick keeps a symbolic link for each,
-  /// `.glusterfs/ab/cd/abcd… -> ../../12/34/1234…/NAME`, with the identity of its parent.
+  /// Returns the path of a directory; nil if no directory has that identity.
+  ///
+  /// The brick keeps a symbolic link for each directory, `.glusterfs/ab/cd/abcd… -> ../../12/34/1234…/NAME`, with the identity of the
+  /// parent.
   private mutating func directory(_ gfid: [UInt8]) -> [UInt8]? {
     if gfid == Self.root { return [Self.slash] }
     if let path = known[gfid] { return path }
     var status = stat()
-    // What is a link itself is there with all its names.
+    // A symbolic link of the volume is kept here as a hard link, so its link count is at least 2. The link for a directory has 1.
     guard let place = place(of: gfid), lstat(place, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, status.st_nlink == 1
     else { return nil }
     var target = [UInt8](repeating: 0, count: 4097)
@@ -74,15 +80,15 @@ struct BrickNames {
     return path
   }
 
-  /// The paths of an entry that is no directory: the brick keeps parent and name in attributes `trusted.gfid2path.…`.
+  /// Returns the paths of an entry that is not a directory. The brick keeps parent and name in attributes `trusted.gfid2path.…`.
   private mutating func names(_ gfid: [UInt8]) throws(Changelogs.Gap) -> [[UInt8]] {
     guard let place = place(of: gfid) else { return [] }
     for attempt in 1... {
       let found = listedNames(place)
       var status = stat()
-      // Of its links one is the brick's own. Names that were made while `storage.gfid2path` was off are not kept.
+      // One of the hard links is the brick's own. Names that were made while `storage.gfid2path` was off are not kept.
       guard lstat(place, &status) == 0, status.st_nlink > 2, found.kept < Int(status.st_nlink) - 1 else { return found.paths }
-      // It may be about to get or lose one.
+      // The file may be getting or losing a name at this moment: look again.
       if attempt < 3 {
         usleep(200_000)
         continue
@@ -92,7 +98,9 @@ struct BrickNames {
     return []
   }
 
-  /// - Returns: the paths that are known, and how many names are kept.
+  /// Reads the names that the brick keeps for a file.
+  ///
+  /// - Returns: the paths that are known, and the number of names that are kept.
   private mutating func listedNames(_ place: String) -> (paths: [[UInt8]], kept: Int) {
     var list = [CChar](repeating: 0, count: 65536)
     let length = llistxattr(place, &list, list.count)

@@ -1,22 +1,28 @@
 import Glibc
 import GlusterfindList
 
-/// Finds the files of a brick of this node that may have changed since a time, by the times that the brick's own file system keeps.
+/// Finds the files of a local brick that may have changed since a time, by the times that the brick's own file system keeps.
 ///
-/// A brick logs no `fallocate`, no hole and no zeroed range (GlusterFS 10.3 and 11.1: the translator `changelog` has no such calls), and
-/// not that a file has lost a name because another one was renamed over it. Gluster dates no hole. The file system dates all of them: with
-/// new data both of its times are new. A rebalance and a healing set the modification time of what they write to the one that Gluster
-/// keeps; what they have moved here may have had a hole made where it was before. So where only the status has a new time the plugin is to
-/// look, as a crawl does.
+/// A brick does not log `fallocate`, punched holes and zeroed ranges (GlusterFS 10.3 and 11.1: the translator `changelog` has no such
+/// calls). It also does not log that a file lost a name because another file was renamed over it. Gluster's own times do not change when a
+/// hole is punched.
 ///
-/// The brick has each file under its identity, `.glusterfs/01/23/0123abcd-…`: all folders are listed, and each file's status is asked.
+/// The brick's file system dates all of these changes. New data change both the modification time and the status change time. A rebalance
+/// or a heal sets the modification time of the files that it writes to the time that Gluster keeps. A file that was moved to this brick
+/// may have had a hole punched on its former brick. A file of which only the status change time is new is therefore listed as `LOOK`: the
+/// plugin compares it as a crawl does.
+///
+/// The brick keeps each file under its identity, `.glusterfs/01/23/0123abcd-…`. The scan lists all these directories and reads the status
+/// of each file.
 struct BrickScan {
   let brick: String
 
-  /// Tells the identities of files whose status changed since a time, and whether they were written to.
+  /// Reports the files whose status changed since a time.
   ///
-  /// - Parameter since: in seconds since 1970, by the clock of this node.
-  /// - Returns: how many files there are.
+  /// - Parameters:
+  ///   - since: in seconds since 1970, by the clock of this node.
+  ///   - tell: called with the identity of each such file, and with true if data were written to it.
+  /// - Returns: the number of files on the brick.
   @discardableResult
   func files(since: Int, _ tell: (_ gfid: [UInt8], _ isWritten: Bool) throws -> Void) throws -> Int {
     var count = 0
@@ -33,21 +39,22 @@ struct BrickScan {
   private func scan(_ folder: String, _ since: Int, _ tell: (_ gfid: [UInt8], _ isWritten: Bool) throws -> Void) throws -> Int {
     guard let directory = opendir(folder) else {
       if errno == ENOENT { return 0 }
-      throw Failure("cannot read \(folder): \(String(cString: strerror(errno)))")
+      throw Failure("GFD-107", "cannot read \(folder): \(String(cString: strerror(errno)))")
     }
     defer { closedir(directory) }
     var count = 0
     while true {
       errno = 0
       guard let entry = readdir(directory) else { break }
-      // Directories are symbolic links.
+      // Skip symbolic links, which stand for directories here.
       guard [UInt8(DT_REG), UInt8(DT_UNKNOWN)].contains(entry.pointee.d_type) else { continue }
       try withUnsafePointer(to: &entry.pointee.d_name) {
         try $0.withMemoryRebound(to: CChar.self, capacity: 256) { name in
           var status = stat()
           guard fstatat(dirfd(directory), name, &status, AT_SYMLINK_NOFOLLOW) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
           count += 1
-          // Empty files with new data are Gluster's own, such as a shard that was made by reading a hole; making an empty file is logged.
+          // An empty file does not count as written: Gluster makes such files itself, for example a shard when a hole is read. The
+          // creation of an empty file is logged.
           guard status.st_ctim.tv_sec >= since else { return }
           let isWritten = status.st_mtim.tv_sec >= since && status.st_size > 0
           let length = strlen(name)
@@ -56,7 +63,7 @@ struct BrickScan {
         }
       }
     }
-    guard errno == 0 else { throw Failure("cannot read \(folder): \(String(cString: strerror(errno)))") }
+    guard errno == 0 else { throw Failure("GFD-107", "cannot read \(folder): \(String(cString: strerror(errno)))") }
     return count
   }
 }

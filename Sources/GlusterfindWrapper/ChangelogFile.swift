@@ -2,48 +2,53 @@ import Glibc
 import GlusterfindList
 import HostFiles
 
-/// A changelog of a brick, as the brick writes it (GlusterFS 3.7 to 11, versions 1.1 and 1.2, `changelog.encoding` ascii): a line,
-/// then records of fields, each field with a zero byte after it.
+/// A changelog of a brick, as the brick writes it (GlusterFS 3.7 to 11, versions 1.1 and 1.2, `changelog.encoding` ascii).
+///
+/// The file begins with one line. Records of one or more fields follow, and each field ends with a zero byte.
 ///
 ///     GlusterFS Changelog | version: v1.2 | encoding : 2
 ///     D GFID                                                data changed
 ///     M GFID, number of the call                            attributes changed
-///     E GFID, number of the call, what follows of it:       a name changed
+///     E GFID, number of the call, fields of the call:       a name changed
 ///         MKNOD MKDIR CREATE       mode, owner, group, PARENT/NAME
 ///         SYMLINK LINK             PARENT/NAME
 ///         RENAME                   PARENT/NAME, PARENT/NAME
-///         UNLINK RMDIR             PARENT/NAME; version 1.2: and the path, or a field that is empty and another zero byte
+///         UNLINK RMDIR             PARENT/NAME; in version 1.2 also the path, or an empty field and another zero byte
 ///
-/// There is no blank after the letter. Identities are text, names are raw bytes.
+/// In the file there is no blank between the letter and the GFID. Identities are text, names are raw bytes.
 struct ChangelogFile {
-  /// A name in the directory of an identity.
+  /// A name in a directory that is given by its identity.
   struct Place: Equatable {
     let parent: [UInt8]
     let name: [UInt8]
   }
 
   enum Record: Equatable {
-    /// Data, attributes, ACL, mode, owner or times.
+    /// Data, attributes, ACL, mode, owner or times changed.
     case changed([UInt8])
     case made([UInt8], Place)
     case linked([UInt8], Place)
     case renamed([UInt8], from: Place, to: Place)
-    /// - Parameter path: from the root, without a slash at its beginning, where the brick kept it.
+    /// A name was deleted.
+    ///
+    /// - Parameter path: the path from the root without a leading slash; nil if the brick did not keep it.
     case removed([UInt8], Place, path: [UInt8]?)
   }
 
   private let reader: FieldReader
   private let hasPaths: Bool
-  /// It is being written to: its last record may not be whole.
+  /// True if the brick still writes to the changelog. The last record may be incomplete then.
   private let isOpen: Bool
 
-  /// - Throws: ``Failure``, where the file cannot be read or is in a form that is not known here.
+  /// Opens a changelog and reads its first line.
+  ///
+  /// - Throws: ``Failure`` if the file cannot be read or its format is not supported.
   init(_ path: String, isOpen: Bool = false) throws {
     reader = try FieldReader(path)
     self.isOpen = isOpen
     guard let line = try reader.next(UInt8(ascii: "\n")) else {
-      // It has just been made.
-      guard isOpen else { throw Failure("the changelog \(path) has no first line") }
+      // The brick has just made the file.
+      guard isOpen else { throw Failure("GFD-107", "the changelog \(path) has no first line") }
       hasPaths = false
       return
     }
@@ -51,8 +56,8 @@ struct ChangelogFile {
     case "GlusterFS Changelog | version: v1.2 | encoding : 2": hasPaths = true
     case "GlusterFS Changelog | version: v1.1 | encoding : 2": hasPaths = false
     case let line where line.hasSuffix("encoding : 1"):
-      throw Failure("the changelog \(path) is binary: set changelog.encoding to ascii")
-    case let line: throw Failure("the changelog \(path) is of a version that is not known: \(line.prefix(100))")
+      throw Failure("GFD-107", "the changelog \(path) is binary: set changelog.encoding to ascii")
+    case let line: throw Failure("GFD-107", "the changelog \(path) is of a version that is not known: \(line.prefix(100))")
     }
   }
 
@@ -64,7 +69,7 @@ struct ChangelogFile {
     } catch is FieldReader.CutOff where isOpen {
       return nil
     } catch is FieldReader.CutOff {
-      throw Failure("the changelog \(reader.path) ends within a record")
+      throw Failure("GFD-107", "the changelog \(reader.path) ends within a record")
     }
   }
 
@@ -118,6 +123,7 @@ struct ChangelogFile {
 
   private func unknown(_ field: [UInt8]) -> Failure {
     Failure(
+      "GFD-107",
       "the changelog \(reader.path) has a record that is not known, before byte \(reader.offset): \(String(decoding: field.prefix(80), as: UTF8.self))"
     )
   }
@@ -128,11 +134,11 @@ final class FieldReader {
   /// The file ends within a field.
   struct CutOff: Error {}
 
-  /// Longer than any field is: two paths of 4,096 bytes.
+  /// The limit for the length of a field, in bytes. A valid field is shorter: it has at most two paths of 4,096 bytes.
   private static let longest = 16 << 10
 
   let path: String
-  /// Bytes that have been read.
+  /// The number of bytes in the fields that were returned, including the bytes that end them.
   private(set) var offset = 0
   private let descriptor: Int32
   private var buffer: [UInt8] = []
@@ -140,14 +146,14 @@ final class FieldReader {
 
   init(_ path: String) throws {
     self.path = path
-    do { descriptor = try HostFile.open(Array(path.utf8), O_RDONLY) } catch { throw Failure("cannot read \(path): \(error)") }
+    do { descriptor = try HostFile.open(Array(path.utf8), O_RDONLY) } catch { throw Failure("GFD-107", "cannot read \(path): \(error)") }
   }
 
   deinit { close(descriptor) }
 
-  /// The bytes before the next `end`; nil at the end of the file.
+  /// Returns the bytes before the next byte `end`; nil at the end of the file.
   ///
-  /// - Throws: ``CutOff``, ``Failure``.
+  /// - Throws: ``CutOff`` if the file ends within a field, ``Failure`` if it cannot be read or a field is too long.
   func next(_ end: UInt8 = 0) throws -> [UInt8]? {
     var searched = used
     while true {
@@ -158,7 +164,9 @@ final class FieldReader {
         return field
       }
       searched = buffer.count - used
-      guard searched < Self.longest else { throw Failure("\(path) has a field longer than \(Self.longest) bytes at byte \(offset)") }
+      guard searched < Self.longest else {
+        throw Failure("GFD-107", "\(path) has a field longer than \(Self.longest) bytes at byte \(offset)")
+      }
       buffer.removeFirst(used)
       used = 0
       guard try fill() else {
@@ -174,7 +182,7 @@ final class FieldReader {
       repeat { count = read(descriptor, memory.baseAddress!, memory.count) } while count < 0 && errno == EINTR
       filled = max(count, 0)
     }
-    guard count >= 0 else { throw Failure("cannot read \(path): \(String(cString: strerror(errno)))") }
+    guard count >= 0 else { throw Failure("GFD-107", "cannot read \(path): \(String(cString: strerror(errno)))") }
     buffer += more
     return count > 0
   }

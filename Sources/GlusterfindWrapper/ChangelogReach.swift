@@ -1,19 +1,19 @@
 import Glibc
 
-/// How far back a brick's changelogs reach, and what they cost.
+/// How far back a brick's changelogs reach, and how much disk space they use.
 package struct ChangelogReach: Sendable {
   /// `HOST:PATH`.
   package let brick: String
-  /// Since when it logs its changes, in seconds since 1970; nil: it does not, or its node does not tell.
+  /// The time since which the brick logs its changes, in seconds since 1970; nil if it does not log them, or its node does not report it.
   package let start: Int?
-  /// What the changelogs take on its disk, in KiB.
+  /// The disk space that the changelogs use on the brick, in KiB; nil if unknown.
   package let kilobytes: Int?
-  /// Why nothing is known.
+  /// The reason why nothing is known about the brick; nil if its node answered.
   package let problem: String?
 
-  /// Asks every brick of a volume, by ssh where it is on another node.
+  /// Asks the node of every brick of a volume, by ssh if it is another node.
   ///
-  /// - Throws: ``Failure`` where this host is no node of the volume, or it is not started.
+  /// - Throws: ``Failure`` if this host is not a node of the volume, or the volume is not started.
   package static func ofAll(bricksOf volume: String) async throws -> [ChangelogReach] {
     let volume = try await GlusterVolume(volume)
     var found: [ChangelogReach] = []
@@ -30,8 +30,9 @@ package struct ChangelogReach: Sendable {
     return found
   }
 
-  /// What `gluster volume rebalance` says of a volume: `completed`, `in progress`, `not started` …; nil: it does not tell, as of a volume
-  /// that is not distributed.
+  /// Returns the state that `gluster volume rebalance` reports for a volume: `completed`, `in progress`, `not started` …
+  ///
+  /// - Returns: nil if it reports no state, as for a volume that is not distributed.
   package static func rebalance(of volume: String) async throws -> String? {
     try await GlusterVolume.ask("volume", "rebalance", volume, "status", "--xml").output.elements("statusStr").last
   }

@@ -1,50 +1,58 @@
 import Glibc
 import GlusterfindList
 
-/// The changelogs of a brick of this node.
+/// The changelogs of a brick on this node.
 ///
-/// They are read as the brick writes them, and not by libgfchangelog: what a brick had open when it was stopped or killed is renamed when
-/// it starts, and at times not entered into its list of changelogs (GlusterFS 10.3), so that the library never reads it, nor what is open
-/// now. They have what glusterfind (10.3) leaves out:
+/// The files are read directly, as the brick writes them, without libgfchangelog. When a brick that was stopped or killed starts again, it
+/// renames the changelog that was open, but at times does not enter it into its list of changelogs (GlusterFS 10.3). The library never
+/// reads such a changelog, and it does not read the one that is open now.
+///
+/// The changelogs have changes that glusterfind (10.3) leaves out:
 ///
 /// - a directory whose mode, owner, times, ACL or extended attributes changed (every brick logs that),
-/// - what was moved out of a directory that was then deleted,
+/// - an entry that was moved out of a directory that was then deleted,
 /// - a name with a comma, with control characters, or with blanks at its end,
-/// - the other names of a file that got or lost one,
-/// - what was moved to another brick.
+/// - the other names of a file that got or lost a name,
+/// - an entry that was moved to another brick.
 struct Changelogs {
-  /// The changelogs do not have all changes since a time, and why.
+  /// Thrown if the changelogs do not have all changes since a time. `reason` says why.
   struct Gap: Error, Equatable {
     let reason: String
   }
 
   let brick: String
-  /// The longest time for which a brick that runs and logs closes no changelog, in seconds; nil: nobody has set an option of the volume,
-  /// stopped or started it, so that a brick that closed none was away.
+  /// The longest time, in seconds, for which a running brick with logging turned on closes no changelog.
+  ///
+  /// Nil: no option of the volume was set, and the volume was neither stopped nor started. A brick that closed no changelog was then not
+  /// running.
   let longestPause: Int?
 
-  /// The changelogs of this volume.
+  /// The directory of the brick's changelogs.
   private var folder: String { brick + "/.glusterfs/changelogs" }
 
-  // MARK: What there is
+  // MARK: Changelogs on disk
 
-  /// A changelog that the brick has closed, and when, in seconds since 1970 by its node's clock: it has what changed before that time and
-  /// since the one before it.
+  /// A changelog that the brick has closed.
+  ///
+  /// `time` is when it was closed, in seconds since 1970 by the clock of the brick's node. The changelog has the changes before that time,
+  /// back to the time of the changelog before it.
   struct Closed: Equatable {
     let path: String
     let time: Int
   }
 
-  /// A line of the brick's list of its changelogs, which has one whenever the brick closes one.
+  /// An entry of the brick's list of its changelogs. The brick adds one whenever it closes a changelog.
   struct Entry: Equatable {
     let time: Int
-    /// Nothing was in it, and it is not kept.
+    /// True if the changelog had no records. The brick does not keep such a file.
     let isEmpty: Bool
   }
 
-  /// Since when the brick logs, in seconds since 1970: a new list `htime/HTIME.SECONDS` begins when logging is turned on.
+  /// Returns the time since which the brick logs its changes, in seconds since 1970.
   ///
-  /// - Throws: ``Gap`` where it does not log.
+  /// The brick begins a new list `htime/HTIME.SECONDS` when logging is turned on.
+  ///
+  /// - Throws: ``Gap`` if the brick does not log.
   func start() throws -> Int {
     let names = try Self.names(in: folder + "/htime")
     guard let start = names.compactMap({ Self.start(inList: $0) }).max() else {
@@ -53,11 +61,11 @@ struct Changelogs {
     return start
   }
 
-  /// When the list of a name begins; nil: it is none.
+  /// Returns the time at which a list of changelogs begins, from its file name; nil if the name is not that of a list.
   static func start(inList name: some StringProtocol) -> Int? { number(name, after: "HTIME.") }
 
   private static func names(in folder: String) throws -> [String] {
-    guard let directory = opendir(folder) else { throw Failure("cannot read \(folder): \(String(cString: strerror(errno)))") }
+    guard let directory = opendir(folder) else { throw Failure("GFD-107", "cannot read \(folder): \(String(cString: strerror(errno)))") }
     defer { closedir(directory) }
     var names: [String] = []
     while true {
@@ -66,7 +74,7 @@ struct Changelogs {
       names.append(
         withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } })
     }
-    guard errno == 0 else { throw Failure("cannot read \(folder): \(String(cString: strerror(errno)))") }
+    guard errno == 0 else { throw Failure("GFD-107", "cannot read \(folder): \(String(cString: strerror(errno)))") }
     return names.filter { $0 != "." && $0 != ".." }
   }
 
@@ -76,8 +84,10 @@ struct Changelogs {
     return digits.utf8.allSatisfy { 0x30...0x39 ~= $0 } ? Int(digits) : nil
   }
 
-  /// The brick's list, in its order: `FOLDER/YYYY/MM/DD/CHANGELOG.SECONDS`, or `changelog.SECONDS` of an empty one, each with a zero byte
-  /// after it. Bricks of GlusterFS before 9 have no folders for days.
+  /// Returns the brick's list, in its order.
+  ///
+  /// An entry is `FOLDER/YYYY/MM/DD/CHANGELOG.SECONDS`, or `changelog.SECONDS` for an empty changelog. A zero byte follows each entry.
+  /// Bricks of GlusterFS before 9 have no directories for days.
   private func entries(_ start: Int) throws -> [Entry] {
     let reader = try FieldReader("\(folder)/htime/HTIME.\(start)")
     var entries: [Entry] = []
@@ -93,15 +103,15 @@ struct Changelogs {
         }
       }
     } catch is FieldReader.CutOff {
-      // The brick is about to write it.
+      // The brick is writing the last entry at this moment.
     }
     return entries
   }
 
-  /// The closed changelogs on disk of a time and later, also those that the brick's list does not have.
+  /// Returns the closed changelogs on disk from a time on, including those that are not in the brick's list.
   private func closed(since: Int) throws -> [Closed] {
     var found: [Closed] = []
-    // Folders are named by the day, in UTC; a day more is looked at.
+    // Directories are named by the day, in UTC. The search includes one day more.
     var (time, day) = (since - 86_400, tm())
     gmtime_r(&time, &day)
     let earliest = [Int(day.tm_year) + 1900, Int(day.tm_mon) + 1, Int(day.tm_mday)]
@@ -119,13 +129,14 @@ struct Changelogs {
     return found
   }
 
-  // MARK: What is to be read
+  // MARK: Changelogs to read
 
-  /// The changelogs that have the changes since a time.
+  /// Returns the changelogs that have the changes since a time.
   ///
-  /// - Throws: ``Gap`` where they do not have all.
+  /// - Throws: ``Gap`` if they do not have all changes.
   private func files(since: Int, margin: Int) throws -> [Closed] {
-    // In this order: what the list has is on disk before, and what is closed meanwhile is in the later answer.
+    // Read the list first, then the directories. A changelog that is in the list is on disk already, and one that is closed in between
+    // is found on disk.
     let entries = try entries(start())
     let history = Self.History(entries, since: since, margin: margin)
     let isOpen = access(folder + "/CHANGELOG", F_OK) == 0
@@ -137,17 +148,20 @@ struct Changelogs {
     }
   }
 
-  /// The part of a brick's list that a time needs.
+  /// The part of a brick's list that is needed for the changes since a time.
   struct History {
     private let since: Int
     private let margin: Int
     private let wanted: ArraySlice<Entry>
-    /// The entry before what is wanted.
+    /// The entry before `wanted`.
     private let before: Entry?
 
+    /// Selects the entries for the changes since a time.
+    ///
     /// - Parameters:
-    ///   - entries: the brick's list, in its order: a clock may have been set back.
-    ///   - margin: by how much the time is earlier than the one for which all must be known, in seconds.
+    ///   - entries: the brick's list, in its own order. Times may decrease, because a clock may have been set back.
+    ///   - since: in seconds since 1970.
+    ///   - margin: how many seconds `since` is earlier than the time from which all changes must be known.
     init(_ entries: [Entry], since: Int, margin: Int = 0) {
       self.margin = margin
       let first = entries.firstIndex { $0.time >= since } ?? entries.count
@@ -156,17 +170,17 @@ struct Changelogs {
       before = first > 0 ? entries[first - 1] : nil
     }
 
-    /// Of the first changelog that is of interest.
+    /// The time of the earliest changelog that may be needed, in seconds since 1970.
     var earliest: Int { wanted.reduce(min(since, before?.time ?? since)) { min($0, $1.time) } }
 
-    /// The changelogs to be read.
+    /// Returns the changelogs to read.
     ///
     /// - Parameters:
-    ///   - closed: on disk, since `earliest`.
-    ///   - isOpen: there is a changelog that the brick writes to, or wrote to when it ended.
-    ///   - longestPause: see ``Changelogs``.
+    ///   - closed: the closed changelogs on disk, from `earliest` on.
+    ///   - isOpen: true if there is a changelog that the brick writes to, or wrote to when it ended.
+    ///   - longestPause: see ``Changelogs/longestPause``.
     ///   - now: in seconds since 1970.
-    /// - Throws: ``Gap`` where something is missing.
+    /// - Throws: ``Gap`` if a part of the log is missing.
     func files(_ closed: [Closed], isOpen: Bool, longestPause: Int?, now: Int) throws(Gap) -> [Closed] {
       let onDisk = Set(closed.map(\.time))
       let kept = wanted.filter { !$0.isEmpty }
@@ -174,13 +188,13 @@ struct Changelogs {
       if let first = gone.first {
         throw Gap(reason: "\(gone.count) changelogs, the first of them of \(first.time) (seconds since 1970), are not there any more")
       }
-      // Two that are closed in one second have one name: the later one takes the place of the other.
+      // Two changelogs that are closed within the same second have the same name, and the later one replaces the other.
       let first = wanted.reduce(since) { min($0, $1.time) }
       let counts = Dictionary(kept.map { ($0.time, 1) }, uniquingKeysWith: +)
       if let twice = counts.filter({ $0.value > 1 && (first < since || $0.key >= since + margin) }).keys.min() {
         throw Gap(reason: "a changelog of \(twice) (seconds since 1970) was replaced by another of the same second")
       }
-      // While a brick runs and logs it closes a changelog again and again, also an empty one.
+      // A running brick with logging turned on closes changelogs again and again, even empty ones.
       if let longestPause {
         let times = (before.map { [$0.time] } ?? []) + wanted.map(\.time) + [now]
         for (time, next) in zip(times, times.dropFirst()) where next - time > longestPause {
@@ -195,12 +209,17 @@ struct Changelogs {
     }
   }
 
-  /// Tells the changes since a time, by the clock of this node.
+  /// Reports the changes since a time.
   ///
-  /// - Parameter margin: by how much the time is earlier than the one for which all must be known, in seconds.
-  /// - Throws: ``Gap``, ``Failure``.
+  /// - Parameters:
+  ///   - since: in seconds since 1970, by the clock of this node.
+  ///   - margin: how many seconds `since` is earlier than the time from which all changes must be known.
+  ///   - names: finds the names of the entries.
+  ///   - tell: called with each change.
+  /// - Throws: ``Gap`` if the changelogs do not have all changes, ``Failure`` if a file cannot be read.
   func read(since: Int, margin: Int = 0, into names: inout BrickNames, _ tell: (Change) throws -> Void) throws {
-    // Before the others are looked for: it may be closed meanwhile, and is read to its end all the same.
+    // Open the current changelog before the search for the closed ones. The brick may close it in the meantime, and it can still be read
+    // to its end.
     let path = folder + "/CHANGELOG"
     let open = access(path, F_OK) == 0 ? try ChangelogFile(path, isOpen: true) : nil
     func read(_ file: ChangelogFile) throws {

@@ -1,26 +1,26 @@
 import Glibc
 import GlusterfindList
 
-/// What `gluster` tells of a volume.
+/// A volume, as the command `gluster` describes it.
 struct GlusterVolume: Sendable {
   let name: String
-  /// Its identity, which a volume of the same name made later does not have.
+  /// The volume's identity. A volume that is made later under the same name has another one.
   let identity: String
   let bricks: [Brick]
-  /// What glusterfind needs of the volume and is not turned on.
+  /// The options that glusterfind needs and that are off.
   let missingOptions: [String]
-  /// Seconds after which a new changelog is begun: what is in the open one is not listed.
+  /// Seconds after which a brick begins a new changelog. glusterfind does not list the changes in the open one.
   let rollover: Int
-  /// glusterd counts here whenever an option is set or the volume is started or stopped, and not when a brick or a node ends and comes back
-  /// (10.3, 11.1); nil: not known.
+  /// A counter that glusterd increases whenever an option is set or the volume is started or stopped, but not when a brick or a node ends
+  /// and comes back (10.3, 11.1). Nil if unknown.
   let version: Int?
-  /// Where the bricks keep their changelogs, if not in their own `.glusterfs/changelogs` (`changelog.changelog-dir`).
+  /// The directory in which the bricks keep their changelogs (`changelog.changelog-dir`); nil if each uses its own `.glusterfs/changelogs`.
   let changelogFolder: String?
 
   struct Brick: CustomStringConvertible, Sendable {
     let host: String
     let path: String
-    /// On this node.
+    /// True if the brick is on this node.
     let isHere: Bool
 
     var description: String { "\(host):\(path)" }
@@ -31,6 +31,7 @@ struct GlusterVolume: Sendable {
     let info = try await Self.ask("volume", "info", name, "--xml")
     guard info.isWell else {
       throw Failure(
+        "GFD-102",
         "gluster volume info \(name): \(info.lines.joined(separator: " ")): is this a node of the volume, and glusterd running?")
     }
     let here = try await Self.ask("system::", "uuid", "get", "--xml").output.elements("uuid").first
@@ -54,21 +55,22 @@ struct GlusterVolume: Sendable {
     return nil
   }
 
-  /// Asks glusterd, again where it is busy.
+  /// Runs `gluster`, again if glusterd is busy.
   static func ask(_ arguments: String...) async throws -> ProgramResult {
     try await retried { try await runProgram("gluster", arguments) }
   }
 
-  /// The bricks of a started volume.
+  /// Returns the bricks of a started volume.
   ///
   /// - Parameters:
-  ///   - info: what `gluster volume info --xml` prints.
-  ///   - here: the identity of this node; nil: not known.
+  ///   - info: the output of `gluster volume info --xml`.
+  ///   - here: the identity of this node; nil if unknown.
+  /// - Throws: ``Failure`` if there is no such volume, or it is not started.
   static func bricks(of name: String, _ info: String, here: String?) throws(Failure) -> [Brick] {
-    guard let status = info.elements("statusStr").first else { throw Failure("there is no volume \(name)") }
-    guard status == "Started" else { throw Failure("the volume \(name) is not started (gluster volume start \(name))") }
+    guard let status = info.elements("statusStr").first else { throw Failure("GFD-103", "there is no volume \(name)") }
+    guard status == "Started" else { throw Failure("GFD-103", "the volume \(name) is not started (gluster volume start \(name))") }
     return info.elements("brick").compactMap { brick in
-      // An IPv6 address has colons of its own; a brick's path is absolute.
+      // Split at the first ":/": an IPv6 address has colons of its own, and a brick's path is absolute.
       guard let name = brick.elements("name").first, let colon = name.firstRange(of: ":/")?.lowerBound else { return nil }
       return Brick(
         host: String(name[..<colon]), path: String(name[name.index(after: colon)...]),
@@ -76,30 +78,36 @@ struct GlusterVolume: Sendable {
     }
   }
 
-  /// The value of an option, without the remark that it is the default.
+  /// Returns the value of an option, without the remark that it is the default.
   private static func value(of option: String, _ name: String) async throws -> String {
     let result = try await ask("volume", "get", name, option, "--xml")
     guard result.isWell, let value = value(result.output) else {
-      throw Failure("gluster volume get \(name) \(option): \(result.lines.joined(separator: " "))")
+      throw Failure("GFD-102", "gluster volume get \(name) \(option): \(result.lines.joined(separator: " "))")
     }
     return value
   }
 
-  /// - Parameter output: what `gluster volume get --xml` prints.
+  /// Returns the value of an option, without the remark that it is the default.
+  ///
+  /// - Parameter output: the output of `gluster volume get --xml`.
   static func value(_ output: String) -> String? { output.elements("Value").first.map { String($0.prefix { $0 != " " }) } }
 
-  /// The key with which glusterfind logs in to the other nodes when it is asked by time. It is made when it is first asked.
+  /// The key with which glusterfind logs in to the other nodes when it is asked by time. glusterfind makes the key when it is first asked.
   private var key: String { "/var/lib/glusterd/glusterfind/default/\(name)/default_\(name)_secret.pem" }
 
-  /// Whether other nodes can be asked.
+  /// True if the nodes of all bricks can be asked.
   var canAskOtherNodes: Bool { bricks.allSatisfy(\.isHere) || access(key, R_OK) == 0 }
 
-  /// Runs a program on the node of a brick: on another node by ssh with glusterfind's own key, as glusterfind does.
+  /// Runs a program on the node of a brick. On another node it is run by ssh with glusterfind's own key, as glusterfind does.
+  ///
+  /// - Parameters:
+  ///   - file: the file that takes standard output; nil: the result has it.
+  ///   - seconds: the time limit.
   func run(
     _ program: String, _ arguments: [String], onNodeOf brick: Brick, into file: String? = nil, within seconds: Int
   ) async throws -> ProgramResult {
     if brick.isHere { return try await runProgram(program, arguments, into: file, within: seconds) }
-    // There as well: what is left behind when ssh ends would go on.
+    // Set the time limit on the other node: a program there would go on after ssh has ended.
     let command = ["timeout"] + timeoutArguments(seconds) + [program] + arguments
     return try await runProgram(
       "ssh",
@@ -110,18 +118,19 @@ struct GlusterVolume: Sendable {
       into: file)
   }
 
-  /// A word as the shell of another node takes it.
+  /// Quotes a word for the shell of another node.
   static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: "'\\''") + "'" }
 }
 
 extension String {
-  /// The content of the elements of a name, from XML without attributes, as `gluster --xml` writes the ones that are used here.
+  /// Returns the content of each element with a name. The elements have no attributes: `gluster --xml` writes those that are used here
+  /// without any.
   func elements(_ name: String) -> [String] {
     var found: [String] = []
     var rest = self[...]
     while let start = rest.firstRange(of: "<\(name)") {
       rest = rest[start.upperBound...]
-      // Not a longer name.
+      // Skip an element whose name is longer.
       guard let end = rest.first, end == ">" || end == " ", let open = rest.firstIndex(of: ">") else { continue }
       guard let close = rest.firstRange(of: "</\(name)>") else { break }
       found.append(Self.unescaped(rest[rest.index(after: open)..<close.lowerBound]))
@@ -130,7 +139,7 @@ extension String {
     return found
   }
 
-  /// A text without XML's escapes. The ampersand comes last: what it stands before is no escape.
+  /// Replaces the XML escapes in a text. `&amp;` comes last, because the ampersand that replaces it does not begin another escape.
   private static func unescaped(_ text: Substring) -> String {
     [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")].reduce(String(text)) {
       $0.replacing($1.0, with: $1.1)

@@ -1,31 +1,33 @@
 import Glibc
 import GlusterfindList
 
-/// Runs glusterfind, and says whether what it wrote can be trusted.
+/// Runs glusterfind, and decides whether its list can be trusted.
 struct Glusterfind {
-  /// glusterfind has not told everything, and why.
+  /// Thrown if the list may be incomplete. `reason` says why.
   struct Untrusted: Error {
     let reason: String
-    /// The changelogs do not reach back to the time that was asked for.
+    /// True if the changelogs do not reach back to the time that was asked for.
     var isTooYoung = false
-    /// A brick is not running: glusterfind reads changelogs by its help alone.
+    /// True if a brick is not running. glusterfind can read changelogs only with the help of the brick's process.
     var isBrickDown = false
   }
 
   enum Question {
     case everything
-    /// Changes since a time, of names alone or of all kinds.
+    /// Changes since a time in seconds since 1970, either of names only or of all kinds.
     case changes(since: Int, namesOnly: Bool)
   }
 
   let volume: String
-  /// How long one call may take, in seconds.
+  /// The time limit for one call, in seconds.
   let timeout: Int
 
-  /// Has a list written.
+  /// Makes glusterfind write a list.
   ///
-  /// - Parameter session: asked in place of the time: since it was moved on.
-  /// - Throws: ``Untrusted``, or ``Failure`` if glusterfind cannot be run.
+  /// - Parameters:
+  ///   - session: a session of glusterfind. The list then has the changes since the session was moved on, not since the time in `question`.
+  ///   - file: the list.
+  /// - Throws: ``Untrusted`` if the list may be incomplete, ``Failure`` if glusterfind cannot be run.
   func ask(_ question: Question, session: String? = nil, into file: String) async throws {
     let arguments = arguments(question, session: session, into: file)
     try judge(
@@ -48,12 +50,14 @@ struct Glusterfind {
     return arguments
   }
 
-  /// - Throws: ``Untrusted`` if a call of glusterfind ended so that it may not have told everything.
+  /// Checks how a call of glusterfind ended.
+  ///
+  /// - Throws: ``Untrusted`` if the list may be incomplete.
   func judge(_ result: ProgramResult) throws(Untrusted) {
     if result.isTimedOut {
       throw Untrusted(reason: "glusterfind has not answered within \(timeout) s, three times (--timeout)")
     }
-    // Node failures are told in the output, whatever the exit status is.
+    // glusterfind reports the failure of a node in its output, whatever its exit status is.
     let failures = result.lines.filter { line in Self.signs.contains { line.contains($0) } }
     guard result.isWell, failures.isEmpty else { throw Self.untrusted(result) }
   }
@@ -67,7 +71,7 @@ struct Glusterfind {
       return Untrusted(reason: "the volume's changelogs do not reach back to that time", isTooYoung: true)
     }
     let known: [(sign: String, cure: String)] = [
-      // Without the quote after it: a line's own quotes are trimmed.
+      // The text has no closing quote, because quotes at the end of a line are trimmed.
       ("No module named 'xattr", "a node lacks Python's xattr module: install python3-pyxattr there"),
       ("ssh-keygen", "ssh-keygen is missing: install openssh-client"),
       (
@@ -81,7 +85,7 @@ struct Glusterfind {
     ]
     let causes = known.filter { says($0.sign) }.map(\.cure)
     let words = lines.filter { $0.contains("Error") || $0.contains("failed") || $0.contains("Failed") }.suffix(3)
-    // "Changelog register failed: [Errno 111] gf_changelog_register: Connection refused", or that it has no such socket.
+    // "Changelog register failed: [Errno 111] gf_changelog_register: Connection refused", or a message that there is no such socket.
     let isBrickDown = causes.isEmpty && says("Changelog register failed")
     return Untrusted(
       reason: (causes.isEmpty ? "" : causes.joined(separator: "; ") + ". ")
@@ -93,14 +97,14 @@ struct Glusterfind {
 
   static let sessions = "/var/lib/glusterd/glusterfind"
 
-  /// The time up to which a session has been listed; nil: there is no such session.
+  /// Returns the time up to which a session has been listed, in seconds since 1970; nil if there is no such session.
   static func time(of session: String, _ volume: String, in sessions: String = Self.sessions) -> Int? {
     guard let reader = try? LineReader(Array("\(sessions)/\(session)/\(volume)/status".utf8)), let line = try? reader.next()
     else { return nil }
     return Int(String(decoding: line.bytes, as: UTF8.self).trimming(\.isWhitespace))
   }
 
-  /// Whether a list of the session has been written and the session has not been moved on.
+  /// Returns true if a list of the session has been written, but the session has not been moved on.
   static func hasPending(_ session: String, _ volume: String, in sessions: String = Self.sessions) -> Bool {
     access("\(sessions)/\(session)/\(volume)/status.pre", F_OK) == 0
   }
@@ -113,7 +117,7 @@ struct Glusterfind {
   static func post(_ session: String, _ volume: String) async throws {
     let result = try await runProgram("glusterfind", ["post", session, volume])
     guard result.isWell else {
-      throw Failure("the session \(session) cannot be moved on: \(result.lines.suffix(3).joined(separator: " | "))")
+      throw Failure("GFD-111", "the session \(session) cannot be moved on: \(result.lines.suffix(3).joined(separator: " | "))")
     }
   }
 }

@@ -1,29 +1,31 @@
 import Glibc
 import GlusterfindList
 
-/// Which bricks a volume had when lists were written: a brick that was removed is asked no more, and what was changed on it before is in no
-/// other changelog, because moving a file to another brick is not logged.
+/// The bricks that a volume had when its lists were written.
 ///
-/// Kept in a file for each volume, `/var/lib/gfapi-fd/bricks-IDENTITY`, a line for each list that was written, oldest first:
+/// A brick that was removed from the volume is no longer asked. The changes that were made on it before are in no other changelog, because
+/// moving a file to another brick is not logged.
+///
+/// The records of a volume are kept in the file `/var/lib/gfapi-fd/bricks-IDENTITY`, one line for each list that was written, oldest first:
 ///
 ///     SECONDS changes|everything VERSION ROLLOVER HOST:PATH HOST:PATH …
 ///
-/// with blanks and the like as in a list (``ListFormat``).
+/// Blanks and other special characters are encoded as in a list (``ListFormat``).
 struct KnownBricks {
   struct Record: Equatable {
-    /// When the list was begun, in seconds since 1970.
+    /// The time at which the list was begun, in seconds since 1970.
     let time: Int
-    /// The job has all that was on the volume then, or all that a crawl finds.
+    /// True if the job has everything that was on the volume then, or everything that a crawl found.
     let isEverything: Bool
-    /// See ``GlusterVolume/version``; 0: not known.
+    /// See ``GlusterVolume/version``; 0 if unknown.
     let version: Int
-    /// Seconds after which a new changelog was begun.
+    /// Seconds after which a brick began a new changelog.
     let rollover: Int
     let bricks: Set<String>
   }
 
   static let folder = "/var/lib/gfapi-fd"
-  /// How long a job may take from its start, which is the next one's since time, until its list is begun, in seconds.
+  /// The longest time from the start of a job until its list is begun, in seconds. The start is the since time of the next job.
   private static let longestStart = 3600
   /// How long records are kept, in seconds: 400 days.
   private static let longestSince = 400 * 86_400
@@ -32,13 +34,13 @@ struct KnownBricks {
 
   init(_ records: [Record] = []) { self.records = records }
 
-  /// Why it is not known that the bricks of now have all changes since a time; nil: they have.
+  /// Returns the reason why the current bricks may not have all changes since a time; nil if they have all.
   func doubt(since: Int, bricks: Set<String>) -> String? {
     let after = records.firstIndex { $0.time >= since } ?? records.count
-    /// The records from one on are of the bricks of now.
+    /// Returns true if the records from `index` on have the current bricks.
     func isSame(from index: Int) -> Bool { records[index...].allSatisfy { $0.bricks == bricks } }
     if after > 0, isSame(from: after - 1) { return nil }
-    // The job of that time has what was there when its list was begun.
+    // The job that started at `since` has everything that was on the volume when its list was begun.
     if after < records.count, records[after].isEverything, records[after].time <= since + Self.longestStart, isSame(from: after) {
       return nil
     }
@@ -52,8 +54,9 @@ struct KnownBricks {
       : "the volume has lost bricks since \(since) (seconds since 1970), and what they logged is not known: \(gone.sorted().joined(separator: ", "))"
   }
 
-  /// The longest time for which a brick that ran and logged closed no changelog since a time, in seconds; nil: no option was set since
-  /// then, so that logging cannot have been off.
+  /// Returns the longest time, in seconds, for which a running brick with logging turned on closed no changelog since a time.
+  ///
+  /// - Returns: nil if no option was set since then, so that logging cannot have been off.
   func longestPause(since: Int, version: Int?, rollover: Int) -> Int? {
     let after = records.firstIndex { $0.time >= since } ?? records.count
     let since = records[max(after - 1, 0)...]
@@ -61,7 +64,7 @@ struct KnownBricks {
     return since.map(\.rollover).reduce(rollover, min) + Self.delay
   }
 
-  /// By how much a brick may be late with closing a changelog, in seconds.
+  /// How many seconds late a brick may close a changelog.
   private static let delay = 3
 
   mutating func add(_ record: Record) {
@@ -71,7 +74,7 @@ struct KnownBricks {
 
   // MARK: The file
 
-  /// Reads a file. Of one that is not there, or damaged, nothing is known.
+  /// Reads the records from a file. Returns no records if the file is missing or damaged.
   static func read(_ file: String) -> KnownBricks {
     guard let reader = try? LineReader(Array(file.utf8)) else { return KnownBricks() }
     var records: [Record] = []
@@ -88,7 +91,9 @@ struct KnownBricks {
     return KnownBricks(records)
   }
 
-  /// - Throws: ``Failure``.
+  /// Writes the records to a file.
+  ///
+  /// - Throws: ``Failure`` if the file cannot be written.
   func write(_ file: String) throws {
     let lines = records.map { record in
       let bricks = record.bricks.sorted().map { String(decoding: ListFormat.encode(Array($0.utf8)), as: UTF8.self) }
@@ -96,10 +101,10 @@ struct KnownBricks {
       return "\(record.time) \(kind) \(record.version) \(record.rollover) \(bricks.joined(separator: " "))\n"
     }
     let folder = String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)])
-    if mkdir(folder, 0o700) != 0, errno != EEXIST { throw Failure("cannot make \(folder): \(ListFile.words())") }
+    if mkdir(folder, 0o700) != 0, errno != EEXIST { throw Failure("GFD-110", "cannot make \(folder): \(ListFile.words())") }
     let working = try ListFile.makeFolder(file)
     defer { ListFile.removeFolder(working) }
     try ListFile.make(working + "/new") { try ListWriter.write(Array(lines.joined().utf8), to: $0) }
-    guard rename(working + "/new", file) == 0 else { throw Failure("cannot write \(file): \(ListFile.words())") }
+    guard rename(working + "/new", file) == 0 else { throw Failure("GFD-110", "cannot write \(file): \(ListFile.words())") }
   }
 }

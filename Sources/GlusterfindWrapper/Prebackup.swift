@@ -5,27 +5,27 @@ import GlusterfindList
 struct Prebackup: Sendable {
   let volume: String
   let level: Wrapper.Level
-  /// Seconds since 1970; 0: all is wanted; nil: not known.
+  /// The time since which changes are wanted, in seconds since 1970. 0: everything is wanted; nil: the time is unknown.
   let since: Int?
   let session: String?
   let isStrict: Bool
   let trustsGlusterfind: Bool
-  /// The bricks are not looked through for what they do not log.
+  /// True if the bricks are not scanned for the changes that they do not log.
   let trustsChangelogs: Bool
-  /// How long one call of glusterfind may take, in seconds.
+  /// The time limit for one call of glusterfind, in seconds.
   let timeout: Int
   let list: ListFile
-  /// Where is kept which bricks volumes had.
+  /// The directory with the records of the bricks that volumes had (``KnownBricks``).
   var knownBricks = KnownBricks.folder
 
-  /// What the clocks of two hosts may differ, in seconds.
+  /// The difference that is allowed between the clocks of two hosts, in seconds.
   static let margin = 5
 
-  /// What is to be listed.
+  /// The content of the list.
   enum Wanted: Equatable {
-    /// All there is, and why not only what changed; nil: it is a full backup.
+    /// Everything on the volume, with the reason why not only changes are listed; nil for a full backup.
     case everything(String?)
-    /// What changed since a time; of a session, that is when it was moved on.
+    /// The changes since a time in seconds since 1970. With a session, the time is when the session was moved on.
     case changes(since: Int, session: String? = nil)
 
     var isEverything: Bool { if case .everything = self { true } else { false } }
@@ -39,7 +39,7 @@ struct Prebackup: Sendable {
   }
 
   func run() async throws {
-    // The list of an earlier job is worse than none.
+    // Remove the list of an earlier job first: an outdated list is worse than none.
     try list.remove()
     let folder = try ListFile.makeFolder(list.path)
     defer { ListFile.removeFolder(folder) }
@@ -62,17 +62,18 @@ struct Prebackup: Sendable {
         print("\(lines) changes since \(wanted.header(now).since) (seconds since 1970) listed in \(list.path)")
       }
     } catch let error as Glusterfind.Untrusted {
-      guard !isStrict else { throw Failure("there is no list that can be trusted: \(error.reason)") }
+      guard !isStrict else { throw Failure("GFD-101", "there is no list that can be trusted: \(error.reason)") }
       wanted = .everything(error.reason)
       try list.write(in: folder, wanted.header(now)) { try $0.directive(ListHeader.crawlLine(error.reason)) }
       complain(
+        "GFD-101",
         "WARNING: there is no list that can be trusted, and the volume \(volume.name) is crawled instead, which takes longer: \(error.reason)"
       )
     }
     remember(volume, isEverything: wanted.isEverything, now)
   }
 
-  /// Keeps which bricks the volume has.
+  /// Records which bricks the volume has now.
   private func remember(_ volume: GlusterVolume, isEverything: Bool, _ now: Int) {
     let file = "\(knownBricks)/bricks-\(volume.identity)"
     var known = KnownBricks.read(file)
@@ -81,14 +82,16 @@ struct Prebackup: Sendable {
         time: now, isEverything: isEverything, version: volume.version ?? 0, rollover: volume.rollover,
         bricks: Set(volume.bricks.map(\.description))))
     do { try known.write(file) } catch {
-      complain("WARNING: which bricks the volume has cannot be kept, and everything is listed for the next job: \(error)")
+      complain("GFD-104", "WARNING: which bricks the volume has cannot be kept, and everything is listed for the next job: \(error)")
     }
   }
 
-  /// - Parameter sessionTime: up to when the session has been listed; nil: there is none.
+  /// Decides what the list contains.
+  ///
+  /// - Parameter sessionTime: the time up to which the session has been listed; nil if there is no session.
   func wanted(sessionTime: Int?, now: Int) -> Wanted {
     if level == .full { return .everything(nil) }
-    // A session moves on with each job: it does not know since when a differential backup wants changes.
+    // A session moves on with each job, so it cannot list the changes since the time that a differential backup needs.
     if level == .incremental, let session, let time = sessionTime, time <= since ?? .max, since != 0 {
       return .changes(since: time, session: session)
     }
@@ -103,7 +106,7 @@ struct Prebackup: Sendable {
 
   // MARK: glusterfind
 
-  /// Returns the files that were written.
+  /// Collects the parts of the list. Returns the files that were written.
   private func ask(for wanted: Wanted, _ volume: GlusterVolume, in folder: String) async throws -> [String] {
     switch wanted {
     case .everything: try await everything(in: folder)
@@ -121,9 +124,11 @@ struct Prebackup: Sendable {
     return [file]
   }
 
-  /// Two lists, since one alone is not enough (GlusterFS 10): asked for all kinds of changes, glusterfind leaves out the deletion
-  /// and the renaming of what was modified as well; asked for changes of names, it leaves out what was modified. And what
-  /// neither has.
+  /// Collects the changes since a time, from the bricks and from glusterfind. Returns the files that were written.
+  ///
+  /// glusterfind is asked for two lists, because one is not enough (GlusterFS 10). Asked for all kinds of changes, it leaves out the
+  /// deletion and the renaming of entries that were modified as well. Asked for changes of names, it leaves out modifications. The bricks
+  /// add the changes that neither list has.
   private func changes(_ volume: GlusterVolume, since: Int, _ session: String?, in folder: String) async throws -> [String] {
     guard volume.missingOptions.isEmpty else {
       throw Glusterfind.Untrusted(
@@ -138,7 +143,7 @@ struct Prebackup: Sendable {
     }
     let glusterfind = Glusterfind(volume: volume.name, timeout: timeout)
     if !volume.canAskOtherNodes {
-      // Makes its key. What it lists is of no interest.
+      // This call makes glusterfind create its key. The list is not used.
       try? await glusterfind.ask(.changes(since: since, namesOnly: true), into: folder + "/key")
     }
     let known = KnownBricks.read("\(knownBricks)/bricks-\(volume.identity)")
@@ -157,17 +162,19 @@ struct Prebackup: Sendable {
       } catch let error as Glusterfind.Untrusted
         where (error.isBrickDown || error.isTooYoung) && changelogs.count == volume.bricks.count
       {
-        // It needs each brick's process, and a changelog that was closed. All that the bricks have logged has been read without it.
+        // glusterfind needs the process of each brick, and a closed changelog. Everything that the bricks have logged has been read
+        // without glusterfind.
         print("glusterfind cannot be asked, and is not needed: \(error.reason)")
       }
     }
     return files + changelogs
   }
 
-  /// What the bricks have logged themselves, and what they have not logged: see ``Changelogs`` and ``BrickScan``. Read by this program on
-  /// the node of each, one brick of a node after another.
+  /// Collects the changes that the bricks have logged (``Changelogs``) and those that they do not log (``BrickScan``).
   ///
-  /// - Returns: the files that were written, and since when all bricks were read.
+  /// This program runs on the node of each brick. The bricks of one node are read one after another.
+  ///
+  /// - Returns: the files that were written, and the time since which the changes of all bricks were read.
   private func changelogs(
     of volume: GlusterVolume, since: Int, longestPause: Int?, in folder: String
   ) async throws -> (files: [String], since: Int) {
@@ -192,7 +199,10 @@ struct Prebackup: Sendable {
     }
   }
 
-  /// Nil: they cannot be read, and glusterfind is trusted with them.
+  /// Collects the changes of one brick.
+  ///
+  /// - Returns: the file that was written, and the time since which changes were read; nil if they cannot be read and glusterfind alone is
+  ///   trusted.
   private func changelogs(
     of brick: GlusterVolume.Brick, _ volume: GlusterVolume, since: Int, _ longestPause: Int?, _ program: String, into file: String
   ) async throws -> (file: String, since: Int)? {
@@ -204,11 +214,11 @@ struct Prebackup: Sendable {
           + (longestPause.map { ["--longest-pause", "\($0)"] } ?? []) + (trustsChangelogs ? ["--trust-changelogs"] : []), onNodeOf: brick,
         into: file, within: timeout)
     }
-    let words = result.lines.suffix(2).map { $0.replacing("bareos-glusterfind-wrapper: ", with: "") }.joined(separator: " | ")
+    let words = result.lines.suffix(2).map { $0.replacing(/bareos-glusterfind-wrapper: (GFD-[0-9]+ )?/, with: "") }.joined(separator: " | ")
     if result.status == Wrapper.gap { throw Glusterfind.Untrusted(reason: words, isTooYoung: true) }
     if result.isWell, let header = Self.header(of: file) {
       if header.until < began - Self.margin {
-        complain("WARNING: the clock of \(brick.host) is \(began - header.until) s behind: it is asked for as much more")
+        complain("GFD-105", "WARNING: the clock of \(brick.host) is \(began - header.until) s behind: it is asked for as much more")
       }
       return (file, header.since)
     }
@@ -216,7 +226,7 @@ struct Prebackup: Sendable {
       "the changelogs of \(brick) cannot be read (\(program) is needed on each node of the volume): "
       + (result.isTimedOut ? "no answer within \(timeout) s, three times" : words)
     guard trustsGlusterfind, !brick.isHere else { throw Glusterfind.Untrusted(reason: reason) }
-    complain("WARNING: \(reason): glusterfind alone is trusted, and some changes on that brick are missed")
+    complain("GFD-106", "WARNING: \(reason): glusterfind alone is trusted, and some changes on that brick are missed")
     return nil
   }
 
@@ -229,13 +239,13 @@ struct Prebackup: Sendable {
 
   private static func ownPath() throws -> String {
     var path = [CChar](repeating: 0, count: 4097)
-    guard readlink("/proc/self/exe", &path, 4096) > 0 else { throw Failure("cannot tell where this program is") }
+    guard readlink("/proc/self/exe", &path, 4096) > 0 else { throw Failure("GFD-108", "cannot tell where this program is") }
     return path.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
   }
 
   // MARK: The list
 
-  /// Writes what glusterfind wrote. Returns the number of changes.
+  /// Writes the list from its parts. Returns the number of changes.
   func write(_ parts: [String], _ header: ListHeader, in folder: String) throws -> Int {
     var lines = 0
     try list.write(in: folder, header) { writer in

@@ -2,18 +2,19 @@ import Glibc
 import Subprocess
 import SystemPackage
 
-/// What a program said and how it ended.
+/// The output of a program, and how the program ended.
 struct ProgramResult {
   let isWell: Bool
-  /// It took too long and was ended.
+  /// True if the program took too long and was ended.
   let isTimedOut: Bool
-  /// Its exit status; nil: it was ended by a signal.
+  /// The exit status; nil if a signal ended the program.
   var status: Int32?
-  /// Standard output and standard error.
+  /// Standard output; empty if a file took it.
   let output: String
+  /// Standard error.
   let errors: String
 
-  /// Everything that it said, in lines; what Python programs print as bytes, as lines as well.
+  /// The lines of standard output and standard error. Byte strings that Python programs print are split into lines as well.
   var lines: [String] {
     (output + "\n" + errors).replacing("\\n", with: "\n").replacing("\\'", with: "'").split(separator: "\n").map {
       $0.trimming { $0.isWhitespace || $0 == "'" || $0 == "\"" }
@@ -21,23 +22,24 @@ struct ProgramResult {
   }
 }
 
-/// Runs a program of this host and waits for it.
+/// Runs a program on this host and waits until it ends.
 ///
 /// - Parameters:
-///   - file: takes standard output, in place of the result; it is made, for this user alone.
-///   - seconds: after which the program is ended, with all that it has started.
+///   - file: a file that takes standard output instead of the result. It is made so that only this user can read it.
+///   - seconds: the time limit. After it the program and everything that it has started are ended.
+/// - Throws: ``Failure`` if the program cannot be run.
 func runProgram(
   _ program: String, _ arguments: [String], into file: String? = nil, within seconds: Int? = nil
 ) async throws -> ProgramResult {
-  // Of the coreutils: it ends the program's whole group of processes, as no call on one process would.
+  // `timeout` of the coreutils ends the program's whole process group. A call that ends one process would not do that.
   if let seconds {
     return try await runProgram("timeout", timeoutArguments(seconds) + [program] + arguments, into: file)
   }
   let executable: Executable = program.contains("/") ? .path(FilePath(program)) : .name(program)
-  // Gluster's own programs are in English then.
+  // With this locale Gluster's own programs print English messages.
   let environment = Environment.inherit.updating(["LC_ALL": "C.UTF-8"])
   func result(_ status: TerminationStatus, _ output: String, _ errors: String?) -> ProgramResult {
-    // 124: of `timeout`, or 137 where it had to kill.
+    // `timeout` returns 124 if it ended the program, or 137 if it had to kill it.
     var code: Int32?
     if case .exited(let number) = status { code = number }
     return ProgramResult(
@@ -57,19 +59,22 @@ func runProgram(
       output: .fileDescriptor(descriptor, closeAfterSpawningProcess: true), error: .string(limit: 4 << 20))
     return result(ended.terminationStatus, "", ended.standardError)
   } catch {
-    throw Failure("cannot run \(program): \(error)")
+    throw Failure("GFD-109", "cannot run \(program): \(error)")
   }
 }
 
-/// Options of `timeout`, before the program.
+/// Returns the arguments of `timeout` that stand before the program.
 func timeoutArguments(_ seconds: Int) -> [String] { ["--kill-after=10", "\(seconds)"] }
 
-/// Makes a call again that did not come back in time: libgfchangelog waits for ever when it has read few changes, faster than
-/// it noted that it had begun (GlusterFS 10: `gf_history_changelog` marks its work as running after it has started it).
+/// Makes a call, and repeats it if it timed out or glusterd was busy.
 ///
-/// And one that glusterd refuses because it is busy, for up to ``patience`` seconds: it does one thing at a time, for all of its callers.
+/// A call that timed out is made up to three times in all. libgfchangelog waits for ever when it has read a few changes faster than it
+/// noted that it had begun (GlusterFS 10: `gf_history_changelog` marks its work as running after it has started it).
+///
+/// A call that glusterd refuses because it is busy is repeated for up to ``busySeconds`` seconds. glusterd does one thing at a time for all
+/// its callers.
 func retried(_ call: () async throws -> ProgramResult) async throws -> ProgramResult {
-  let deadline = time(nil) + patience
+  let deadline = time(nil) + busySeconds
   var timeouts = 0
   while true {
     let result = try await call()
@@ -79,11 +84,11 @@ func retried(_ call: () async throws -> ProgramResult) async throws -> ProgramRe
   }
 }
 
-/// Seconds.
-private let patience = 300
+/// How long calls are repeated while glusterd is busy, in seconds.
+private let busySeconds = 300
 
 extension ProgramResult {
-  /// glusterd does something for another caller.
+  /// True if glusterd refused the call because it is doing something for another caller.
   var isRefusedForNow: Bool {
     // "Another transaction is in progress for VOLUME. Please try again after some time."
     lines.contains { $0.contains("Another transaction") && $0.contains("in progress") || $0.contains("Locking failed on") }

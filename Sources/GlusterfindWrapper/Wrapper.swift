@@ -3,8 +3,9 @@ import Glibc
 import GlusterfindList
 import Version
 
-/// Run by a backup daemon before and after a job, on a node of the volume: has glusterfind write the list of changes that the
-/// plugin's `gffilelist=` reads, and removes it.
+/// The program `bareos-glusterfind-wrapper`, which a backup daemon runs before and after a job, on a node of the volume.
+///
+/// Before the job it makes the list of changes that the plugin's `gffilelist=` names. After the job it removes the list.
 package struct Wrapper: AsyncParsableCommand {
   package static let configuration = CommandConfiguration(
     commandName: "bareos-glusterfind-wrapper",
@@ -37,8 +38,8 @@ package struct Wrapper: AsyncParsableCommand {
 
   enum Phase: String, ExpressibleByArgument {
     case prebackup, postbackup
-    /// Run by this program itself, once for each brick, on the brick's node: VOLUME is the brick's folder, standard output
-    /// takes the changes.
+    /// This program runs itself with this phase once for each brick, on the brick's node. VOLUME is the brick's directory, and the changes
+    /// go to standard output.
     case changelogs
 
     static let allValueStrings = ["prebackup", "postbackup"]
@@ -105,7 +106,7 @@ package struct Wrapper: AsyncParsableCommand {
     await main(withoutConsole(Array(CommandLine.arguments.dropFirst())))
   }
 
-  /// The arguments without what Bareos makes of `-t %t` on a client, three words: scripts of old have it.
+  /// Removes `-t System or Console` from the arguments. Old scripts have `-t %t`, which Bareos expands to these words on a client.
   static func withoutConsole(_ arguments: [String]) -> [String] {
     var arguments = arguments
     if let place = arguments.firstRange(of: ["-t", "System", "or", "Console"]) { arguments.removeSubrange(place) }
@@ -119,7 +120,7 @@ package struct Wrapper: AsyncParsableCommand {
     guard !volume.isEmpty, !volume.hasPrefix("-") else { throw ValidationError("VOLUME: \(volume): not a volume") }
     guard timeout > 0 else { throw ValidationError("--timeout: \(timeout): not a number of seconds") }
     if let session {
-      // glusterfind's own rules.
+      // These are glusterfind's own rules for names of sessions.
       guard (2...256).contains(session.utf8.count), session != "default",
         session.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "_-".contains($0)) })
       else { throw ValidationError("--session: \(session): 2 to 256 letters, digits, _ and -, and not \"default\"") }
@@ -148,20 +149,20 @@ package struct Wrapper: AsyncParsableCommand {
         if let session { try await moveOn(session) }
       }
     } catch let error as Failure {
-      complain(error.description)
+      complain(error.code, error.description)
       throw ExitCode(1)
     } catch let gap as Changelogs.Gap {
-      complain(gap.reason)
+      complain("GFD-107", gap.reason)
       throw ExitCode(Self.gap)
     }
   }
 
-  /// The exit status where a brick's changelogs do not have all changes since a time.
+  /// The exit status if a brick's changelogs do not have all changes since a time.
   static let gap: Int32 = 3
 
   // MARK: Arguments
 
-  /// Whether the job is of a type that needs no list.
+  /// True if the job is of a type that needs no list.
   var isOtherJob: Bool {
     ["restore", "verify", "admin", "copy", "migrate", "archive", "consolidate"].contains(type.lowercased())
   }
@@ -177,7 +178,7 @@ package struct Wrapper: AsyncParsableCommand {
     }
   }
 
-  /// Seconds since 1970; nil: not known.
+  /// Returns the time of `--since` in seconds since 1970; nil if it is unknown.
   func sinceTime() throws -> Int? {
     if ["", "*none*"].contains(since.lowercased()) { return nil }
     if let seconds = Int(since), seconds >= 0 { return seconds }
@@ -189,7 +190,7 @@ package struct Wrapper: AsyncParsableCommand {
     var time = tm()
     (time.tm_year, time.tm_mon, time.tm_mday) = (numbers[0] - 1900, numbers[1] - 1, numbers[2])
     (time.tm_hour, time.tm_min, time.tm_sec) = (numbers[3], numbers[4], numbers[5])
-    // In autumn an hour comes twice: the first one of it. In spring one does not come at all: then the clock is taken as it was before.
+    // In autumn one hour occurs twice: take its first occurrence. In spring one hour does not occur: take the earlier of both readings.
     let readings = ([1, 0] as [Int32]).map { isDaylightSaving in
       var reading = time
       reading.tm_isdst = isDaylightSaving
@@ -210,7 +211,7 @@ package struct Wrapper: AsyncParsableCommand {
       throw Changelogs.Gap(
         reason: "the brick \(volume) logs its changes only since \(start) (seconds since 1970), and they are wanted since \(since)")
     }
-    // By the clock of this node: one that is ahead has later times, which do no harm.
+    // If the clock of this node is behind, take an earlier time. A clock that is ahead has later times, which do no harm.
     let wanted = since
     since = max(since - Prebackup.margin + min(here - (now ?? here), 0), start)
     try ListWriter.write(to: 1, ListHeader(isFull: false, since: since, until: here)) { writer in
@@ -226,7 +227,7 @@ package struct Wrapper: AsyncParsableCommand {
 
   // MARK: After the job
 
-  /// Whether the job ended well, in the words or with the letter of a daemon.
+  /// True if `--exit` says that the job ended well, in the words or with the letter that a daemon passes.
   var endedWell: Bool {
     let ended = exit.lowercased()
     return ["ok", "terminated", "t", "w", "0"].contains { ended == $0 || ended.hasPrefix($0 + " ") }
@@ -243,14 +244,18 @@ package struct Wrapper: AsyncParsableCommand {
   }
 }
 
-/// Why there is no list. Its words go to standard error.
+/// An error that ends the program, such as the reason why there is no list.
 struct Failure: Error, CustomStringConvertible {
+  /// `GFD-` and three digits: docs/troubleshooting.md explains the message under this code.
+  let code: String
   let description: String
-  init(_ description: String) { self.description = description }
+  init(_ code: String, _ description: String) { (self.code, self.description) = (code, description) }
 }
 
-/// Says something on standard error; a daemon puts it into the job's log.
-func complain(_ text: String) {
-  let line = Array("bareos-glusterfind-wrapper: \(text)\n".utf8)
+/// Prints a message on standard error. The daemon adds it to the job's log.
+///
+/// - Parameter code: see ``Failure/code``.
+func complain(_ code: String, _ text: String) {
+  let line = Array("bareos-glusterfind-wrapper: \(code) \(text)\n".utf8)
   _ = write(2, line, line.count)
 }

@@ -1,14 +1,14 @@
 import Glibc
 
-/// Opening of files of this host that a definition names: lists and logs.
+/// Opens files of this host that the configuration names: lists and logs.
 ///
-/// In a folder that everybody may write to, such as `/tmp`, anybody may have put something in the place of the file: there no
-/// symbolic link is followed, and only a file of root or of this process's user is taken.
+/// In a folder that everybody can write to, such as `/tmp`, anybody can put something in the place of the file. In such a folder no
+/// symbolic link is followed, and the file must belong to root or to this process's user.
 public enum HostFile {
   public struct Failure: Error, Sendable, CustomStringConvertible {
-    /// What was tried: `open`, `read`.
+    /// The call that failed: `open` or `read`.
     public let call: String
-    /// `EPERM` of a file that somebody else may have put there.
+    /// The error number; `EPERM` for a file that somebody else may have put there.
     public let errno: Int32
     public let description: String
 
@@ -19,12 +19,13 @@ public enum HostFile {
     }
   }
 
-  /// Opens a regular file; for writing also a device or a FIFO, where not everybody can have made it. Nothing is waited for.
+  /// Opens a regular file, without blocking. For writing, a device or a FIFO is allowed as well, except in a folder that everybody can
+  /// write to.
   ///
   /// - Parameters:
-  ///   - path: raw bytes without NUL.
-  ///   - flags: as of `open(2)`. A file that is made is its owner's alone.
-  /// - Returns: a descriptor, which is not passed on to programs.
+  ///   - path: path of the file, in raw bytes without NUL.
+  ///   - flags: flags of `open(2)`. Only its owner can read and write a file that is created.
+  /// - Returns: a descriptor that programs started by this process do not inherit.
   /// - Throws: ``Failure``.
   public static func open(_ path: some Collection<UInt8>, _ flags: Int32) throws(Failure) -> Int32 {
     let isShared = isWritableForAll(folder(of: path))

@@ -1,5 +1,6 @@
-// A thread sanitizer does not see how Synchronization's mutex locks (Swift 6.3), and reports all that it protects. It does see
-// the C library's: in that build, and no other, this module's takes its place.
+// The thread sanitizer does not see how the mutex of Synchronization locks (Swift 6.3), and reports all data that this mutex protects. It
+// does see the mutex of the C library. In a build with the thread sanitizer, and in no other, the mutex of this module replaces that of
+// Synchronization.
 #if GFAPI_FD_THREAD_SANITIZER
   import Glibc
 

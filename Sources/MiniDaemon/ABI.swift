@@ -1,6 +1,6 @@
 import FDPluginABI
 
-/// The daemon whose tables and packets the small daemon calls the module with.
+/// The daemon whose tables and packets the small daemon uses for its calls.
 public enum ABI: String, CaseIterable, Sendable {
   /// Bareos 18.2 to 21.
   case bareos21
@@ -26,7 +26,7 @@ public enum ABI: String, CaseIterable, Sendable {
     return UInt32(version)
   }
 
-  /// Its version, as Bareos tells it.
+  /// The daemon's version, as Bareos reports it to plugins; nil for Bacula.
   var versionText: String? {
     switch self {
     case .bareos21: "21.1.2 (01 March 2022)"
@@ -36,7 +36,7 @@ public enum ABI: String, CaseIterable, Sendable {
     }
   }
 
-  /// Whether a restore knows the stream of plugins' ACLs: Bareos 18.2 to 21 leaves it out ("Unknown stream=1020").
+  /// True if a restore supports the stream of plugins' ACLs. Bareos 18.2 to 21 skips it ("Unknown stream=1020").
   var restoresACLs: Bool { self != .bareos21 }
 
   public var isBacula: Bool {
@@ -46,7 +46,7 @@ public enum ABI: String, CaseIterable, Sendable {
     }
   }
 
-  /// How much more than FD_M_* the numbers of message types are.
+  /// The difference between the release's numbers of message types and FD_M_*.
   var messageShift: Int32 {
     switch self {
     case .bacula13, .bacula15: Int32(BACULA_13_M_SHIFT)

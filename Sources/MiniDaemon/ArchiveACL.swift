@@ -1,11 +1,11 @@
 import CArchive
 import Glibc
 
-/// Between the plugin's ACL stream and libarchive's entries.
+/// Converts between the plugin's ACL stream and the ACLs of libarchive's entries.
 ///
-/// The stream: for each ACL a big-endian `UInt32` length of a name with its NUL, the name, a big-endian `UInt32` length
-/// of a value, the value. The value (linux/posix_acl_xattr.h): a little-endian `UInt32` 2, then for each entry a
-/// little-endian `UInt16` tag, `UInt16` permissions and `UInt32` id.
+/// The stream has for each ACL: the length of the name with its NUL (big-endian `UInt32`), the name, the length of the value (big-endian
+/// `UInt32`), and the value. The value (linux/posix_acl_xattr.h) has a little-endian `UInt32` 2, and then for each entry a little-endian
+/// `UInt16` tag, `UInt16` permissions and `UInt32` id.
 enum ArchiveACL {
   private static let types = [
     (name: "system.posix_acl_access", type: ARCHIVE_ENTRY_ACL_TYPE_ACCESS),
@@ -17,7 +17,7 @@ enum ArchiveACL {
     (16, ARCHIVE_ENTRY_ACL_MASK, false), (32, ARCHIVE_ENTRY_ACL_OTHER, false),
   ]
 
-  /// Adds the ACLs of a stream to an entry. Returns whether all could be.
+  /// Adds the ACLs of a stream to an entry. Returns true if all could be added.
   static func add(_ stream: [UInt8], to entry: OpaquePointer) -> Bool {
     var rest = stream[...]
     func take(_ count: Int) -> ArraySlice<UInt8>? {
@@ -45,13 +45,13 @@ enum ArchiveACL {
     return true
   }
 
-  /// The stream of an entry's ACLs, and the mode that goes with it: the group's permissions are the mask.
+  /// Returns the stream of an entry's ACLs, and changes `mode` to match it: with an ACL, the group's permissions in the mode are the mask.
   static func stream(of entry: OpaquePointer, mode: inout mode_t) -> [UInt8] {
     var stream: [UInt8] = []
     for (name, type) in types {
       var items: [(number: UInt16, permissions: UInt16, id: UInt32)] = []
       let count = archive_entry_acl_reset(entry, type)
-      // For the access ACL libarchive makes up the three entries of the mode, even where there is no more.
+      // For the access ACL libarchive always returns three entries, made from the mode. There is an ACL only if there are more.
       guard count > (type == ARCHIVE_ENTRY_ACL_TYPE_ACCESS ? 3 : 0) else { continue }
       var (found, permissions, tag, id) = (Int32(0), Int32(0), Int32(0), Int32(0))
       var label: UnsafePointer<CChar>?

@@ -2,12 +2,14 @@ import CArchive
 import FDPluginABI
 import Glibc
 
-/// Reads a backup from a pax archive: what ``ArchiveWriter`` wrote, or another program.
+/// Reads a backup from a pax archive that ``ArchiveWriter`` or another program wrote.
 public final class ArchiveReader {
   private let archive: OpaquePointer
   private let entry: OpaquePointer
 
-  /// - Parameter path: of the archive; `-` is standard input.
+  /// Opens an archive.
+  ///
+  /// - Parameter path: the path of the archive; `-` is standard input.
   public init(_ path: String) throws {
     archive = archive_read_new()
     entry = archive_entry_new()
@@ -15,7 +17,7 @@ public final class ArchiveReader {
     archive_read_support_filter_all(archive)
     archive_read_set_options(archive, "hdrcharset=BINARY")
     guard path == "-" || access(path, R_OK) == 0 else {
-      throw DaemonError("the archive cannot be read: \(path): \(String(cString: strerror(errno)))")
+      throw DaemonError("GFD-303", "the archive cannot be read: \(path): \(String(cString: strerror(errno)))")
     }
     try check(path == "-" ? archive_read_open_fd(archive, 0, 1 << 20) : archive_read_open_filename(archive, path, 1 << 20))
   }
@@ -27,20 +29,20 @@ public final class ArchiveReader {
 
   private func check(_ result: Int32) throws {
     guard result >= ARCHIVE_WARN else {
-      throw DaemonError("the archive cannot be read: \(archive_error_string(archive).map { String(cString: $0) } ?? "")")
+      throw DaemonError("GFD-303", "the archive cannot be read: \(archive_error_string(archive).map { String(cString: $0) } ?? "")")
     }
   }
 
-  /// The next entry and the length of its data; nil at the end.
+  /// Returns the next entry and the length of its data in bytes; nil at the end.
   public func next() throws -> (entry: SavedEntry, length: Int)? {
     let result = archive_read_next_header2(archive, entry)
     if result == ARCHIVE_EOF { return nil }
     try check(result)
-    guard let status = archive_entry_stat(entry)?.pointee else { throw DaemonError("an entry without attributes") }
+    guard let status = archive_entry_stat(entry)?.pointee else { throw DaemonError("GFD-303", "an entry without attributes") }
 
     var saved = SavedEntry(type: FD_FT_SPEC, path: absolute(archive_entry_pathname(entry)), status: status)
     saved.status.st_rdev = archive_entry_rdev(entry)
-    // An archive does not tell it.
+    // An archive does not have the link count.
     saved.status.st_nlink = 0
     saved.status.st_atim.readAsLibarchiveParsed()
     saved.status.st_mtim.readAsLibarchiveParsed()
@@ -70,7 +72,7 @@ public final class ArchiveReader {
     return (saved, Int(archive_entry_size(entry)))
   }
 
-  /// Hands the data of the entry on, piece by piece, without its holes, until `write` returns false.
+  /// Passes the data of the entry to `write`, piece by piece and without the holes, until `write` returns false.
   public func data(_ write: (_ offset: Int, _ bytes: UnsafeRawBufferPointer) -> Bool) throws {
     while true {
       var (buffer, count, offset) = (UnsafeRawPointer?.none, 0, la_int64_t(0))
@@ -91,13 +93,15 @@ public final class ArchiveReader {
     return Self.decoded(attributes)
   }
 
-  /// Attributes with their own names. `SCHILY.xattr.NAME` has the name with `%XX` for some bytes: GNU tar writes `%` and `=` so,
-  /// libarchive (3.6) all that is not printable ASCII as well. libarchive hands it on as it stands. Its own archives may also have
-  /// `LIBARCHIVE.xattr.NAME` for each attribute, which it decodes: then the attribute comes twice.
+  /// Returns the attributes with their decoded names, each of them once.
+  ///
+  /// `SCHILY.xattr.NAME` has the name with `%XX` for some bytes. GNU tar encodes `%` and `=`. libarchive (3.6) also encodes all bytes that
+  /// are not printable ASCII. libarchive returns such a name without decoding it. Its own archives may also have `LIBARCHIVE.xattr.NAME`
+  /// for each attribute, which it decodes. The attribute then comes twice.
   static func decoded(_ attributes: [SavedEntry.Attribute]) -> [SavedEntry.Attribute] {
     let percent = UInt8(ascii: "%")
     guard attributes.contains(where: { $0.name.contains(percent) }) else { return unique(attributes) }
-    // A name that another one, with the same value, is the encoded form of has been decoded.
+    // A name is decoded already if another attribute with the same value has the encoded form of that name.
     let own = attributes.map { percentDecoded($0.name) }
     let isDecoded = Set(zip(attributes, own).filter { $0.name != $1 }.map { [$1, $0.value] })
     return unique(zip(attributes, own).map { (isDecoded.contains([$0.name, $0.value]) ? $0.name : $1, $0.value) })

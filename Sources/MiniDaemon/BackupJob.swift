@@ -1,7 +1,7 @@
 import FDPluginABI
 import Glibc
 
-/// One entry as the plugin told it, and as a backup keeps it.
+/// One entry as the plugin reports it, and as a backup keeps it.
 public struct SavedEntry: Sendable {
   /// The daemons' type, `FD_FT_…`.
   public var type: Int
@@ -10,14 +10,15 @@ public struct SavedEntry: Sendable {
   /// A symbolic link's target, or the path of the first name of a hard link.
   public var link: [UInt8] = []
   public var status: stat
-  /// Content of the ACL stream; empty: none.
+  /// Content of the ACL stream; empty if there is no ACL.
   public var acls: [UInt8] = []
-  /// Number in its backup, and of the entry that a hard link is a further name of (Bacula; 0: unknown).
+  /// Number of the entry in its backup; 0 if unknown.
   public var fileIndex: Int32 = 0
+  /// Bacula: number of the first name of a hard link; 0 if unknown.
   public var linkIndex: Int32 = 0
   public var extendedAttributes: [Attribute] = []
 
-  /// It could not be looked at, or not be opened: a record that only says so.
+  /// True if the entry could not be read or opened. The record only reports this.
   public var isFailure: Bool { [FD_FT_NOACCESS, FD_FT_NOSTAT, FD_FT_NOOPEN].contains(type) }
 
   /// An extended attribute; the name without a NUL.
@@ -31,37 +32,39 @@ public struct SavedEntry: Sendable {
   }
 }
 
-/// Where a backup goes. One entry at a time: its record, its data, then its ACLs and extended attributes with the end.
+/// The target of a backup. It gets one entry at a time: first the record, then the data, and at the end the ACLs and extended attributes.
 public protocol BackupTarget: AnyObject {
   func begin(_ entry: SavedEntry) throws
   func data(_ bytes: UnsafeRawBufferPointer) throws
-  /// - Parameter entry: now with ACLs and extended attributes.
+  /// Ends an entry.
+  ///
+  /// - Parameter entry: the entry, now with ACLs and extended attributes.
   func end(_ entry: SavedEntry) throws
-  /// In the place of ``end(_:)``: its data could not be read to their end.
+  /// Called instead of ``end(_:)`` if the data could not be read to their end.
   func fail(_ entry: SavedEntry) throws
 }
 
 extension BackupTarget {
-  /// As the daemons do, which keep what they have.
+  /// Keeps the data that were read, as the daemons do.
   public func fail(_ entry: SavedEntry) throws { try end(entry) }
 }
 
-/// What became of a job.
+/// The counts of a job.
 public struct JobCounts: Sendable {
   public var entries = 0
   public var bytes = 0
   public var failed = 0
-  /// Of the entries of a restore, those that the plugin says are done; nil: it has not said.
+  /// Restore: the number of entries that the plugin reports as restored; nil if it has reported no number.
   public var done: Int?
-  /// Of a backup, the entries that the plugin says it could not save, or not completely; nil: it has not said.
+  /// Backup: the number of entries that the plugin reports as not saved, or not completely; nil if it has reported no number.
   public var told: Int?
-  /// The entries that failed, counted by the daemon or by the plugin, whichever has more.
+  /// The number of entries that failed, as the daemon or the plugin counted them, whichever number is larger.
   public var allFailed: Int { max(failed, told ?? 0) }
-  /// The paths of the first that failed.
+  /// The paths of the first entries that failed.
   public private(set) var failures: [[UInt8]] = []
   public init() {}
 
-  /// The most paths that are kept.
+  /// The largest number of paths that are kept.
   private static let mostFailures = 20
 
   mutating func fail(_ path: [UInt8]) {
@@ -71,12 +74,12 @@ public struct JobCounts: Sendable {
 }
 
 extension MiniJob {
-  /// Backs up what `line` says.
+  /// Backs up the entries that a plugin definition selects.
   ///
   /// - Parameters:
   ///   - line: the plugin definition.
-  ///   - target: where entries go.
-  ///   - progress: told after each entry.
+  ///   - target: takes the entries.
+  ///   - progress: called after each entry.
   /// - Returns: nil if the plugin refused; a message says why.
   public func backup(
     _ line: String, to target: some BackupTarget, progress: (JobCounts) -> Void = { _ in }
@@ -90,7 +93,7 @@ extension MiniJob {
     while !isCancelled {
       guard let record = calls.startBackupFile(options) else { break }
       if record.type == BACULA_FT_PLUGIN_CONFIG {
-        // It counts as an entry of the job.
+        // The options for a restore count as an entry of the job.
         fileIndex += 1
         restoreOptions = record.options
         guard calls.endBackupFile() == Int32(FD_MORE) else { break }
@@ -99,7 +102,7 @@ extension MiniJob {
       try save(record, to: target, &counts, &firstNames)
       progress(counts)
       let answer = calls.endBackupFile()
-      // As the daemons mark it: by its name, without a directory's slash.
+      // The daemons mark an entry by its name, without the slash of a directory.
       if answer == Int32(FD_MORE) || answer == Int32(FD_OK) { markSeen(record.path) }
       guard answer == Int32(FD_MORE) else { break }
     }
@@ -110,14 +113,16 @@ extension MiniJob {
     return counts
   }
 
-  /// Counts what a backup would carry.
+  /// Counts the entries and bytes that a backup would have.
+  ///
+  /// - Returns: nil if the plugin refused; a message says why.
   public func estimate(_ line: String, _ each: (SavedEntry) -> Void = { _ in }) -> JobCounts? {
     guard send(.estimateCommand, line: Array(line.utf8)) == Int32(FD_OK), !hasFailed else { return nil }
     var counts = JobCounts()
     while !isCancelled {
       guard let record = calls.startBackupFile(options) else { break }
       let entry = SavedEntry(type: record.type, path: record.path, link: record.link, status: record.status)
-      // Stands for a backup in which nothing changed.
+      // Such a record stands for a backup in which nothing changed.
       if [FD_FT_NOCHG, FD_FT_DIRNOCHG].contains(entry.type) { break }
       if entry.isFailure { counts.failed += 1 } else { counts.entries += 1 }
       if record.type != FD_FT_LNKSAVED, record.status.st_mode & S_IFMT == S_IFREG {
@@ -129,7 +134,7 @@ extension MiniJob {
     return counts
   }
 
-  /// As the daemons' save_file: what type it is decides what is asked for.
+  /// Saves an entry as the daemons' save_file does: the type decides what the plugin is asked for.
   private func save(
     _ record: StartedRecord, to target: some BackupTarget, _ counts: inout JobCounts,
     _ firstNames: inout FirstNames
@@ -152,7 +157,7 @@ extension MiniJob {
     }
     var reads = !record.noRead
     if module.abi.isBacula {
-      // Bacula opens what travels as a FIFO, and leaves hard links to the plugin.
+      // Bacula opens every entry that is sent as a FIFO, and leaves hard links to the plugin.
       reads = reads || entry.type == FD_FT_FIFO
     } else if options.hardLinks, entry.type != FD_FT_LNK {
       entry = firstNames.resolved(entry)
@@ -178,19 +183,20 @@ extension MiniJob {
     counts.entries += 1
   }
 
-  /// Returns whether all was read.
+  /// Reads the data of an entry. Returns true if they were read to their end.
   private func read(
     _ name: UnsafePointer<CChar>, to target: some BackupTarget, _ counts: inout JobCounts
   ) throws -> Bool {
-    /// As the daemons do, which have only the number of the error; a fatal message of the plugin's has said why already.
-    func tellFailure(_ what: String, _ packet: fd_io_packet) {
+    /// Logs a failure as the daemons do, which have only the number of the error. After a fatal message of the plugin nothing is logged:
+    /// that message has given the reason.
+    func logFailure(_ what: String, _ packet: fd_io_packet) {
       guard !hasFailed, !isCancelled else { return }
-      tell(.notSaved, "\(String(cString: name)): \(what): \(String(cString: strerror(packet.io_errno)))")
+      log(.notSaved, "GFD-307 \(String(cString: name)): \(what): \(String(cString: strerror(packet.io_errno)))")
     }
     var open = fd_io_packet(FD_IO_OPEN)
     open.fname = name
     guard calls.io(&open) == Int32(FD_OK), open.status == 0 else {
-      tellFailure("cannot be opened", open)
+      logFailure("cannot be opened", open)
       return false
     }
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
@@ -201,7 +207,7 @@ extension MiniJob {
       packet.count = Int32(buffer.count)
       packet.buf = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)
       _ = calls.io(&packet)
-      if packet.status < 0 { tellFailure("cannot be read to its end", packet) }
+      if packet.status < 0 { logFailure("cannot be read to its end", packet) }
       isWhole = packet.status == 0
       guard packet.status > 0 else { break }
       counts.bytes += Int(packet.status)

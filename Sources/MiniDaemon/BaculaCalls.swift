@@ -2,9 +2,9 @@ import FDPluginABI
 import Glibc
 import MiniDaemonCallbacks
 
-/// The module as Bacula calls it.
+/// Calls the module as Bacula does.
 final class BaculaCalls: ModuleCalls {
-  /// What every release has. A later one has its table's last fields elsewhere.
+  /// The fields that the tables of all releases have. Releases after 9.6 have the last fields of the table elsewhere: see `later`.
   let functions: bacula_plugin_functions_9
   private let later: bacula_plugin_functions_15?
   let context: UnsafeMutablePointer<bacula_context>
@@ -31,7 +31,7 @@ final class BaculaCalls: ModuleCalls {
     functions.set_plugin_value(context, Int32(variable), value)
   }
 
-  /// Bacula tells every plugin everything.
+  /// Sends an event to the plugin. Bacula sends every event to every plugin.
   func send(_ event: DaemonEvent, _ value: UnsafeMutableRawPointer?) -> Int32 {
     let number =
       switch event {
@@ -79,7 +79,7 @@ final class BaculaCalls: ModuleCalls {
         type: BACULA_FT_PLUGIN_CONFIG, path: [], link: [], status: packet.statp, noRead: true,
         options: Array(UnsafeRawBufferPointer(start: packet.objectText.0, count: Int(packet.objectText.1))))
     }
-    // As Bacula does before it sends the plugin's name.
+    // Bacula makes this call before it sends the plugin's name.
     var stream = bacula_stream_packet(
       pkt_size: Int32(MemoryLayout<bacula_stream_packet>.size), stream: 26,
       pkt_end: Int32(MemoryLayout<bacula_stream_packet>.size))
@@ -94,10 +94,10 @@ final class BaculaCalls: ModuleCalls {
 
   func acls() -> [UInt8] { contents(BACULA_ACL_BACKUP).reduce([], +) }
 
-  /// The content of each stream is one attribute.
+  /// Returns the extended attributes. The content of each stream is one attribute.
   func extendedAttributes() -> [SavedEntry.Attribute] { contents(BACULA_XATTR_BACKUP).compactMap(Self.attribute) }
 
-  /// Asks until there is no more, and copies: the content stays the plugin's.
+  /// Asks the plugin until it has no more content. The contents are copied, because their memory belongs to the plugin.
   private func contents(_ function: Int) -> [[UInt8]] {
     var contents: [[UInt8]] = []
     while true {
@@ -141,7 +141,7 @@ final class BaculaCalls: ModuleCalls {
     _ = call(functions.set_file_attributes, packet)
   }
 
-  /// Calls with a packet in the release's layout. Returns the create_status.
+  /// Calls an entry point with a packet in the release's layout. Returns the create_status.
   private func call(
     _ entryPoint: (UnsafeMutablePointer<bacula_context>?, UnsafeMutableRawPointer?) -> Int32, _ packet: fd_restore_packet
   ) -> Int {
@@ -184,9 +184,11 @@ final class BaculaCalls: ModuleCalls {
     }
   }
 
-  // MARK: The archive's form
+  // MARK: Attributes as archives keep them
 
-  /// Lengths as big-endian UInt32, each before its bytes; the name's counts its NUL. An archive keeps the parts.
+  /// Splits the content of a stream into the name and the value, as an archive keeps them.
+  ///
+  /// In the content, the name and the value each follow their length, a big-endian UInt32. The length of the name counts its NUL.
   private static func attribute(_ content: [UInt8]) -> SavedEntry.Attribute? {
     func part(_ start: Int) -> ArraySlice<UInt8>? {
       guard start + 4 <= content.count else { return nil }
@@ -205,7 +207,8 @@ final class BaculaCalls: ModuleCalls {
 
   // MARK: Options
 
-  /// Hands filled-in options for the restore of what was backed up with `line` to the plugin, as before a restore.
+  /// Passes the options that a user has filled in to the plugin, as Bacula does before a restore. They are for the entries that were backed
+  /// up with `line`.
   func setOptions(_ text: String, for line: String) {
     var (text, name, line) = (Array(text.utf8) + [0], Array(BACULA_OPTIONS_NAME.utf8) + [0], Array(line.utf8) + [0])
     text.withUnsafeMutableBytes { text in
@@ -228,7 +231,7 @@ final class BaculaCalls: ModuleCalls {
 
   // MARK: Questions
 
-  /// As the console's `.query`: the plugin's answers, a line each; nil: this release cannot ask.
+  /// Asks the plugin as the console's `.query` does. Returns its answers, one for each line; nil if this release cannot ask.
   func query(_ parameter: String, _ line: [UInt8]) -> [String]? {
     guard let ask = later?.query_parameter else { return nil }
     var (parameter, line, lines) = (Array(parameter.utf8) + [0], line + [0], [String]())
@@ -250,13 +253,13 @@ final class BaculaCalls: ModuleCalls {
 
   // MARK: Callbacks
 
-  /// The table of callbacks; the plugin keeps its address.
+  /// Makes the table of callbacks. It is never freed, because the plugin keeps its address.
   static func callbacks(_ version: UInt32, _ size: UInt32) -> UnsafeRawPointer {
     let table = UnsafeMutablePointer<bacula_core_functions>.allocate(capacity: 1)
     table.initialize(to: bacula_core_functions())
     table.pointee.size = size
     table.pointee.version = version
-    // Swift has no type for a variadic function: these fields are set by address.
+    // Swift has no type for a variadic function, so C code sets these fields.
     mini_set_variadic_bacula(table)
     table.pointee.get_value = { context, variable, value in
       let job = jobOf(context)
@@ -295,7 +298,7 @@ final class BaculaCalls: ModuleCalls {
       return Int32(FD_OK)
     }
     table.pointee.accept_file = { context, packet in
-      // Alike in every release.
+      // This field has the same offset in every release.
       let name = packet!.loadUnaligned(
         fromByteOffset: MemoryLayout<bacula_save_packet_9>.offset(of: \.fname)!, as: UnsafePointer<CChar>.self)
       return Int32(jobOf(context).accepts(name) ? FD_OK : FD_SKIP)
@@ -321,7 +324,7 @@ private func hasChanged(_ job: MiniJob, _ raw: UnsafeMutableRawPointer) -> Int32
   }
 }
 
-/// The fields of a save packet that the daemon reads, wherever a release has them.
+/// The fields of a save packet that the small daemon uses. Their offsets depend on the release.
 private protocol MiniSavePacket {
   var pkt_size: Int32 { get set }
   var pkt_end: Int32 { get set }
@@ -333,7 +336,7 @@ private protocol MiniSavePacket {
   var no_read: Bool { get }
   var portable: Bool { get set }
   var LinkFI: Int32 { get }
-  /// Of an object: the text and its length in bytes.
+  /// The text of an object, and its length in bytes.
   var objectText: (UnsafeMutablePointer<CChar>?, Int32) { get }
 }
 

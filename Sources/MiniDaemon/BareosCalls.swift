@@ -2,7 +2,7 @@ import FDPluginABI
 import Glibc
 import MiniDaemonCallbacks
 
-/// The module as Bareos calls it.
+/// Calls the module as Bareos does.
 final class BareosCalls: ModuleCalls {
   let functions: bareos_plugin_functions
   let context: UnsafeMutablePointer<bareos_context>
@@ -47,7 +47,7 @@ final class BareosCalls: ModuleCalls {
       case .pluginCommand: BAREOS_EVENT_PLUGIN_COMMAND
       case .newPluginOptions: BAREOS_EVENT_NEW_PLUGIN_OPTIONS
       }
-    // Bareos tells a plugin what it has asked for.
+    // Bareos sends a plugin only the events that the plugin has registered.
     guard job.events.contains(Int32(number)) else { return Int32(FD_OK) }
     var packet = fd_event(type: UInt32(number))
     return functions.handle_event(context, &packet, value)
@@ -189,7 +189,7 @@ final class BareosCalls: ModuleCalls {
     var packet = bareos_acl_packet()
     packet.pkt_size = Int32(MemoryLayout<bareos_acl_packet>.size)
     packet.pkt_end = packet.pkt_size
-    // Bareos hands over one byte more than was backed up.
+    // Bareos passes one byte more than was backed up.
     var content = content + [0]
     packet.content_length = UInt32(content.count)
     name.withCString { name in
@@ -219,20 +219,20 @@ final class BareosCalls: ModuleCalls {
           }
         }
       }
-      // As Bareos: the rest is dropped.
+      // Like Bareos, drop the remaining attributes.
       guard answer == Int32(FD_OK) else { return }
     }
   }
 
   // MARK: Callbacks
 
-  /// The table of callbacks; the plugin keeps its address.
+  /// Makes the table of callbacks. It is never freed, because the plugin keeps its address.
   static func callbacks(_ version: UInt32, _ size: UInt32) -> UnsafeRawPointer {
     let table = UnsafeMutablePointer<bareos_core_functions>.allocate(capacity: 1)
     table.initialize(to: bareos_core_functions())
     table.pointee.size = size
     table.pointee.version = version
-    // Swift has no type for a variadic function: these fields are set by address.
+    // Swift has no type for a variadic function, so C code sets these fields.
     mini_set_variadic_bareos(table)
     table.pointee.get_value = { context, variable, value in
       let asked: DaemonVariable

@@ -1,7 +1,7 @@
 import FDPluginABI
 import Glibc
 
-/// The files with several names that have come: a backup has their data once.
+/// Remembers the first name of each file with several hard links, because a backup has the data of such a file only once.
 public struct FirstNames {
   private struct Inode: Hashable {
     let device: dev_t
@@ -12,7 +12,7 @@ public struct FirstNames {
 
   public init() {}
 
-  /// The entry; a further name of a file as a link to the first.
+  /// Returns the entry. An additional hard link becomes a link to the first name.
   public mutating func resolved(_ entry: SavedEntry) -> SavedEntry {
     guard entry.status.st_nlink > 1, entry.status.st_mode & S_IFMT != S_IFDIR else { return entry }
     let inode = Inode(device: entry.status.st_dev, number: entry.status.st_ino)

@@ -3,8 +3,8 @@ import Glibc
 import Locks
 import MiniDaemonCallbacks
 
-/// One job of the small file daemon: an instance of the plugin, the callbacks that it is given, and the calls that Bareos
-/// makes, in Bareos's and Bacula's order.
+/// One job of the small file daemon. It has an instance of the plugin and the callbacks for it, and calls the plugin in the order in which
+/// Bareos and Bacula do.
 public final class MiniJob: @unchecked Sendable {
   // A job belongs to one thread. Another one may call `cancel` and read `messages`.
 
@@ -19,7 +19,7 @@ public final class MiniJob: @unchecked Sendable {
     public let text: String
   }
 
-  /// What the FileSet and the job say.
+  /// The settings of the FileSet and the job.
   public struct Options: Sendable {
     public var acls = true
     public var extendedAttributes = true
@@ -31,18 +31,18 @@ public final class MiniJob: @unchecked Sendable {
     public var stripsPaths = false
     /// The daemon looks for changes on its own disk (`CheckFileChanges = yes`); this one only says that it does.
     public var looksForChanges = false
-    /// `F`, `I` or `D`.
+    /// The level of the job: `F`, `I` or `D`.
     public var level = UInt8(ascii: "F")
-    /// Seconds since 1970.
+    /// The time since which changes are backed up, in seconds since 1970.
     public var since = 0
-    /// Unique names of this job and of the one that it is compared with, as a daemon tells them.
+    /// Unique names of this job and of the job that it is compared with, as a daemon reports them.
     public var jobName: String?
     public var previousJobName: String?
     /// The daemon's working directory.
     public var workingDirectory: String?
     /// Shell patterns of paths that the FileSet excludes.
     public var excludes: [String] = []
-    /// Only this path, what is below it, and the directories above it; nil: all.
+    /// Back up only this path, everything below it, and the directories above it; nil: back up everything.
     public var only: [UInt8]?
     /// Plugin options of the job: they override the definition.
     public var pluginOptions: String?
@@ -56,23 +56,23 @@ public final class MiniJob: @unchecked Sendable {
   public let options: Options
   private(set) var calls: (any ModuleCalls)!
   private let core: UnsafeMutablePointer<mini_core>
-  private let log = Mutex<[Message]>([])
+  private let taken = Mutex<[Message]>([])
   private let state = Mutex(false)
   private(set) var events: Set<Int32> = []
-  /// Told of each message as it comes.
+  /// Called with each message when it comes.
   public var onMessage: ((Message) -> Void)?
-  /// Entries that have gone into the backup.
+  /// The number of entries in the backup so far.
   var fileIndex: Int32 = 0
-  /// Bacula: the options that a restore may be given, as the plugin said at the backup.
+  /// Bacula: the options that a restore accepts, as the plugin described them in the backup.
   var restoreOptions: [UInt8] = []
-  /// How often the FileSet has excluded a path.
+  /// The number of times that the FileSet has excluded a path.
   public private(set) var excluded = 0
-  /// Of the accurate list.
+  /// The entries of the accurate list that have been seen.
   private var seen: Set<[UInt8]> = []
-  /// Texts that the plugin has been told.
+  /// Texts whose address the plugin has got.
   private var texts: [DaemonText: UnsafeMutablePointer<CChar>] = [:]
 
-  /// Makes an instance of the plugin and tells it of the job.
+  /// Makes an instance of the plugin, and sends it the events with which a job begins.
   public init(_ module: PluginModule, _ options: Options = Options()) throws {
     self.module = module
     self.options = options
@@ -84,18 +84,18 @@ public final class MiniJob: @unchecked Sendable {
     calls = module.abi.isBacula ? BaculaCalls(self, core) : BareosCalls(self, core)
     guard calls.newPlugin() == Int32(FD_OK) else {
       let told = messages.map(\.text)
-      throw DaemonError(told.isEmpty ? "newPlugin failed" : "newPlugin failed: \(told.joined(separator: "; "))")
+      throw DaemonError("GFD-301", told.isEmpty ? "newPlugin failed" : "newPlugin failed: \(told.joined(separator: "; "))")
     }
     send(.jobStart)
     send(.level, UnsafeMutableRawPointer(bitPattern: Int(options.level)))
     send(.since, UnsafeMutableRawPointer(bitPattern: options.since))
     if let line = options.pluginOptions {
-      guard !module.abi.isBacula else { throw DaemonError("Bacula has no plugin options of a job") }
+      guard !module.abi.isBacula else { throw DaemonError("GFD-302", "Bacula has no plugin options of a job") }
       _ = send(.newPluginOptions, line: Array(line.utf8))
     }
   }
 
-  /// Ends the job: the plugin's instance is freed. To be called once.
+  /// Ends the job, and frees the plugin's instance. Call it only once.
   public func end() {
     send(.jobEnd)
     calls.freePlugin()
@@ -114,9 +114,9 @@ public final class MiniJob: @unchecked Sendable {
 
   public var isCancelled: Bool { state.withLock { $0 } }
 
-  public var messages: [Message] { log.withLock { $0 } }
+  public var messages: [Message] { taken.withLock { $0 } }
 
-  /// Whether a fatal message has ended the job.
+  /// True if a fatal message has ended the job.
   public var hasFailed: Bool { messages.contains { $0.severity == .fatal } }
 
   // MARK: Calls to the plugin
@@ -134,14 +134,14 @@ public final class MiniJob: @unchecked Sendable {
   private func take(type: Int32, text: UnsafePointer<CChar>) {
     var text = String(cString: text)
     if text.hasSuffix("\n") { text.removeLast() }
-    // A number that the release does not have is taken for what ends the job, as no daemon would.
-    tell(Message.Severity(rawValue: type - module.abi.messageShift) ?? .fatal, text)
+    // A type of message that the release does not have counts as fatal. A real daemon would not do that.
+    log(Message.Severity(rawValue: type - module.abi.messageShift) ?? .fatal, text)
   }
 
-  /// Takes a message into the job's log.
-  func tell(_ severity: Message.Severity, _ text: String) {
+  /// Adds a message to the job's log.
+  func log(_ severity: Message.Severity, _ text: String) {
     let message = Message(severity: severity, text: text)
-    log.withLock { $0.append(message) }
+    taken.withLock { $0.append(message) }
     onMessage?(message)
   }
 
@@ -149,7 +149,9 @@ public final class MiniJob: @unchecked Sendable {
     Unmanaged<MiniJob>.fromOpaque(job).takeUnretainedValue()
   }
 
-  /// - Parameter core: a context's pointer to what is the daemon's own.
+  /// Returns the job of a context.
+  ///
+  /// - Parameter core: the context's pointer to the daemon's own data.
   static func of(_ core: UnsafeMutableRawPointer) -> MiniJob {
     of(job: core.assumingMemoryBound(to: mini_core.self).pointee.job)
   }
@@ -165,7 +167,7 @@ public final class MiniJob: @unchecked Sendable {
     }
   }
 
-  /// Stores the address of a text, which lives as long as the job. Returns the plugin interface's answer.
+  /// Stores the address of a text. The text lives as long as the job. Returns `FD_OK`, or `FD_ERROR` if the daemon does not have the text.
   func store(_ text: DaemonText, at place: UnsafeMutableRawPointer?) -> Int32 {
     let value =
       switch text {
@@ -190,14 +192,15 @@ public final class MiniJob: @unchecked Sendable {
     return Self.isAt(path, orBelow: only) || Self.isAt(only, orBelow: path)
   }
 
-  /// Whether a path is another one, or below it.
+  /// Returns true if a path is the same as another path, or below it.
   public static func isAt(_ path: [UInt8], orBelow other: [UInt8]) -> Bool {
     let slash = UInt8(ascii: "/")
     let other = other.last == slash ? other.dropLast() : other[...]
     return path.starts(with: other) && (path.count == other.count || path[other.count] == slash)
   }
 
-  /// As the daemons compare: in an accurate job with what the catalog has, else with the time of the last backup.
+  /// Returns true if an entry has changed. The daemons compare it with the catalog in an accurate job, and otherwise with the time of the
+  /// last backup.
   func hasChanged(_ path: [UInt8], link: [UInt8], _ status: stat, since: Int) -> Bool {
     if let accurate = options.accurate {
       let path = status.st_mode & S_IFMT == S_IFDIR ? link : path
@@ -209,11 +212,11 @@ public final class MiniJob: @unchecked Sendable {
   }
 
   func markSeen(_ path: [UInt8]) {
-    // Nobody asks in another job, and a set of all paths would grow with the tree.
+    // Only an accurate job needs the set, which grows with the tree.
     if options.accurate != nil { seen.insert(path) }
   }
 
-  /// Entries of the accurate list that the backup takes for deleted. To be asked before the job ends.
+  /// The entries of the accurate list that the backup treats as deleted. Read this before the job ends.
   public var deleted: [[UInt8]] {
     (options.accurate ?? [:]).keys.filter { !seen.contains($0) && !calls.keeps(options.stripsPaths ? stripped($0) : $0) }
   }
@@ -221,7 +224,7 @@ public final class MiniJob: @unchecked Sendable {
   private func stripped(_ path: [UInt8]) -> [UInt8] { Array(path[(path.dropFirst().firstIndex(of: UInt8(ascii: "/")) ?? 0)...]) }
 }
 
-/// The bytes of a C string; none for a null pointer.
+/// Returns the bytes of a C string; no bytes for a null pointer.
 func bytes(_ string: UnsafePointer<CChar>?) -> [UInt8] {
   guard let string else { return [] }
   return Array(UnsafeRawBufferPointer(start: string, count: strlen(string)))

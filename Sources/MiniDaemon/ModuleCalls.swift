@@ -1,25 +1,27 @@
 import FDPluginABI
 import Glibc
 
-/// The entry points of the module for one job, as one family of daemons calls them. Each makes the packet in its release's
-/// layout, calls, and reads the answer.
+/// The entry points of the module for one job, as one family of daemons calls them. Each function makes the packet in the layout of the
+/// release, calls the module, and reads the answer.
 protocol ModuleCalls: AnyObject {
   func newPlugin() -> Int32
   func freePlugin()
-  /// - Returns: `FD_OK` for an event that the family does not have.
+  /// Sends an event to the plugin.
+  ///
+  /// - Returns: the plugin's answer; `FD_OK` for an event that the family does not have.
   func send(_ event: DaemonEvent, _ value: UnsafeMutableRawPointer?) -> Int32
   func getValue(_ variable: Int, _ value: UnsafeMutableRawPointer?) -> Int32
   func setValue(_ variable: Int, _ value: UnsafeMutableRawPointer?) -> Int32
 
-  /// nil: the plugin has no record.
+  /// Returns the next record; nil if the plugin has none.
   func startBackupFile(_ options: MiniJob.Options) -> StartedRecord?
   func endBackupFile() -> Int32
   func acls() -> [UInt8]
   func extendedAttributes() -> [SavedEntry.Attribute]
-  /// Whether the plugin says that an entry of the accurate list is still there.
+  /// Returns true if the plugin says that an entry of the accurate list still exists.
   func keeps(_ path: [UInt8]) -> Bool
 
-  /// The packet's sizes are set here.
+  /// Calls the plugin for I/O on a file. This function sets the sizes in the packet.
   func io(_ packet: inout fd_io_packet) -> Int32
 
   func startRestoreFile(_ line: [UInt8])
@@ -31,35 +33,35 @@ protocol ModuleCalls: AnyObject {
   func setExtendedAttributes(_ attributes: [SavedEntry.Attribute], of name: [UInt8])
 }
 
-/// What happens in a job, whatever number a family gives it.
+/// The events of a job, independent of the numbers that a family gives them.
 enum DaemonEvent {
   case jobStart, jobEnd, startBackupJob, endBackupJob, startRestoreJob, endRestoreJob
   case backupCommand, restoreCommand, estimateCommand, level, since, cancelCommand, pluginCommand
-  /// Bareos.
+  /// Bareos only.
   case newPluginOptions
 }
 
-/// What the plugin asks a daemon for, whatever number a family gives it.
+/// The numbers that the plugin asks a daemon for, independent of the variable numbers of a family.
 enum DaemonVariable {
   case jobID, level, sinceTime, accurate, jobStatus, fileIndex
 }
 
-/// The same, of texts.
+/// The texts that the plugin asks a daemon for, independent of the variable numbers of a family.
 enum DaemonText {
   case jobName, previousJobName, workingDirectory, version
 }
 
-/// A record as the plugin told it.
+/// A record as the plugin reports it.
 struct StartedRecord {
   var type: Int
   var path: [UInt8]
   var link: [UInt8]
   var status: stat
   var noRead: Bool
-  /// Bacula: number of the entry that a hard link is a further name of.
+  /// Bacula: number of the first name of a hard link.
   var linkIndex: Int32 = 0
-  /// Bacula: blocks of zeros are left out.
+  /// Bacula: true if blocks of zeros are left out.
   var isSparse = false
-  /// Bacula: the options that a restore may be given, for a record that is no entry.
+  /// Bacula: the options that a restore accepts. Only a record that is not an entry has them.
   var options: [UInt8] = []
 }

@@ -1,24 +1,29 @@
 import FDPluginABI
 import Glibc
 
-/// Something that kept the small daemon from working.
+/// An error of the small daemon.
 public struct DaemonError: Error, CustomStringConvertible {
-  public let description: String
-  public init(_ description: String) { self.description = description }
+  /// `GFD-` and three digits: docs/troubleshooting.md explains the message under this code.
+  public let code: String
+  /// The message without its code.
+  public let text: String
+  public init(_ code: String, _ text: String) { (self.code, self.text) = (code, text) }
+
+  public var description: String { "\(code) \(text)" }
 }
 
 /// The plugin's module, loaded through its C interface as a file daemon loads it.
 ///
-/// A process is to load it for one release of Bacula at a time: the module answers the last one.
+/// A process must load it for only one release of Bacula at a time, because the module serves only the release that loaded it last.
 public final class PluginModule: @unchecked Sendable {
-  // Set once, at loading.
+  // The properties are set once, when the module is loaded.
   public let abi: ABI
   private let library: UnsafeMutableRawPointer
   let functions: UnsafeRawPointer
-  /// Size that the plugin's information claims, in bytes.
+  /// The size that the plugin's information claims to have, in bytes.
   public let informationSize: UInt32
   public let description: String
-  /// What the plugin tells of its use; nil: this daemon does not ask.
+  /// The plugin's usage text; nil if the daemon does not ask for it.
   public let usage: String?
 
   private typealias Load =
@@ -31,18 +36,18 @@ public final class PluginModule: @unchecked Sendable {
   /// Loads the module.
   ///
   /// - Parameters:
-  ///   - path: of `gfapi-fd.so`.
-  ///   - abi: the daemon to be.
+  ///   - path: the path of `gfapi-fd.so`.
+  ///   - abi: the daemon to imitate.
   ///   - version: the daemon's interface version; nil: that of `abi`.
   ///   - tableSize: size that the table of callbacks claims to have, in bytes; nil: that of `abi`.
   public init(_ path: String, _ abi: ABI = .bareos26, version: UInt32? = nil, tableSize: Int? = nil) throws {
-    // As the daemons do: a socket of libgfapi whose other end is gone would end the process.
+    // The daemons ignore this signal too. Otherwise a socket of libgfapi whose other end is closed would end the process.
     signal(SIGPIPE, SIG_IGN)
     guard let library = dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
-      throw DaemonError("cannot load \(path): \(String(cString: dlerror()))")
+      throw DaemonError("GFD-301", "cannot load \(path): \(String(cString: dlerror()))")
     }
     guard let load = dlsym(library, "loadPlugin") else {
-      throw DaemonError("\(path) is no plugin of a file daemon: it has no loadPlugin")
+      throw DaemonError("GFD-301", "\(path) is no plugin of a file daemon: it has no loadPlugin")
     }
     let version = version ?? abi.version
     var interface = fd_interface(size: UInt32(MemoryLayout<fd_interface>.size), version: version)
@@ -53,12 +58,12 @@ public final class PluginModule: @unchecked Sendable {
     let result = unsafeBitCast(load, to: Load.self)(&interface, table, &information, &functions)
     guard result == Int32(FD_OK), let information, let functions else {
       dlclose(library)
-      throw DaemonError("\(path): loadPlugin refused: \(result)")
+      throw DaemonError("GFD-301", "\(path): loadPlugin refused: \(result)")
     }
     self.abi = abi
     self.library = library
     self.functions = functions
-    // Bareos has a field more, behind the others.
+    // Bareos has one field more, after the others.
     let common = information.assumingMemoryBound(to: bacula_plugin_information.self).pointee
     informationSize = common.size
     description = String(cString: common.description)
@@ -68,7 +73,7 @@ public final class PluginModule: @unchecked Sendable {
     let expected = abi.isBacula ? MemoryLayout<bacula_plugin_information>.size : MemoryLayout<bareos_plugin_information>.size
     guard String(cString: common.magic) == FD_PLUGIN_MAGIC, common.version == version, common.size == UInt32(expected),
       String(cString: common.license) == "AGPLv3"
-    else { throw DaemonError("\(path): the plugin's information is not what a daemon accepts") }
+    else { throw DaemonError("GFD-301", "\(path): the plugin's information is not what a daemon accepts") }
   }
 
   /// Calls `unloadPlugin` and closes the library.

@@ -1,21 +1,21 @@
 import FDPluginABI
 import Glibc
 
-/// How the small daemon restores.
+/// The options of a restore.
 public struct RestoreOptions: Sendable {
   public enum Replace: String, CaseIterable, Sendable {
     case always, never, ifNewer = "if-newer", ifOlder = "if-older"
   }
-  /// Prefix of every path, absolute; empty: entries go where they were.
-  public var place: [UInt8] = []
+  /// The absolute prefix of every path; empty to restore entries to their original paths.
+  public var prefix: [UInt8] = []
   public var replace = Replace.always
 
   public init() {}
 }
 
-/// A restore under way: entry after entry, each with all calls that the daemons make for it.
+/// A restore in progress. For each entry it makes all the calls that the daemons make.
 public struct Restore: ~Copyable {
-  /// Hands the data of one entry on, in pieces, to be written at an offset.
+  /// Passes the data of one entry to `write`, in pieces with their offsets in bytes, until `write` returns false.
   public typealias Data = (_ write: (_ offset: Int, _ bytes: UnsafeRawBufferPointer) -> Bool) throws -> Void
 
   private let job: MiniJob
@@ -32,16 +32,16 @@ public struct Restore: ~Copyable {
     job.send(.startRestoreJob)
   }
 
-  /// Goes on with what was backed up by another plugin line.
+  /// Continues with entries that were backed up with another plugin line.
   public mutating func goOn(with line: String) { self.line = Array(line.utf8) }
 
   /// Ends the restore.
   ///
-  /// - Returns: what it came to. An error message of the plugin is a failure, as for the daemons: an entry that was taken on may
-  ///   fail later.
+  /// - Returns: the counts of the restore. An error message of the plugin counts as a failure, as in the daemons, because an entry that the
+  ///   plugin has accepted may fail later.
   public consuming func end() -> JobCounts {
     job.send(.endRestoreJob)
-    // As the plugin counts them: not all that it has taken on is done when a job is cancelled.
+    // Use the counts of the plugin. When a job is cancelled, not all entries that the plugin has accepted are restored.
     func counted(_ words: String) -> [Int] {
       job.messages.filter { $0.text.contains(" entries restored, ") }.compactMap { message in
         message.text.firstRange(of: words).flatMap { Int(message.text[..<$0.lowerBound].split(separator: " ").last ?? "") }
@@ -58,7 +58,7 @@ public struct Restore: ~Copyable {
   /// Restores one entry.
   ///
   /// - Parameters:
-  ///   - length: bytes to which the data reach, a hole at the end included.
+  ///   - length: the length of the data in bytes, including a hole at the end.
   ///   - data: called if the plugin wants data.
   /// - Returns: false if the job cannot go on.
   public mutating func restore(_ entry: SavedEntry, length: Int = 0, _ data: Data = { _ in }) throws -> Bool {
@@ -67,9 +67,9 @@ public struct Restore: ~Copyable {
     calls.startRestoreFile(line)
     defer { calls.endRestoreFile() }
 
-    let name = options.place + entry.path
+    let name = options.prefix + entry.path
     // The daemons prefix the first name of a hard link, and leave a symbolic link's target alone.
-    let link = entry.type == FD_FT_LNKSAVED ? options.place + entry.link : entry.link
+    let link = entry.type == FD_FT_LNKSAVED ? options.prefix + entry.link : entry.link
     let status = withRestorePacket(entry, name, link) { calls.createFile($0, original: entry.path) }
     func setAttributes() {
       withRestorePacket(entry, name, link) { calls.setFileAttributes($0, original: entry.path) }
@@ -85,7 +85,7 @@ public struct Restore: ~Copyable {
         return calls.io(&open)
       }
       if entry.status.st_mode & S_IFMT == S_IFREG { try write(data, length) }
-      // Attributes come before the file is closed.
+      // The attributes are set before the file is closed.
       setAttributes()
       var close = fd_io_packet(FD_IO_CLOSE)
       _ = calls.io(&close)
@@ -138,13 +138,13 @@ public struct Restore: ~Copyable {
   ) -> R {
     name.withCString { name in
       link.withCString { link in
-        options.place.withCString { place in
+        options.prefix.withCString { prefix in
           var packet = fd_restore_packet()
           packet.type = Int32(entry.type)
           packet.statp = entry.status
           packet.ofname = name
           packet.olname = link
-          packet.where = place
+          packet.where = prefix
           packet.replace =
             switch options.replace {
             case .always: Int32(FD_REPLACE_ALWAYS)

@@ -40,7 +40,7 @@ void mini_set_variadic_bareos(struct bareos_core_functions *table) {
   table->debug_message = mini_debug_message;
 }
 
-/* The events end with a 0. */
+/* A 0 ends the list of events. */
 static int mini_register_bacula(struct bacula_context *context, ...) {
   struct mini_core *core = context->core_private;
   va_list arguments;
@@ -50,7 +50,7 @@ static int mini_register_bacula(struct bacula_context *context, ...) {
   return FD_OK;
 }
 
-/* As Bacula: what is longer is cut off. */
+/* Like Bacula, this cuts off a message that is longer than BACULA_LONGEST_MESSAGE. */
 static int mini_message_bacula(struct bacula_context *context, const char *file, int line, int type, int64_t mtime,
                                const char *format, ...) {
   struct mini_core *core = context->core_private;

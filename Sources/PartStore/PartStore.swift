@@ -2,20 +2,22 @@ import Glibc
 import Gluster
 import SystemPackage
 
-/// Keeps the parts of a storage daemon's volumes on a Gluster volume: in the base directory a folder for each volume, in it a
-/// file for each part, named as ``StoredName`` says.
+/// Stores the parts of a storage daemon's volumes on a Gluster volume.
 ///
-/// A part on its way has the name `.PART.upload-` and 16 hexadecimal digits. Gluster's distributing translator places a name
-/// of this form as if it were `PART`, so that the renaming at the end moves nothing. What an upload that was killed has left
-/// is taken away when its folder is listed an hour later.
+/// The base directory contains a folder for each of the daemon's volumes, and the folder contains a file for each part. ``StoredName``
+/// defines the names of folders and files.
+///
+/// A part that is being uploaded has the name `.PART.upload-` followed by 16 hexadecimal digits. Gluster's distributing translator places a
+/// file of this form of name as if the name were `PART`, so the rename at the end moves nothing. A file that a killed upload has left is
+/// removed when its folder is listed an hour later.
 public struct PartStore {
   /// A part and its size in bytes.
   public typealias Part = (name: StoredName, size: Int)
 
-  /// How long after its last change a part that is on its way is taken for abandoned, in seconds.
+  /// Seconds after its last change from which an unfinished upload counts as abandoned.
   public static let abandonedAfter = 3600
 
-  /// How much is read or written with one call, in bytes: the most that Gluster takes from its pools of memory.
+  /// Number of bytes that one call reads or writes: the maximum that Gluster takes from its pools of memory.
   public static let pieceSize = 1 << 20
   private static let folderMode: mode_t = 0o750
   private static let fileMode: mode_t = 0o640
@@ -25,8 +27,8 @@ public struct PartStore {
   private let willCall: (StaticString) -> Void
 
   /// - Parameters:
-  ///   - volume: where the parts are, in its URI's directory.
-  ///   - willCall: called before each call on the volume with what it is for, as in "no answer while …".
+  ///   - volume: connection to the volume. The parts are in the directory of its URI.
+  ///   - willCall: called before each call on the volume with the purpose of the call, worded as in "no answer while …".
   /// - Throws: ``StoreError``.
   public init(_ volume: Volume, willCall: @escaping (StaticString) -> Void = { _ in }) throws {
     (self.volume, self.willCall) = (volume, willCall)
@@ -43,7 +45,8 @@ public struct PartStore {
     base = found.object
   }
 
-  /// Whether parts can be stored: the whole volume can be reached, and a file be made, written, renamed and removed in the base directory.
+  /// Checks that parts can be stored: the whole volume can be reached, and a file can be created, written, renamed and removed in the base
+  /// directory.
   public func check() throws {
     willCall("asking for permission")
     try attempt("not all of the volume can be reached") { _ = try Distribution(volume)?.check() }
@@ -55,28 +58,29 @@ public struct PartStore {
         try [UInt8(ascii: "x")].withUnsafeBytes { try created.file.write($0, at: 0) }
         try created.file.synchronize()
       } catch let error as GlusterError where error.errno == .fileExists {
-        // Of another check, or of one on a volume that keeps what it has.
+        // Another check has created the file, or an earlier one could not remove it because the volume does not allow that.
       }
     }
     try tryRenaming()
   }
 
-  /// The file that ``check()`` makes. It stays on a volume that lets nothing be renamed or removed, where it keeps uploads from beginning.
+  /// The file that ``check()`` creates. On a volume that does not allow renaming or removing files it stays, and prevents uploads from
+  /// starting.
   private static let trial = Array(".testconnection".utf8)
   private static let renamedTrial = trial + Array(".renamed".utf8)
 
   private func tryRenaming() throws {
     willCall("trying to rename something")
     try attempt("cannot rename and remove a file in the base directory") {
-      // Another process may be at it.
+      // Another process may rename or remove the file at the same time.
       _ = try ifThere { try base.rename(Self.trial, to: Self.renamedTrial) }
       _ = try ifThere { try base.remove(Self.renamedTrial) }
     }
   }
 
-  // MARK: Looking
+  // MARK: Reading
 
-  /// The parts of a volume; none if there is no such volume. Takes away what killed uploads have left.
+  /// The parts of a volume; none if there is no such volume. This function also removes files that killed uploads have left.
   public func parts(of name: StoredName) throws -> [Part] {
     try Self.check(name)
     var parts: [Part] = []
@@ -87,12 +91,12 @@ public struct PartStore {
       let before = try distribution?.check()
       let folder = try self.folder(name)
       if let folder {
-        // Not all volumes tell sizes rightly in a listing.
+        // Not all volumes report correct sizes in a listing.
         let listingsTellSizes = VolumeTraits(volume).listingsTellSizes
         let directory = try folder.openDirectory()
         while let entry = try directory.next() {
           willCall("listing the parts")
-          // What has blanks in its name cannot be told, and has not been stored.
+          // A file with a blank in its name cannot be printed in a list, and is not a part: `upload` refuses such names.
           let part = StoredName(stored: entry.name).flatMap { $0.name.contains { $0 <= 0x20 } ? nil : $0 }
           guard part != nil || Self.isOnItsWay(entry.name) else { continue }
           var status = entry.found?.status
@@ -107,7 +111,7 @@ public struct PartStore {
           }
         }
       }
-      // What is on a subvolume that cannot be reached is left out of a listing, without an error.
+      // A listing leaves out the entries of an unreachable subvolume, without an error.
       if let before { try distribution?.check(since: before) }
       return folder
     }
@@ -125,7 +129,7 @@ public struct PartStore {
 
   /// Reads a part.
   ///
-  /// - Parameter write: takes the data, in order.
+  /// - Parameter write: called with the data, in order.
   public func download(
     _ part: StoredName, of name: StoredName, write: (UnsafeRawBufferPointer) throws -> Void
   ) throws {
@@ -145,18 +149,18 @@ public struct PartStore {
     }
   }
 
-  // MARK: Changing
+  // MARK: Writing
 
-  /// Stores a part, in the place of one that is there: at once, when all its data are on the bricks' disks.
+  /// Stores a part, and replaces an existing one. The part gets its name in one step, after all its data is on the bricks' disks.
   ///
   /// - Parameters:
-  ///   - read: puts the data that follow to the front of a buffer, and returns how many bytes; 0 at their end.
-  ///   - isWhole: asked at their end: whether that is all of them.
+  ///   - read: puts the next data at the front of a buffer and returns the number of bytes; 0 at the end of the data.
+  ///   - isWhole: called at the end of the data. Returns true if the data is complete.
   public func upload(
     _ part: StoredName, of name: StoredName, read: (UnsafeMutableRawBufferPointer) throws -> Int, isWhole: () -> Bool
   ) throws {
     try Self.check(name)
-    // A list has the size after a blank.
+    // A list of parts separates name and size by a blank.
     guard !part.name.contains(where: { $0 <= 0x20 }) else { throw StoreError(.badName, "a part's name has no blanks") }
     let temporary = Self.nameOnItsWay(part)
     try Self.check(part, stored: temporary)
@@ -175,7 +179,7 @@ public struct PartStore {
       willCall("putting the part in its place")
       try attempt("cannot put it in its place") { try folder.rename(temporary, to: part.stored) }
       isInPlace = true
-      // The renaming is on the disks when the file is, once more: it changed the file's times as well.
+      // Syncing the file again also brings the rename to the disks, because the rename has changed the file's times.
       try attempt("cannot keep it in its place") { try created.file.synchronize() }
     } catch {
       willCall("removing what is incomplete")
@@ -184,7 +188,8 @@ public struct PartStore {
     }
   }
 
-  /// Removes what is incomplete. Where that is refused the next upload is not to begin: it would leave the same behind.
+  /// Removes an incomplete file. If the volume refuses that, the trial file is created, which cannot be removed either. It prevents the
+  /// next upload from starting: that upload would leave another incomplete file.
   private func remove(_ temporary: [UInt8], from folder: Object) {
     do { try folder.remove(temporary) } catch {
       if asGlusterError(error).errno == .readOnlyFileSystem { _ = try? base.createFile(Self.trial, mode: Self.fileMode) }
@@ -193,7 +198,7 @@ public struct PartStore {
 
   /// Removes a part.
   public func remove(_ part: StoredName, of name: StoredName) throws {
-    // Also so that nothing but a part is removed.
+    // This look-up also makes sure that only a part is removed.
     let folder = try find(part, in: name).folder
     willCall("removing the part")
     let removed: Void? = try attempt("cannot remove it") { try ifThere { try folder.remove(part.stored) } }
@@ -202,7 +207,7 @@ public struct PartStore {
 
   // MARK: Names
 
-  /// What follows the part's name, before 16 hexadecimal digits.
+  /// The text between the part's name and the 16 hexadecimal digits.
   private static let mark = Array(".upload-".utf8)
 
   private static func nameOnItsWay(_ part: StoredName) -> [UInt8] {
@@ -236,7 +241,7 @@ public struct PartStore {
     do {
       return try base.createDirectory(name.stored, mode: Self.folderMode).object
     } catch let error as GlusterError where error.errno == .fileExists {
-      // By another upload, just now.
+      // Another upload has just created the folder.
       return try base.lookUp(name.stored).object
     }
   }
@@ -254,7 +259,7 @@ public struct PartStore {
     return (folder, found.object, found.status)
   }
 
-  /// Copies data to their end. Returns how many bytes.
+  /// Copies all data to a file. Returns the number of bytes.
   private func copy(to file: borrowing File, _ read: (UnsafeMutableRawBufferPointer) throws -> Int) throws -> Int {
     let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.pieceSize, alignment: 4096)
     defer { piece.deallocate() }
@@ -275,14 +280,15 @@ public struct PartStore {
     }
   }
 
-  /// What to say of something that a look-up did not find. On a subvolume that cannot be reached it may be all the same.
+  /// The error for an entry that a look-up did not find. Throws instead if a subvolume is unreachable, because the entry may be on that
+  /// subvolume.
   private static func missing(_ kind: StoreError.Kind, _ words: String, _ volume: Volume) throws -> StoreError {
     try attempt("cannot look for it") { _ = try Distribution(volume)?.check() }
     return StoreError(kind, words)
   }
 }
 
-/// - Returns: nil where there is nothing of that name.
+/// Makes a call. Returns nil if there is no such entry.
 private func ifThere<T>(_ call: () throws -> T) throws -> T? {
   do {
     return try call()
@@ -291,7 +297,7 @@ private func ifThere<T>(_ call: () throws -> T) throws -> T? {
   }
 }
 
-/// Makes calls on the volume; says of one that failed what was to be done.
+/// Makes calls on the volume. `action` is added to the error of a call that fails.
 private func attempt<T: ~Copyable>(_ action: String, _ body: () throws -> T) throws -> T {
   do {
     return try body()

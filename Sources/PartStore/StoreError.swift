@@ -1,19 +1,19 @@
 import Glibc
 import Gluster
 
-/// Why something could not be done with a part. Its words are one line of a log.
+/// The reason why an operation on a part failed. Its description is one line of a log.
 public struct StoreError: Error, Sendable, CustomStringConvertible {
-  /// What a caller can do about it.
+  /// The kind of failure, which decides what a caller can do about it.
   public enum Kind: Sendable {
     /// There is no such part.
     case missing
-    /// The name is none that can be stored.
+    /// The name cannot be stored.
     case badName
     /// The volume, or a part of it, cannot be reached.
     case unreachable
     /// No space is left, or a quota is used up.
     case full
-    /// The data did not come to their end.
+    /// The data did not arrive completely.
     case cutOff
     /// Everything else.
     case failed
@@ -28,8 +28,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
   }
 
   /// - Parameters:
-  ///   - error: what a call on the volume left.
-  ///   - action: what was to be done: `cannot write`.
+  ///   - error: the error of a call on the volume.
+  ///   - action: what failed, such as `cannot write`.
   public init(_ error: GlusterError, _ action: String) {
     self.init(error.meansVolumeIsGone ? .unreachable : error.meansFull ? .full : .failed, "\(action): \(error)")
   }

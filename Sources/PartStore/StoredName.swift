@@ -1,13 +1,15 @@
-/// The name on a Gluster volume of one of the storage daemon's volumes, or of a part of one: the same, but for bytes that a file's
-/// name cannot have, or that mean something in it. These stand as `%XX`: `/`, `%`, control characters, and a `.` in
-/// front. No two names become one, and no name begins with a dot: those are for parts that are on their way.
+/// The name on a Gluster volume of one of the storage daemon's volumes, or of a part of one.
+///
+/// The stored name is the daemon's name. Only bytes that a file name cannot contain, or that have a special meaning in it, are escaped as
+/// `%XX`: `/`, `%`, control characters, and a leading `.`. Different names have different stored names. No stored name begins with a dot:
+/// such names are reserved for parts that are being uploaded.
 public struct StoredName: Hashable, Sendable {
-  /// The name as the storage daemon says it, in raw bytes.
+  /// The storage daemon's name, in raw bytes.
   public let name: [UInt8]
   /// The name on the volume, in raw bytes.
   public let stored: [UInt8]
 
-  /// - Parameter name: as the storage daemon says it.
+  /// - Parameter name: the storage daemon's name, in raw bytes.
   public init(_ name: some Collection<UInt8>) {
     self.name = Array(name)
     var stored: [UInt8] = []
@@ -22,7 +24,7 @@ public struct StoredName: Hashable, Sendable {
   }
 
   /// - Parameter stored: a name found on a volume.
-  /// - Returns: nil if no name of the storage daemon has become this.
+  /// - Returns: nil if no name of the storage daemon has this stored form.
   public init?(stored: [UInt8]) {
     var name: [UInt8] = []
     var rest = stored[...]
@@ -36,7 +38,7 @@ public struct StoredName: Hashable, Sendable {
       }
     }
     self.init(name)
-    // Written in another way than by this type, `%41` or `%2f`: something else put it there.
+    // This type never writes such an escape (`%41` or `%2f`), so something else has put the file there.
     guard self.stored == stored, !stored.isEmpty else { return nil }
   }
 
@@ -47,6 +49,6 @@ public struct StoredName: Hashable, Sendable {
 }
 
 extension StoredName: CustomStringConvertible {
-  /// The storage daemon's name, for messages: as it is stored, if it has control characters.
+  /// The storage daemon's name, for messages; the stored name if the daemon's has control characters.
   public var description: String { String(decoding: name.contains { $0 < 0x20 || $0 == 0x7f } ? stored : name, as: UTF8.self) }
 }

@@ -1,15 +1,15 @@
-/// What a check has found, each thing with what to do about it.
+/// The findings of a check, each with advice.
 package struct Findings {
   package enum Verdict: String {
     case well, warning, problem
   }
 
   package struct Finding {
-    /// What was looked at, such as `server`.
+    /// The subject of the check, such as `server`.
     package let subject: String
     package let verdict: Verdict
     package let text: String
-    /// What to do; nil where all is well.
+    /// What to do about the finding; nil if the verdict is `well`.
     package let cure: String?
   }
 
@@ -27,9 +27,9 @@ package struct Findings {
 
   package func count(_ verdict: Verdict) -> Int { all.count { $0.verdict == verdict } }
 
-  /// A line for each, its cure below it, and a last one that sums up.
+  /// The findings as text: a line for each finding, its cure below it, and a last line that sums up.
   ///
-  /// - Parameter isColoured: for a terminal: problems in red, warnings in yellow.
+  /// - Parameter isColoured: for a terminal, print problems in red and warnings in yellow.
   package func text(isColoured: Bool) -> String {
     let width = 13
     func shown(_ verdict: Verdict) -> String {
@@ -46,7 +46,7 @@ package struct Findings {
     return (lines + [sum]).map { $0 + "\n" }.joined()
   }
 
-  /// One object: `{"problems": 0, "warnings": 0, "findings": [{"subject": …, "verdict": …, "text": …, "cure": …}]}`.
+  /// The findings as one JSON object: `{"problems": 0, "warnings": 0, "findings": [{"subject": …, "verdict": …, "text": …, "cure": …}]}`.
   package var json: String {
     let findings = all.map { finding in
       "{\"subject\": \(jsonString(finding.subject)), \"verdict\": \"\(finding.verdict.rawValue)\", \"text\": \(jsonString(finding.text)), "
@@ -56,7 +56,7 @@ package struct Findings {
   }
 }
 
-/// A text as JSON writes it, in quotes.
+/// A text as a JSON string, with its quotes.
 package func jsonString(_ text: String) -> String {
   let escaped = text.unicodeScalars.map { scalar in
     switch scalar {

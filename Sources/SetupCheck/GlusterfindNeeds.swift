@@ -1,15 +1,15 @@
 import Glibc
 import GlusterfindList
 
-/// What glusterfind needs on this host, which is a node of the volume then, and of the volume.
+/// Checks what glusterfind requires of the volume, and of this host, which has to be a node of the volume.
 package enum GlusterfindNeeds {
-  /// - Parameter volume: its name: letters, digits, `-` and `_`, as libgfapi has connected to it.
+  /// - Parameter volume: name of the volume, as libgfapi has connected to it: letters, digits, `-` and `_`.
   package static func look(_ volume: String, into findings: inout Findings) {
     let subject = "glusterfind"
     for (program, package) in [("glusterfind", "glusterfs-server"), ("ssh-keygen", "openssh-client")] where !isInPath(program) {
       findings.add(.problem, subject, "\(program) is not there", cure: "install \(package) on each node of the volume")
     }
-    // glusterfind itself names this interpreter.
+    // glusterfind itself names this interpreter, so its module is checked.
     if output("/usr/bin/python3 -c 'import xattr'") == nil {
       findings.add(
         .problem, subject, "Python's module xattr is not there", cure: "install python3-pyxattr on each node of the volume")
@@ -32,7 +32,7 @@ package enum GlusterfindNeeds {
     if !findings.all.contains(where: { $0.subject == subject }) { findings.add(subject, "all that it needs is here") }
   }
 
-  /// Whether the bricks of a volume log changes; nil: this host is no node of it.
+  /// Returns true if the bricks of a volume log changes; nil if this host is not a node of the volume.
   ///
   /// - Parameter volume: see ``look(_:into:)``.
   package static func areChangesLogged(_ volume: String) -> Bool? {
@@ -50,7 +50,7 @@ package enum GlusterfindNeeds {
   }
 }
 
-/// What a command of the shell prints; nil if it fails.
+/// Runs a shell command, and returns what it prints; nil if the command fails.
 package func output(_ command: String) -> String? {
   guard let pipe = popen(command + " 2>/dev/null </dev/null", "r") else { return nil }
   var bytes: [UInt8] = []

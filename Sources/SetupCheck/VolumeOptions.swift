@@ -1,16 +1,16 @@
 import Gluster
 
-/// Options of a volume that a backup or a restore stumbles over.
+/// Checks for options of a volume that hinder a backup or a restore.
 package enum VolumeOptions {
-  /// Asks glusterd for the options that are set. It tells them to other hosts as well, if this one has the command `gluster`; without
-  /// it, nothing is found.
+  /// Asks glusterd for the options that are set. glusterd answers other hosts as well, but the command `gluster` is required on this host.
+  /// Without this command nothing is found.
   package static func look(_ uri: VolumeURI, into findings: inout Findings) {
     let known = { (byte: UInt8) in
       byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".") || Character(Unicode.Scalar(byte)).isLetter
         || Character(Unicode.Scalar(byte)).isNumber
     }
     for server in uri.servers {
-      // glusterd's own socket is the command's default.
+      // Without `--remote-host` the command uses glusterd's own socket.
       let host = uri.transport == .unix ? "" : "--remote-host=\(server.host)"
       guard uri.transport == .unix || server.host.utf8.allSatisfy(known) else { continue }
       guard let answer = output("timeout 10 gluster --mode=script \(host) volume info \(uri.volume)") else { continue }
@@ -19,7 +19,7 @@ package enum VolumeOptions {
     }
   }
 
-  /// - Parameter info: what `gluster volume info` prints: options have lines of the form `features.worm: on`.
+  /// - Parameter info: output of `gluster volume info`. An option is a line of the form `features.worm: on`.
   static func look(_ info: String, _ volume: String, into findings: inout Findings) {
     var options: [Substring: String] = [:]
     for line in info.split(separator: "\n") {

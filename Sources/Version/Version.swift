@@ -1,2 +1,2 @@
-/// The version of the module, the programs and the packages: this is the one place where it stands.
+/// The version of the module, the programs and the packages. It is defined only here.
 public let version = "1.0.0"

@@ -4,7 +4,7 @@ import Glibc
 import Gluster
 import MiniDaemon
 
-/// Measures one job of the module, or a bare loop of libgfapi's calls to set beside it. `scripts/bench` runs it.
+/// Measures one job of the module, or a bare loop of libgfapi calls to compare it with. `scripts/bench` runs it.
 ///
 /// Prints one line: seconds, entries, bytes, failures, and the process's peak resident size in KiB.
 @main struct Bench: ParsableCommand {
@@ -24,12 +24,12 @@ import MiniDaemon
     let elapsed = (ContinuousClock.now - began).components
     let seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18
     print(seconds, measured.entries, measured.bytes, measured.failed, peak())
-    // Disconnecting takes 10 s, and is no part of a job.
+    // End the process without disconnecting, which takes 10 s and is not part of a job.
     fflush(nil)
     _exit(measured.failed == 0 ? 0 : 1)
   }
 
-  /// In KiB.
+  /// Returns the process's peak resident size, in KiB.
   private static func peak() -> Int {
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
@@ -50,7 +50,7 @@ struct JobArguments: ParsableArguments {
   }
 }
 
-/// Takes a backup and keeps nothing of it.
+/// Takes a backup and discards it.
 final class Nowhere: BackupTarget {
   func begin(_ entry: SavedEntry) {}
   func data(_ bytes: UnsafeRawBufferPointer) {}
@@ -74,7 +74,7 @@ struct Backup: ParsableCommand {
   }
 }
 
-/// Restores files that it makes up, with data that are no zeros.
+/// Restores generated files. Their data are not zeros.
 struct Restore: ParsableCommand {
   @OptionGroup var arguments: JobArguments
   @Option(help: "The directory.") var directory: String

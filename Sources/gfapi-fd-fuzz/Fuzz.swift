@@ -5,8 +5,8 @@ import GlusterfindList
 import MiniDaemon
 import PartStore
 
-/// What libFuzzer is let loose on: `FUZZ` in the environment names one of the parsers and decoders. Whatever the bytes, it must neither crash
-/// nor hang, and what it makes of them must hold. `scripts/fuzz` runs it.
+/// The parsers and decoders that libFuzzer tests. `FUZZ` in the environment names one of them. Whatever bytes it gets, it must neither
+/// crash nor hang, and its result must meet the conditions below. `scripts/fuzz` runs it.
 private enum Parser: String, CaseIterable {
   case uri, definition, options, list, acl, attributes, archive, name
 
@@ -84,7 +84,7 @@ private let archiveFile: CInt = {
   return file
 }()
 
-/// What must hold, in a release build as well.
+/// Ends the process if a condition is false, in a release build as well.
 private func hold(_ condition: Bool, _ line: Int = #line) {
   guard !condition else { return }
   fatalError("what line \(line) says does not hold")
@@ -98,14 +98,14 @@ private let parser: Parser = {
   return parser
 }()
 
-/// libFuzzer itself. Its function is in C; pointers and numbers are handed over alike.
+/// libFuzzer's main function. It is a C function, but pointers and numbers are passed to it in the same way as to a Swift function.
 @_silgen_name("LLVMFuzzerRunDriver")
 private func runFuzzer(
   _ count: UnsafeMutablePointer<CInt>, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>>,
   _ try: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
 ) -> CInt
 
-/// The name is libFuzzer's.
+/// libFuzzer calls this function, by this name, for each input.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func tryInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   parser.parse(Array(UnsafeBufferPointer(start: start, count: count)))

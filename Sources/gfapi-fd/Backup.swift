@@ -31,7 +31,7 @@ struct Backup: ParsableCommand {
     try daemon.run(fileSet.options) { job in
       let archive = try ArchiveWriter(output) { Progress.line("warning: \($0)") }
       defer {
-        if let file = archive.abandon() { Progress.line("the archive is not whole: \(file) has what was saved before, and no end") }
+        if let file = archive.abandon() { Progress.line("GFD-308 the archive is not whole: \(file) has what was saved before, and no end") }
       }
       var progress = Progress("saved")
       guard let counts = try job.backup(definition, to: archive, progress: { progress.update($0) }) else { return nil }
@@ -41,7 +41,7 @@ struct Backup: ParsableCommand {
       if json { print(progress.json(counts, notSaved: failures), terminator: "") }
       let names = failures.joined(separator: ", ")
       let more = counts.failed - counts.failures.count
-      if counts.failed > 0 { Progress.line("not in the archive: \(names)" + (more > 0 ? " and \(more) more" : "")) }
+      if counts.failed > 0 { Progress.line("GFD-309 not in the archive: \(names)" + (more > 0 ? " and \(more) more" : "")) }
       return counts
     }
   }

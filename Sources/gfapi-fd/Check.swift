@@ -31,12 +31,12 @@ struct Check: ParsableCommand {
     if findings.count(.problem) + findings.count(.warning) > 0 { throw GfapiFDTool.Status.someFailed }
   }
 
-  /// On a terminal, unless NO_COLOR is set (no-color.org).
+  /// True on a terminal, unless NO_COLOR is set (no-color.org).
   private static var isColoured: Bool {
     isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR").map { $0.pointee == 0 } ?? true
   }
 
-  /// Returns whether a backup could begin.
+  /// Returns true if a backup could begin.
   private func check(_ findings: inout Findings) -> Bool {
     let isLoadable = checkModule(&findings)
     let parsed: PluginDefinition
@@ -60,7 +60,7 @@ struct Check: ParsableCommand {
     return isLoadable && isReached
   }
 
-  /// Loads it as each daemon does.
+  /// Loads the module as each daemon does. Returns true if it can be loaded.
   private func checkModule(_ findings: inout Findings) -> Bool {
     let module = module.path
     var answered: [String] = []
@@ -154,7 +154,7 @@ struct Check: ParsableCommand {
     return report.access == nil && report.missingSubvolume == nil
   }
 
-  /// Which changes an incremental job finds, and what that costs.
+  /// Reports which changes an incremental job finds, and at what cost.
   private func checkChanges(_ parsed: PluginDefinition, _ report: VolumeReport, _ latency: VolumeLatency, _ findings: inout Findings) {
     let changes = "changes"
     if parsed.fileList != nil {
@@ -162,7 +162,7 @@ struct Check: ParsableCommand {
     } else if !report.keepsTimes {
       findings.add(changes, "by crawl: all, because the bricks date every change (features.ctime is off)")
     } else if parsed.checksAttributes {
-      // However many calls are under way, each takes a tenth of a millisecond of the processors of client and brick (measured).
+      // Each call takes a tenth of a millisecond of processor time on client and brick (measured), however many calls are under way.
       let seconds = 100_000 * max(latency.lookUp / .seconds(1) / Double(max(parsed.workers, 1)), 0.0001)
       findings.add(
         changes,
@@ -190,7 +190,7 @@ struct Check: ParsableCommand {
     }
   }
 
-  /// How far back a list can reach, and what that costs.
+  /// Reports how far back a list can reach, and how much disk space the changelogs use.
   private func checkChangelogs(_ volume: String, _ findings: inout Findings) {
     let subject = "changelogs"
     guard case .success(let bricks) = waiting({ try await ChangelogReach.ofAll(bricksOf: volume) }) else { return }
@@ -208,7 +208,7 @@ struct Check: ParsableCommand {
     }
   }
 
-  /// Waits for what is asynchronous.
+  /// Runs an asynchronous function, and waits for its result.
   private func waiting<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) -> Result<T, any Error> {
     let done = DispatchSemaphore(value: 0)
     let result = Mutex<Result<T, any Error>?>(nil)
@@ -236,14 +236,14 @@ struct Check: ParsableCommand {
   }
 }
 
-/// A time, such as `0.31 ms`.
+/// Returns a time as text, such as `0.31 ms`.
 private func milliseconds(_ time: Duration) -> String {
   let hundredths = Int((time / .milliseconds(1) * 100).rounded())
   return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100) ms"
 }
 
 extension ABI {
-  /// The releases that load the module so.
+  /// The releases that load the module with this ABI.
   var releases: String {
     switch self {
     case .bareos21: "Bareos 18.2 to 21"

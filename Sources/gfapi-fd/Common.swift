@@ -7,13 +7,14 @@ import SetupCheck
 
 let pluginLineHelp: ArgumentHelp = "The plugin line, as in a FileSet, or the URI of the volume."
 
-/// The plugin line that an argument means: of a URI alone, `gluster://server/volume/directory`, that of its volume.
+/// Returns the plugin line for an argument. An argument that is only a URI, `gluster://server/volume/directory`, stands for the plugin line
+/// of that volume.
 func pluginLine(_ argument: String) -> String {
   guard argument.hasPrefix("gluster"), argument.contains("://") else { return argument }
   return String(decoding: PluginDefinition.Arguments(volume: Array(argument.utf8)).line, as: UTF8.self)
 }
 
-/// Which module is used.
+/// The option that names the module.
 struct ModuleArgument: ParsableArguments {
   @Option(
     name: .customLong("module"),
@@ -22,7 +23,7 @@ struct ModuleArgument: ParsableArguments {
 
   var path: String { given ?? Self.defaultModule }
 
-  /// `gfapi-fd.so` beside the tool, or where it is installed.
+  /// The path of `gfapi-fd.so` beside the tool, or else where a package installs it.
   private static var defaultModule: String {
     var buffer = [CChar](repeating: 0, count: 4096)
     let length = readlink("/proc/self/exe", &buffer, buffer.count - 1)
@@ -34,7 +35,7 @@ struct ModuleArgument: ParsableArguments {
   }
 }
 
-/// Options that backup and restore share.
+/// The options of each command that runs a job.
 struct DaemonArguments: ParsableArguments {
   @Option(help: "The daemon whose tables and packets the module is called with.")
   var abi: ABI = .bareos26
@@ -46,7 +47,7 @@ struct DaemonArguments: ParsableArguments {
     help: ArgumentHelp("Plugin options, as a job gives them: they override the definition.", valueName: "line"))
   var pluginOptions: String?
 
-  /// Runs a job: its messages go to stderr, an interrupt cancels it.
+  /// Runs a job. Its messages go to standard error, and an interrupt cancels it.
   func run(_ options: MiniJob.Options, _ body: (MiniJob) throws -> JobCounts?) throws {
     var options = options
     options.pluginOptions = pluginOptions
@@ -55,7 +56,7 @@ struct DaemonArguments: ParsableArguments {
     do {
       let job = try MiniJob(try PluginModule(module.path, abi), options)
       let show = { (message: MiniJob.Message) in Progress.line("\(Self.label(message.severity))\(message.text)") }
-      // The plugin has judged the plugin options by now.
+      // The plugin has checked the plugin options already, and may have sent messages.
       job.messages.forEach(show)
       job.onMessage = show
       guard !job.hasFailed else { throw GfapiFDTool.Status.nothingDone }
@@ -76,13 +77,13 @@ struct DaemonArguments: ParsableArguments {
     if failed > 0 { throw GfapiFDTool.Status.someFailed }
   }
 
-  /// From here on an interrupt or a termination cancels the job. A second one ends the tool as usual.
+  /// Makes an interrupt or a termination signal cancel the job from now on. A second one ends the tool as usual.
   private static func cancelOnSignal(_ job: MiniJob) {
     var signals = sigset_t()
     sigemptyset(&signals)
     sigaddset(&signals, SIGINT)
     sigaddset(&signals, SIGTERM)
-    // Threads made from now on inherit the mask: only the waiting one gets the signals.
+    // Threads that are made from now on inherit the mask, so only the waiting thread gets the signals.
     pthread_sigmask(SIG_BLOCK, &signals, nil)
     let waited = signals
     onOwnThread {
@@ -108,8 +109,8 @@ struct DaemonArguments: ParsableArguments {
 
 extension ABI: ExpressibleByArgument {}
 
-/// What the user sees of a job under way: on a terminal one line that changes, else nothing but the summary. All on
-/// stderr: an archive may go to stdout.
+/// Shows the progress of a job. On a terminal it updates one line. Elsewhere it prints only the summary. Everything goes to standard error,
+/// because an archive may go to standard output.
 struct Progress {
   private let began = ContinuousClock.now
   private var shown = ContinuousClock.now
@@ -130,7 +131,7 @@ struct Progress {
 
   /// The summary as one JSON object, on a line of its own.
   ///
-  /// - Parameter notSaved: paths, as messages show them; nil: it is not about that.
+  /// - Parameter notSaved: paths of the entries that were not saved, as messages show them; nil leaves them out, as for a restore.
   func json(_ counts: JobCounts, notSaved: [String]? = nil) -> String {
     let paths = notSaved.map { ", \"not_saved\": [\($0.map(jsonString).joined(separator: ", "))]" } ?? ""
     return
@@ -147,7 +148,7 @@ struct Progress {
       + "\(Int(Double(counts.entries) / seconds)) entries/s, \(sizeInWords(Double(counts.bytes) / seconds))/s"
   }
 
-  /// Takes the line that changes away.
+  /// Clears the line that is updated.
   func clear() {
     if Self.isOnLine { Self.write("\r\u{1b}[K") }
     Self.isOnLine = false

@@ -19,7 +19,7 @@ struct Estimate: ParsableCommand {
 
   func validate() throws { try fileSet.validate(for: daemon.abi) }
 
-  /// How many of a type, and how many bytes of data these have.
+  /// The number of entries of a type, and the bytes of their data.
   private struct Count {
     var entries = 0
     var bytes = 0
@@ -69,11 +69,11 @@ struct Estimate: ParsableCommand {
   }
 }
 
-/// What an entry is, for who looks at a backup.
+/// The type of an entry, as it is shown to a user.
 enum EntryType: String, CaseIterable {
   case file, hardLink, directory, symbolicLink, fifo, socket, device
 
-  /// Nil: an entry that could not be looked at.
+  /// Nil for an entry that could not be read.
   init?(_ entry: SavedEntry) {
     if entry.isFailure { return nil }
     switch entry.status.st_mode & S_IFMT {
@@ -90,7 +90,7 @@ enum EntryType: String, CaseIterable {
   var words: String {
     switch self {
     case .file: "files"
-    case .hardLink: "further names of files"
+    case .hardLink: "additional hard links"
     case .directory: "directories"
     case .symbolicLink: "symbolic links"
     case .fifo: "FIFOs"
@@ -99,7 +99,7 @@ enum EntryType: String, CaseIterable {
     }
   }
 
-  /// As `ls` shows it.
+  /// The letter that `ls` shows for the type.
   var letter: String {
     switch self {
     case .file, .hardLink: "-"

@@ -1,7 +1,7 @@
 import ArgumentParser
 import MiniDaemon
 
-/// What the FileSet and the level of a job say.
+/// The options that stand for a job's FileSet and level.
 struct FileSetArguments: ParsableArguments {
   @Option(help: ArgumentHelp("Leave out entries whose path matches this shell pattern.", valueName: "pattern"))
   var exclude: [String] = []
@@ -18,7 +18,7 @@ struct FileSetArguments: ParsableArguments {
   @Flag(help: "Leave out extended attributes.")
   var noXattrs = false
 
-  /// The same, for the module.
+  /// The same options, as ``MiniJob`` takes them.
   var options: MiniJob.Options {
     var options = MiniJob.Options()
     options.acls = !noAcls
@@ -32,7 +32,7 @@ struct FileSetArguments: ParsableArguments {
     return options
   }
 
-  /// Whether a daemon can say that to its plugins.
+  /// Throws an error if the daemon cannot report these options to its plugins.
   func validate(for abi: ABI) throws {
     guard abi.isBacula, noRecursion || noAcls || noXattrs else { return }
     throw ValidationError(

@@ -32,13 +32,13 @@ struct GfapiFDTool: ParsableCommand {
     }
   }
 
-  /// Ends the process without what `exit` runs: libgfapi's threads, which are disconnecting for 10 s, would run beside it.
+  /// Ends the process without the handlers that `exit` runs: libgfapi's threads take 10 s to disconnect, and would run at the same time.
   private static func leave(_ status: ExitCode) -> Never {
     fflush(nil)
     _exit(status.rawValue)
   }
 
-  /// The exit statuses beside 0.
+  /// The exit statuses other than 0.
   enum Status {
     static let someFailed = ExitCode(1)
     static let nothingDone = ExitCode(2)

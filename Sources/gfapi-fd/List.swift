@@ -51,18 +51,19 @@ struct List: ParsableCommand {
         isThere = true
         print(line)
       }
-      if !isThere, counts != nil { Progress.line("\(path ?? ""): a backup would save nothing of this path") }
+      if !isThere, counts != nil { Progress.line("GFD-310 \(path ?? ""): a backup would save nothing of this path") }
       return counts
     }
     if !isThere { throw GfapiFDTool.Status.nothingDone }
   }
 
-  /// A line whose job does not crawl all that is beside a path: a directory becomes the base directory, anything else is in a list.
+  /// Returns a plugin line for a job that does not crawl everything beside a path. A directory becomes the base directory. Any other
+  /// entry is written into a list.
   ///
-  /// - Parameter file: where the list is to be.
-  /// - Returns: nil: there is no such line.
+  /// - Parameter file: the path of the list.
+  /// - Returns: nil if no such line is possible.
   private func narrowed(to path: [UInt8], list file: String) -> String? {
-    // Elsewhere these would mean something else.
+    // These options would have another meaning with another base directory or a list.
     guard fileSet.options.since == 0, fileSet.options.excludes.isEmpty, fileSet.options.recurses, daemon.pluginOptions == nil,
       let arguments = try? PluginDefinition.Arguments(definition.utf8),
       let parsed = try? PluginDefinition(arguments), parsed.fileList == nil,
@@ -94,7 +95,7 @@ struct List: ParsableCommand {
       + printable(entry.path) + target
   }
 
-  /// A path as an argument, or as this command shows it: `\\377` is a byte, in octal.
+  /// Parses a path as it is given in an argument, or as this command shows it. `\377` is a byte, as an octal number.
   static func bytes(_ text: String) -> [UInt8] {
     var bytes: [UInt8] = []
     var rest = Array(text.utf8)[...]

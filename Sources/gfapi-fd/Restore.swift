@@ -13,7 +13,7 @@ struct Restore: ParsableCommand {
   var definition: String
 
   @Option(name: .customLong("where"), help: ArgumentHelp("Put this absolute path before each path.", valueName: "path"))
-  var place: String = ""
+  var prefix: String = ""
 
   @Option(help: "What becomes of an entry that exists: always, never, if-newer, if-older.")
   var replace: RestoreOptions.Replace = .always
@@ -24,14 +24,14 @@ struct Restore: ParsableCommand {
   @OptionGroup var daemon: DaemonArguments
 
   func validate() throws {
-    guard place.isEmpty || place.hasPrefix("/") else { throw ValidationError("--where must begin with /") }
+    guard prefix.isEmpty || prefix.hasPrefix("/") else { throw ValidationError("--where must begin with /") }
   }
 
   func run() throws {
     try daemon.run(MiniJob.Options()) { job in
       let archive = try ArchiveReader(archive)
       var options = RestoreOptions()
-      options.place = Array((place.hasSuffix("/") ? String(place.dropLast()) : place).utf8)
+      options.prefix = Array((prefix.hasSuffix("/") ? String(prefix.dropLast()) : prefix).utf8)
       options.replace = replace
       var progress = Progress("restored")
       var restore = MiniDaemon.Restore(job, definition, options)
@@ -46,11 +46,11 @@ struct Restore: ParsableCommand {
           progress.update(restore.counts)
         }
       } catch let error as DaemonError { problem = error }
-      // What came before is restored all the same.
+      // The entries before the problem are restored all the same.
       var counts = restore.end()
       if let problem {
         guard let last else { throw problem }
-        Progress.line("error: \(last): \(isInside ? "incomplete" : "nothing after it is restored"): \(problem)")
+        Progress.line("error: \(problem.code) \(last): \(isInside ? "incomplete" : "nothing after it is restored"): \(problem.text)")
         counts.failed += 1
       }
       progress.end(counts)

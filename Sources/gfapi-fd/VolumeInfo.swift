@@ -2,6 +2,7 @@ import ArgumentParser
 import GfapiFD
 import Glibc
 import Gluster
+import MiniDaemon
 import SetupCheck
 
 struct VolumeInfo: ParsableCommand {
@@ -19,7 +20,7 @@ struct VolumeInfo: ParsableCommand {
   @Option(name: [.short, .long], help: ArgumentHelp("The archive, a tar file compressed by gzip.", valueName: "file"))
   var output: String
 
-  /// Files of this node, in the places that distributions have for them.
+  /// TLS files of this node, in the places where distributions keep them.
   private static let tlsFiles = ["/usr/lib/ssl", "/etc/ssl", "/etc/pki/tls"].flatMap { folder in
     ["pem", "key", "ca", "crl"].map { "\(folder)/glusterfs.\($0)" }
   }
@@ -29,17 +30,15 @@ struct VolumeInfo: ParsableCommand {
   }
 
   func run() throws {
-    do { try save() } catch let error as DaemonFailure {
-      Progress.line("gfapi-fd: \(error.text)")
+    do { try save() } catch let error as DaemonError {
+      Progress.line("gfapi-fd: \(error)")
       throw GfapiFDTool.Status.nothingDone
     }
   }
 
-  private struct DaemonFailure: Error { let text: String }
-
   private func save() throws {
     var template = Array("\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/gfapi-fd-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw DaemonFailure(text: "no temporary directory: \(reason)") }
+    guard mkdtemp(&template) != nil else { throw DaemonError("GFD-305", "no temporary directory: \(reason)") }
     let folder = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     defer { _ = SetupCheck.output("rm -rf '\(folder)'") }
     let gluster = "timeout 60 gluster --mode=script"
@@ -51,8 +50,8 @@ struct VolumeInfo: ParsableCommand {
     var names: [String] = []
     for (name, command) in parts {
       guard let text = SetupCheck.output("\(gluster) \(command)") else {
-        // A volume without quota has no limits.
-        if name == "info" { throw DaemonFailure(text: "gluster tells nothing of volume \(volume): run this as root on a node of it") }
+        // Other commands may fail: a volume without quota has no limits.
+        if name == "info" { throw DaemonError("GFD-311", "gluster tells nothing of volume \(volume): run this as root on a node of it") }
         continue
       }
       try write(text, to: "\(folder)/\(name)")
@@ -61,7 +60,7 @@ struct VolumeInfo: ParsableCommand {
     let glusterd = ["vols/\(volume)", "glusterd.info", "secure-access"].map { "/var/lib/glusterd/\($0)" }
     let files = (Self.tlsFiles + glusterd).filter { access($0, F_OK) == 0 }.map { "'\($0.dropFirst())'" }
     let new = output + ".part"
-    // Nobody else may read the key, from its first byte on.
+    // The archive contains the private key, so nobody else may read it, not even while it is written.
     let mask = umask(0o077)
     defer { umask(mask) }
     unlink(new)
@@ -69,7 +68,7 @@ struct VolumeInfo: ParsableCommand {
     let tar = "tar -czf \"$GFAPI_FD_OUTPUT\" -C '\(folder)' \(names.joined(separator: " ")) -C / \(files.joined(separator: " "))"
     guard SetupCheck.output(tar) != nil, rename(new, output) == 0 else {
       unlink(new)
-      throw DaemonFailure(text: "the archive cannot be written: \(output): is its directory there, and has it room?")
+      throw DaemonError("GFD-304", "the archive cannot be written: \(output): is its directory there, and has it room?")
     }
     Progress.line("saved \(names.count) answers of gluster and \(files.count) files of volume \(volume)")
   }
@@ -77,8 +76,8 @@ struct VolumeInfo: ParsableCommand {
   private var reason: String { String(cString: strerror(errno)) }
 
   private func write(_ text: String, to path: String) throws {
-    guard let file = fopen(path, "w") else { throw DaemonFailure(text: "\(path): \(reason)") }
+    guard let file = fopen(path, "w") else { throw DaemonError("GFD-305", "\(path): \(reason)") }
     defer { fclose(file) }
-    guard fputs(text, file) >= 0, fflush(file) == 0 else { throw DaemonFailure(text: "\(path): \(reason)") }
+    guard fputs(text, file) >= 0, fflush(file) == 0 else { throw DaemonError("GFD-305", "\(path): \(reason)") }
   }
 }

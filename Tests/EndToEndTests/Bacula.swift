@@ -2,22 +2,22 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A private Bacula (scripts/bacula): director, storage daemon and file daemon, with a catalog of its own.
+/// A private Bacula with its own catalog, started by scripts/bacula: director, storage daemon and file daemon.
 final class Bacula {
-  /// File daemon, storage daemon, director.
+  /// The process ids of the file daemon, the storage daemon and the director, in this order.
   private var processes: [pid_t]
   private let mounts: Set<Substring>
 
   /// Starts the daemons.
   ///
   /// - Parameters:
-  ///   - line: the plugin line of the FileSet, as it stands in the director's configuration.
-  ///   - second: that of the second FileSet.
-  ///   - listed: a volume whose changes glusterfind shall list.
-  ///   - option: of the FileSet that is listed.
+  ///   - line: the plugin line of the FileSet, escaped as in the director's configuration.
+  ///   - second: the plugin line of the second FileSet; the default is `line`.
+  ///   - listed: the volume for which the job `listed` gets a list from glusterfind; empty: no such job.
+  ///   - option: an additional option for the FileSet of the job `listed`.
   init(_ line: String, second: String? = nil, listed: String = "", option: String = "") throws {
     mounts = try Self.mounts()
-    // A shell: the daemons must not hold what the test waits for.
+    // Run through a shell with redirected output: otherwise the daemons would inherit the pipe on which the test waits.
     let status = system(
       "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' LISTED_OPTION='\(option)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null"
     )
@@ -31,7 +31,7 @@ final class Bacula {
     return processes
   }
 
-  /// Kills the file daemon and starts it again.
+  /// Kills the file daemon with SIGKILL and starts it again.
   func restartFileDaemon() throws {
     kill(processes[0], SIGKILL)
     #expect(eventually { kill(processes[0], 0) != 0 })
@@ -41,10 +41,10 @@ final class Bacula {
 
   deinit { _ = try? run(Scratch.script("bacula"), "down") }
 
-  /// The plugin line for a directory of a volume, as it stands in the director's configuration.
+  /// Returns the plugin line for a directory of a volume, escaped as in the director's configuration.
   static func line(_ kind: String, _ path: String = "") -> String { #"gfapi:volume=gluster\\://scratch/"# + kind + path }
 
-  /// Runs commands of bconsole and returns what it printed.
+  /// Runs commands of bconsole and returns its output.
   func console(_ commands: String...) throws -> String { try console(commands) }
 
   func console(_ commands: [String]) throws -> String {
@@ -52,7 +52,7 @@ final class Bacula {
     return try run("/bin/sh", "-c", "printf '\(input)' | timeout 120 '\(Scratch.script("bacula"))' console").output
   }
 
-  /// Starts a job. Returns its number.
+  /// Starts a job and returns its job id.
   func start(_ command: String) throws -> Int {
     let output = try console(command)
     let number = output.split(separator: "\n").last { $0.contains("Job queued. JobId=") }?
@@ -74,21 +74,21 @@ final class Bacula {
   /// Runs a job to its end and returns its log.
   func job(_ command: String) throws -> JobLog { try finish(start(command)) }
 
-  /// Restores all that the catalog has of the client.
+  /// Restores everything that the catalog holds for the client.
   func restore(_ place: String, _ more: String = "") throws -> JobLog {
     try job("restore client=client restorejob=restore where=\(place) \(more) select current all done yes")
   }
 
-  /// What `status client` says of a running job.
+  /// The output of `status client`, which shows the progress of running jobs.
   func progress() throws -> String { try console("status client=client") }
 
-  /// The file daemon.
+  /// The process id of the file daemon.
   var fileDaemon: pid_t { processes[0] }
 
-  /// Whether file daemon, storage daemon and director live.
+  /// True if the file daemon, the storage daemon and the director are running.
   var isAlive: Bool { processes.allSatisfy { kill($0, 0) == 0 } }
 
-  /// Stops the daemons. Expects that they lived and end by themselves, and that neither a process nor a mount is left.
+  /// Stops the daemons. Expects that they were running, that they stop by themselves, and that no process and no mount is left.
   func end(sourceLocation: SourceLocation = #_sourceLocation) throws {
     #expect(isAlive, sourceLocation: sourceLocation)
     #expect(try run(Scratch.script("bacula"), "down").status == 0, sourceLocation: sourceLocation)
@@ -100,14 +100,14 @@ final class Bacula {
     try Set(run("cat", "/proc/mounts").output.split(separator: "\n"))
   }
 
-  /// After something went wrong: the next job is as it should be, and so is what it restores; then the daemons are stopped.
+  /// Checks that Bacula works again after a failure: runs a backup, restores it, compares the trees and stops the daemons.
   ///
   /// - Parameters:
-  ///   - local: the folder that the plugin line names, where it is mounted.
-  ///   - path: the same on the volume.
+  ///   - local: the folder that the plugin line names, at the mount of the volume.
+  ///   - path: the path of the same folder on the volume.
   func backUpAndRestore(_ local: String, _ path: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
     let backup = try start("run job=backup yes")
-    try finish(backup).expect("Backup OK", JobLog.wellCarried, sourceLocation: sourceLocation)
+    try finish(backup).expect("Backup OK", JobLog.wellBackedUp, sourceLocation: sourceLocation)
     let place = "/restored-" + UUID().uuidString.prefix(8)
     try job("restore jobid=\(backup) client=client restorejob=restore where=\(place) all done yes")
       .expect("Restore OK", JobLog.wellRestored, sourceLocation: sourceLocation)
@@ -117,7 +117,7 @@ final class Bacula {
     try end(sourceLocation: sourceLocation)
   }
 
-  /// Cancels a job. Expects that it ends soon, as a cancelled one, and that the daemons live.
+  /// Cancels a job. Expects that it ends as canceled within 20 s and that the daemons keep running.
   func cancel(_ job: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
     let began = ContinuousClock.now
     _ = try console("cancel jobid=\(job) yes")
@@ -127,27 +127,27 @@ final class Bacula {
   }
 }
 
-/// Expects that two trees are the same in all that a Bacula or Bareos saves: times in whole seconds.
+/// Expects that two trees are equal in everything that Bacula and Bareos save. Times are compared in whole seconds.
 func expectIdentical(_ original: String, _ copy: String, _ options: String..., sourceLocation: SourceLocation = #_sourceLocation) throws {
   let comparison = try run(Scratch.script("compare-trees"), ["--seconds"] + options + [original, copy])
   #expect(comparison.status == 0, "\(comparison.output.suffix(3000))", sourceLocation: sourceLocation)
 }
 
-/// What the director wrote about one job.
+/// The messages that the director logged for one job.
 struct JobLog {
-  /// Of the plugin's summary line.
-  static var wellCarried: Regex<Substring> { /^gfapi: \d+ entries and \d+ bytes read, 0 unchanged, 0 excluded, 0 failed$/ }
+  /// Matches the plugin's summary line of a backup without failed or excluded entries.
+  static var wellBackedUp: Regex<Substring> { /^gfapi: \d+ entries and \d+ bytes read, 0 unchanged, 0 excluded, 0 failed$/ }
   static var wellRestored: Regex<Substring> { /^gfapi: \d+ entries restored, \d+ bytes written, 0 skipped, 0 failed$/ }
 
   struct Message {
-    /// `client`, `test-sd`, `test-dir`.
+    /// The name of the daemon: `client`, `test-sd` or `test-dir`.
     let daemon: String
     let text: String
   }
 
   let messages: [Message]
 
-  /// What the director wrote about all jobs.
+  /// The director's log of all jobs.
   static func all() throws -> String {
     let path = try Scratch.temporaryFolder() + "/bacula/log/jobs.log"
     return String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
@@ -158,7 +158,7 @@ struct JobLog {
     var messages: [Message] = []
     var belongs = false
     for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-      // "23-Nov 01:17 client JobId 1: text"; further lines of a message have no such beginning.
+      // A message begins like this: "23-Nov 01:17 client JobId 1: text". Its continuation lines have no such prefix.
       if let match = line.wholeMatch(of: /\d\d-\w{3} \d\d:\d\d (\S+) JobId (\d+): (.*)/) {
         belongs = Int(match.2) == job
         if belongs { messages.append(Message(daemon: String(match.1), text: String(match.3))) }
@@ -169,18 +169,19 @@ struct JobLog {
     self.messages = messages
   }
 
-  /// What the job ended with, as in `Backup OK -- with warnings`.
+  /// The termination status of the job, such as `Backup OK -- with warnings`.
   var termination: String? {
     messages.lazy.flatMap { $0.text.split(separator: "\n") }.first { $0.contains("  Termination: ") }
       .map { $0.split(separator: ":", maxSplits: 1)[1].trimmingCharacters(in: .whitespaces) }
   }
 
-  /// What the plugin says of every job: what it is about, and how fast it was.
+  /// Matches the plugin's messages that every job has: what the job backs up or restores, and its speed.
   private static var accounts: [Regex<Substring>] {
     [/gfapi: gfapi-fd [0-9][^:]*: (?:backup|restore)/, /%\ of\ the\ time\ waiting\ for\ the/]
   }
 
-  /// What the file daemon said, but for what is told of every job: by later releases its connection, and each file of a verify.
+  /// The messages of the file daemon, without those that every job has: the connection message of later Bacula releases, the line
+  /// for each file of a verify job, and the plugin's own standard messages.
   var client: [String] {
     let always = ["Connected to Storage", "Veryfying: "]
     return messages.filter { message in message.daemon == "client" && !always.contains { message.text.hasPrefix($0) } }
@@ -188,7 +189,7 @@ struct JobLog {
       .map { $0.text.trimmingCharacters(in: .whitespacesAndNewlines) }
   }
 
-  /// Whether a daemon says that another one was quicker to end a job before its time.
+  /// Returns true if the text is a daemon's message that another daemon closed the connection first when a job was ended early.
   private static func tellsHangUp(_ text: String) -> Bool {
     [
       "Network send error to SD.", "Bsock send while terminated", "Write error sending",
@@ -196,8 +197,8 @@ struct JobLog {
     ].contains { text.contains($0) }
   }
 
-  /// Expects that the job was cancelled, and that nothing is said of it but what the daemons say: that a file's reading was
-  /// interrupted, or that the storage daemon was the quicker one to end. What the plugin has done by then reaches the log at times.
+  /// Expects that the job was canceled, and that the file daemon logged only what a cancellation explains: an interrupted read, a
+  /// storage daemon that closed the connection first, and sometimes the plugin's summary of the work that it did until then.
   func expectCancelled(sourceLocation: SourceLocation = #_sourceLocation) {
     let said = client.filter {
       !$0.contains("ERR=Interrupted system call") && !Self.tellsHangUp($0)
@@ -206,8 +207,8 @@ struct JobLog {
     #expect(termination == "Backup Canceled" && said == [], "\(text)", sourceLocation: sourceLocation)
   }
 
-  /// What is a warning or worse, of whichever daemon. Not what they add when a job has failed: the director's report, and at
-  /// times that another one has hung up.
+  /// All warnings and errors, of any daemon. Excludes what the daemons add after a job has failed: the director's report, and
+  /// messages that another daemon has closed the connection.
   var complaints: [String] {
     let failed = termination.map { $0.hasPrefix("***") } ?? false
     return messages.map(\.text).filter { text in
@@ -218,8 +219,8 @@ struct JobLog {
 
   var text: String { messages.map { "\($0.daemon): \($0.text)" }.joined(separator: "\n") }
 
-  /// Expects an end; that each pattern was said, once; that the file daemon said nothing else, and no other daemon
-  /// complained of anything else.
+  /// Expects a termination status and one message for each pattern. Expects no other message of the file daemon, and no other
+  /// warning or error of the other daemons.
   func expect(_ termination: String, _ said: Regex<Substring>..., sourceLocation: SourceLocation = #_sourceLocation) {
     expect(termination, said, sourceLocation: sourceLocation)
   }

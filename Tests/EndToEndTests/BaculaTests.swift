@@ -2,10 +2,10 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("The real Bacula", .serialized)
+@Suite("Jobs of the real Bacula", .serialized)
 struct BaculaTests {
   @Test(
-    "backs a hostile tree up and restores it exactly, elsewhere and in place over damage",
+    "Bacula restores a hostile tree exactly, to another directory and in place over damaged files",
     arguments: Soak.cases(["plain"], of: Scratch.kinds))
   func backupAndRestore(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
@@ -13,7 +13,7 @@ struct BaculaTests {
     #expect(try run(Scratch.script("hostile-tree"), ["--wide", "200"] + times + [local + "/tree"]).status == 0)
     let bacula = try Bacula(Bacula.line(kind, path + "/tree"))
 
-    try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellCarried)
+    try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellBackedUp)
     try bacula.restore(path + "/restored").expect("Restore OK", JobLog.wellRestored)
     if kind == "sharded" { try Scratch.remount(kind) }
     let copy = local + "/restored" + path + "/tree"
@@ -31,7 +31,7 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("goes on with what changed, incrementally and differentially")
+  @Test("Incremental and differential Bacula jobs back up only what has changed")
   func changes() throws {
     let (local, path) = try Scratch.folder()
     let script = { (commands: String) throws in #expect(try run("sh", "-c", "cd '\(local)' && \(commands)").status == 0) }
@@ -43,7 +43,7 @@ struct BaculaTests {
 
     try script("cd tree && echo new > a/new && chmod 600 b/2 && ln -s a link")
     nextSecond()
-    // a, new, b/2, link and the base directory.
+    // Changed entries: a, a/new, b/2, link and the base directory.
     try bacula.job("run job=backup level=Incremental yes")
       .expect("Backup OK", /gfapi: 5 entries and 6 bytes read, 7 unchanged, 0 excluded, 0 failed/)
     try bacula.job("run job=backup level=Incremental yes")
@@ -58,16 +58,16 @@ struct BaculaTests {
   }
 
   @Test(
-    "finds changes that Gluster does not date, accurate or not",
+    "Bacula jobs back up changes without a new time in Gluster, with and without accurate mode",
     arguments: Soak.cases([("backup", "plain"), ("accurate", "sharded")], of: Soak.pairs(["backup", "accurate"], Scratch.kinds)))
   func undated(_ job: String, _ kind: String) throws {
     let changes = UndatedChange.all(on: kind)
     let tree = try UndatedTree(kind, changes)
     let bacula = try Bacula(Bacula.line(kind, tree.path))
     let count = changes.count
-    func backUp(_ level: String, _ carried: Int) throws {
+    func backUp(_ level: String, _ saved: Int) throws {
       try bacula.job("run job=\(job) level=\(level) yes")
-        .expect("Backup OK", try Regex("gfapi: \(carried) entries and \\d+ bytes read, \\d+ unchanged, 0 excluded, 0 failed"))
+        .expect("Backup OK", try Regex("gfapi: \(saved) entries and \\d+ bytes read, \\d+ unchanged, 0 excluded, 0 failed"))
     }
     try backUp("Full", 2 * count + 3)
     try backUp("Incremental", 0)
@@ -83,13 +83,13 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("in accurate mode the last restore is what is on the volume: deleted, renamed and changed entries, whole directories")
+  @Test("A restore of an accurate Bacula job equals the volume after entries were deleted, renamed and changed")
   func accurate() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "50", local + "/tree").status == 0)
     let bacula = try Bacula(Bacula.line("plain", path + "/tree"))
     nextSecond()
-    try bacula.job("run job=accurate level=Full yes").expect("Backup OK", JobLog.wellCarried)
+    try bacula.job("run job=accurate level=Full yes").expect("Backup OK", JobLog.wellBackedUp)
     let commands = """
       cd '\(local)/tree' && mv wide renamed && rm -r data types && mv links/first links/moved && chmod 711 modes/0000 &&
       mkdir data && echo new > data/new && setfacl -m u:7:r data/new
@@ -103,7 +103,7 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("backs up what glusterfind lists, and the last restore is what is on the volume")
+  @Test("A Bacula job backs up the changes that glusterfind lists, and a restore equals the volume")
   func listed() throws {
     let (local, path) = try Scratch.folder(on: "plain-logged")
     func change(_ commands: String) throws {
@@ -129,11 +129,11 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("keeps all that it has where the FileSet strips paths of what glusterfind lists, and says so", .soak)
+  @Test("A Bacula job with a list and Strip Path keeps all earlier entries and logs a warning", .soak)
   func stripped() throws {
     let (local, path) = try Scratch.folder(on: "plain-logged")
     #expect(try run("sh", "-ec", "cd '\(local)'; mkdir -p tree/d; for n in 1 2 3 4 5 6; do echo $n > tree/d/$n; done").status == 0)
-    // Not in the list for having just been made.
+    // Wait, so that the next list does not contain these entries as newly made.
     let made = time(nil)
     #expect(eventually { time(nil) > made + 7 })
     let bacula = try Bacula(Bacula.line("plain-logged", path + "/tree"), listed: "plain-logged", option: "Strip Path = 1")
@@ -141,7 +141,7 @@ struct BaculaTests {
     nextSecond()
     #expect(try run("sh", "-ec", "cd '\(local)'; echo more >> tree/d/1").status == 0)
     let log = try bacula.job("run job=listed level=Incremental yes")
-    #expect(log.termination == "Backup OK" && log.text.contains("Warning: gfapi: the daemon asked for 6 entries"), "\(log.text)")
+    #expect(log.termination == "Backup OK" && log.text.contains("Warning: gfapi: GFD-030 the daemon asked for 6 entries"), "\(log.text)")
     let restore = try bacula.job(
       "restore client=client restorejob=restore fileset=Listed where=\(path)-restored select current all done yes")
     #expect(restore.termination == "Restore OK", "\(restore.text)")
@@ -149,7 +149,7 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("restores a further name of a file alone, and a single file")
+  @Test("Bacula restores a single additional hard link, and a single file")
   func selected() throws {
     let (local, path) = try Scratch.folder()
     let commands = "cd '\(local)' && mkdir tree && echo linked > tree/first && ln tree/first tree/second && echo x > tree/x"
@@ -167,14 +167,14 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("restores to another volume and directory with the options that the console asks for")
+  @Test("Bacula restores to another volume and directory with the restore options set in the console")
   func restoreOptions() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "20", local + "/tree").status == 0)
     let (other, otherPath) = try Scratch.folder(on: "replicated")
     let bacula = try Bacula(Bacula.line("plain", path + "/tree"))
-    try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellCarried)
-    // A catalog on SQLite hands back nothing for a third of all lengths: one of two names has another.
+    try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellBackedUp)
+    // With a catalog on SQLite the options arrive empty for a third of all lengths, so try two names of different length.
     var restored: [String] = []
     for name in ["new", "another-new"] {
       let output = try bacula.console(
@@ -182,7 +182,7 @@ struct BaculaTests {
         "gluster://scratch/replicated\(otherPath)/\(name)", "yes", "yes")
       let queued = try #require(output.split(separator: "\n").last { $0.contains("Job queued. JobId=") }, "\(output)")
       let log = try bacula.finish(try #require(queued.split(separator: "=").last.flatMap { Int($0) }))
-      if log.client.contains(where: { $0.contains("Fatal error: gfapi: the options of this restore have arrived empty") }) {
+      if log.client.contains(where: { $0.contains("Fatal error: gfapi: GFD-094 the options of this restore arrived empty") }) {
         #expect(log.termination == "*** Restore Error ***" && !FileManager.default.fileExists(atPath: "\(other)/\(name)"))
       } else {
         log.expect("Restore OK", JobLog.wellRestored)
@@ -194,13 +194,13 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("estimates without reading")
+  @Test("Bacula's estimate lists entries without reading their data")
   func estimate() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-c", "cd '\(local)' && mkdir d && for n in 1 2 3; do printf 12345 > d/$n; done; ln -s x link").status == 0)
     let bacula = try Bacula(Bacula.line("plain", path))
     let output = try bacula.console("estimate job=backup listing")
-    // From 11 on Bacula adds the sizes of directories and links.
+    // Since release 11 Bacula adds the sizes of directories and links.
     #expect(output.contains(/estimate files=6 bytes=\d+\n/), "\(output)")
     #expect(output.contains("\(path)/d/2\n") && output.contains("\(path)/link -> x\n"), "\(output)")
     let wrong = try bacula.console("estimate job=wrong", "messages")
@@ -208,7 +208,7 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("shows each call of the plugin from debug level 200 on, and none below")
+  @Test("Bacula's trace file shows each plugin call from debug level 200 on, and none below")
   func debugged() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-c", "echo data > '\(local)/file'").status == 0)
@@ -231,40 +231,40 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("verifies the volume against the catalog; the disk Bacula does not ask a plugin for, and says so")
+  @Test("A Bacula job verifies the volume against the catalog; a verify of the disk fails with a message")
   func verify() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "20", local + "/tree").status == 0)
     let bacula = try Bacula(Bacula.line("plain", path + "/tree"))
-    try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellCarried)
+    try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellBackedUp)
     try bacula.job("run job=verify-volume yes").expect("Verify OK")
     try bacula.job("run job=verify-disk yes")
       .expect(
         "*** Verify Error ***", /Fatal error: Plugin: "gfapi:volume=gluster\\:\/\/scratch\/plain.*" not found/,
         /Warning: The following files are in the Catalog but not on disk:/)
     #expect(bacula.isAlive)
-    try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellCarried)
+    try bacula.job("run job=backup yes").expect("Backup OK", JobLog.wellBackedUp)
     try bacula.end()
   }
 
-  @Test("cancels a job in the middle of a large file, and lives on")
+  @Test("A Bacula job canceled in the middle of a large file ends, and the daemons keep running")
   func cancelInFile() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-c", "head -c 60000000 /dev/urandom > '\(local)/large'").status == 0)
     let bacula = try Bacula(Bacula.line("plain", path))
     let job = try bacula.start("run job=slow yes")
-    // The options of a restore count as an entry.
+    // Bacula counts the restore options as an entry.
     #expect(try eventually { try bacula.progress().contains(/Files=2 Bytes=[1-9][\d,]+/) })
     try bacula.cancel(job)
     try bacula.backUpAndRestore(local, path)
   }
 
-  @Test("cancels a job among many files, while the brick hangs, and lives on")
+  @Test("A Bacula job canceled among many files while the brick hangs ends, and the daemons keep running")
   func cancelInCrawl() throws {
     let (local, path) = try Scratch.folder(on: "small")
     #expect(try run("sh", "-c", "cd '\(local)' && for n in $(seq 1500); do head -c 10000 /dev/zero > $n; done").status == 0)
     let bacula = try Bacula(Bacula.line("small", path))
-    // A second for each read: the job is at it for longer than the console takes, however fast the machine is.
+    // Each read takes a second, so the job runs longer than the console needs, however fast the machine is.
     try Scratch.withDelay(of: 1_000_000, for: "read", on: "small") {
       let job = try bacula.start("run job=backup yes")
       let brick = try Scratch.firstBrick("small")
@@ -277,11 +277,11 @@ struct BaculaTests {
     #expect(try run("sh", "-c", "rm -r '\(local)'").status == 0)
   }
 
-  @Test("runs two backups at once on two volumes, and two restores", .soak)
+  @Test("Bacula runs two backups of two volumes at once, and two restores", .soak)
   func twoJobs() throws {
     let folders = try ["plain", "replicated"].map { kind in
       let (local, path) = try Scratch.folder(on: kind)
-      // The first restore is to take so long that it is seen at it.
+      // The first restore must take long enough for the test to see it running.
       let wide = kind == "plain" ? "20000" : "1000"
       #expect(try run(Scratch.script("hostile-tree"), "--wide", wide, local + "/tree").status == 0)
       return (kind, local, path)
@@ -289,19 +289,19 @@ struct BaculaTests {
     let lines = folders.map { Bacula.line($0.0, $0.2 + "/tree") }
     let bacula = try Bacula(lines[0], second: lines[1])
     let jobs = [try bacula.start("run job=backup yes"), try bacula.start("run job=second yes")]
-    for job in jobs { try bacula.finish(job).expect("Backup OK", JobLog.wellCarried) }
+    for job in jobs { try bacula.finish(job).expect("Backup OK", JobLog.wellBackedUp) }
 
     func restore(_ index: Int) throws -> Int {
       try bacula.start("restore jobid=\(jobs[index]) client=client restorejob=restore where=\(folders[index].2)/restored all done yes")
     }
-    // The first is held in the middle until the second has come to its first entry.
+    // Hold the first restore in the middle until the second has reached its first entry.
     let brick = try Scratch.firstBrick("plain")
     let first = try restore(0)
     #expect(try eventually { try bacula.progress().contains(/Restored=[1-9]\d/) })
     kill(brick, SIGSTOP)
     defer { kill(brick, SIGCONT) }
     let second = try restore(1)
-    // Bacula 9.6 cannot run both: the second says that it waits. Later releases can: it restores.
+    // Bacula 9.6 cannot run both: the second restore reports that it waits. With later releases it restores at the same time.
     #expect(
       try eventually {
         try bacula.console("messages").contains("gfapi: waits for another restore to end")
@@ -316,7 +316,7 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("runs many jobs in one daemon, in a row and twenty at once, and has no more threads and open files than after ten", .soak)
+  @Test("Bacula's file daemon has no more threads and open files after many jobs, in a row and at once, than after ten", .soak)
   func manyJobs() throws {
     let (local, path) = try Scratch.folder()
     let commands = "cd '\(local)' && for d in 1 2 3; do mkdir $d; for n in $(seq 20); do head -c 30000 /dev/urandom > $d/$n; done; done"
@@ -332,17 +332,17 @@ struct BaculaTests {
       )
       try #require(ended == jobs && well == jobs, "\(output.suffix(3000)) \(log.suffix(3000))")
     }
-    /// Ten: nine backups and a restore of the first.
+    /// Runs ten jobs: nine backups, then a restore of the first.
     func ten() throws {
       let restore = "restore jobid=1 client=client restorejob=restore where=\(path)-restored all done yes"
-      // The director runs jobs of one name one after another.
+      // The director runs jobs of the same name one after another.
       try end(10, Array(repeating: "run job=backup yes", count: 9) + ["wait", restore])
     }
     try ten()
     let first = try ProcessUsage.settled(bacula.fileDaemon)
     for _ in 1..<50 { try ten() }
     let inARow = try ProcessUsage.settled(bacula.fileDaemon)
-    // Each is busy for two seconds.
+    // Each job takes two seconds.
     try end(20, Array(repeating: "run job=slow yes", count: 20))
     let last = try ProcessUsage.settled(bacula.fileDaemon)
     print("Bacula's file daemon, after 10 jobs: \(first); after \(jobs - 20): \(inARow); after 20 at once: \(last)")
@@ -354,13 +354,13 @@ struct BaculaTests {
     try bacula.end()
   }
 
-  @Test("ends a job with a wrong definition with our message, and lives on")
+  @Test("A Bacula job with a wrong plugin definition ends with the plugin's message, and the daemons keep running")
   func wrongDefinition() throws {
     let (local, path) = try Scratch.folder()
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
     let bacula = try Bacula(Bacula.line("plain", path))
     try bacula.job("run job=wrong yes")
-      .expect("*** Backup Error ***", /Fatal error: gfapi: .*"port": the port is not a number/)
+      .expect("*** Backup Error ***", /Fatal error: gfapi: GFD-001 .*"port": the port is not a number/)
     #expect(bacula.isAlive)
     try bacula.backUpAndRestore(local, path)
   }

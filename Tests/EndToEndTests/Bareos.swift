@@ -2,23 +2,23 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Bareos's daemons, started from a build tree, stopped with this object.
+/// Bareos's daemons, started from a build tree. They are stopped when this object is released.
 final class Bareos {
-  /// The build trees of Bareos that BAREOS_BUILD names, separated by colons.
+  /// The paths of the Bareos build trees, from the environment variable BAREOS_BUILD, where colons separate them.
   static let trees = (ProcessInfo.processInfo.environment["BAREOS_BUILD"] ?? "").split(separator: ":").map(String.init)
 
   let tree: String
 
   /// - Parameters:
-  ///   - listed: a volume whose changes glusterfind shall list.
-  ///   - option: of the FileSet that is listed.
-  ///   - storage: URI of the folder where the storage daemon shall keep its volumes.
+  ///   - listed: the volume for which the job `listed` gets a list from glusterfind; empty: no such job.
+  ///   - option: an additional option for the FileSet of the job `listed`.
+  ///   - storage: the URI of the folder in which the storage daemon keeps its volumes; empty: no such device.
   init(_ tree: String, line: String, listed: String = "", option: String = "", storage: String = "") throws {
     self.tree = tree
     try call("up", "PLUGIN='\(line)' LISTED='\(listed)' LISTED_OPTION='\(option)' STORAGE='\(storage)'")
   }
 
-  /// Runs a command of the script: a shell does it, for the daemons must not hold what the test waits for.
+  /// Runs a command of scripts/bareos through a shell: otherwise the daemons would inherit the pipe on which the test waits.
   func call(_ command: String, _ environment: String = "") throws {
     let status = system(
       "BAREOS_BUILD='\(tree)' \(environment) '\(Scratch.script("bareos"))' \(command) > /dev/null 2>&1 < /dev/null")
@@ -27,8 +27,10 @@ final class Bareos {
 
   deinit { _ = try? run(Scratch.script("bareos"), ["down"], environment: ["BAREOS_BUILD": tree]) }
 
-  /// Runs commands of bconsole and returns what it printed.
-  func console(_ commands: String...) throws -> String {
+  /// Runs commands of bconsole and returns its output.
+  func console(_ commands: String...) throws -> String { try console(commands) }
+
+  func console(_ commands: [String]) throws -> String {
     let input = commands.map { $0 + "\\n" }.joined() + "quit\\n"
     return try run(
       "/bin/sh", ["-c", "printf '\(input)' | timeout 120 '\(Scratch.script("bareos"))' console"],

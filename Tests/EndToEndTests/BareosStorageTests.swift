@@ -2,17 +2,17 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("The real Bareos with its volumes on Gluster", .serialized)
+@Suite("Volumes of the real Bareos storage daemon on Gluster", .serialized)
 struct BareosStorageTests {
-  @Test("says that it is skipped where BAREOS_BUILD names no build tree", .enabled(if: Bareos.trees.isEmpty))
+  @Test("The storage daemon tests report that they are skipped if BAREOS_BUILD names no tree", .enabled(if: Bareos.trees.isEmpty))
   func skipped() { print("skipped: the real Bareos's storage daemon: BAREOS_BUILD names no build tree") }
 
-  /// Parts of a volume on the bricks, and their bytes.
+  /// Returns the number of parts that the bricks hold of a Bareos volume, and their total size.
   func parts(_ path: String, _ volume: String) throws -> (count: Int, bytes: Int) {
     let files = try Scratch.bricks(of: "distributed").flatMap { brick in
       try FileManager.default.contentsOfDirectory(atPath: "\(brick)\(path)/\(volume)").map { "\(brick)\(path)/\(volume)/\($0)" }
     }
-    // A part on its way gets its name when it is there: until then it may vanish from under this.
+    // A part that is being written gets its final name when it is complete, so a file may vanish here between listing and reading.
     let sizes = files.compactMap { (try? FileManager.default.attributesOfItem(atPath: $0))?[.size] as? Int }
     return (sizes.count, sizes.reduce(0, +))
   }
@@ -32,7 +32,7 @@ struct BareosStorageTests {
     return log
   }
 
-  @Test("labels, fills, goes on after a restart and a kill, restores, truncates and labels anew", arguments: Bareos.trees)
+  @Test("A Bareos volume on Gluster survives restarts and kills of the daemons, truncation and a new label", arguments: Bareos.trees)
   func life(_ tree: String) throws {
     let (local, path) = try Scratch.folder()
     let (store, storePath) = try Scratch.folder(on: "distributed")
@@ -51,14 +51,14 @@ struct BareosStorageTests {
     try bareos.call("start storage")
     try restore(bareos, local, path)
 
-    // Goes on in the last part.
+    // The backup continues in the last part.
     #expect(try run("sh", "-c", "echo new > '\(local)/tree/new'; head -c 100000000 /dev/urandom > '\(local)/tree/more'").status == 0)
     #expect(try backUp(bareos, "Incremental").contains("Volume name(s):         First\n"))
     let incremental = try parts(storePath, "First")
     #expect(incremental.count == 18 && incremental.bytes > full.bytes + 100_000_000, "\(full) \(incremental)")
     try restore(bareos, local, path)
 
-    // All daemons die while parts are on their way.
+    // All daemons are killed while parts are being written.
     _ = try bareos.console("run job=backup level=Full yes")
     #expect(try eventually { try parts(storePath, "First").count > 22 })
     for daemon in ["storage", "file", "director"] { try bareos.call("kill \(daemon)") }
@@ -68,8 +68,8 @@ struct BareosStorageTests {
     let purged = try bareos.console(
       "purge volume=First yes", "truncate volstatus=Purged storage=Gluster pool=Pool drive=0 yes", "messages")
     #expect(try parts(storePath, "First").bytes < 1000, "\(purged)")
-    // Truncating relabels with the same name. With another one Bareos (25, 26) writes the label to the parts of the old name, whatever
-    // the program.
+    // Truncation writes a new label with the same name. With another name Bareos (25, 26) writes the label to the parts of the old
+    // name, whatever program the device uses.
     #expect(purged.contains("The volume 'First' has been truncated"), "\(purged)")
     let label2 = try bareos.console(
       "delete volume=First yes", "label storage=Gluster volume=Second:a.b pool=Pool drive=0 slot=0", "messages")

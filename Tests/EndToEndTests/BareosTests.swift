@@ -2,12 +2,12 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("The real Bareos", .serialized)
+@Suite("Jobs of the real Bareos", .serialized)
 struct BareosTests {
-  @Test("says that it is skipped where BAREOS_BUILD names no build tree", .enabled(if: Bareos.trees.isEmpty))
+  @Test("The tests of Bareos jobs report that they are skipped if BAREOS_BUILD names no tree", .enabled(if: Bareos.trees.isEmpty))
   func skipped() { print("skipped: the real Bareos: BAREOS_BUILD names no build tree") }
 
-  @Test("backs a hostile tree up and restores it exactly, and goes on with what changed", arguments: Bareos.trees)
+  @Test("Bareos restores a hostile tree exactly, to another directory and in place over damaged files", arguments: Bareos.trees)
   func backupAndRestore(_ tree: String) throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "200", local + "/tree").status == 0)
@@ -36,7 +36,7 @@ struct BareosTests {
     #expect(try bareos.fileDaemonIsAlive())
   }
 
-  @Test("estimates, takes what changed, and knows what is gone in accurate mode", arguments: Bareos.trees)
+  @Test("Bareos estimates, backs up what has changed, and drops deleted entries in accurate mode", arguments: Bareos.trees)
   func incremental(_ tree: String) throws {
     let (local, path) = try Scratch.folder()
     for name in ["a", "b", "c"] {
@@ -61,7 +61,7 @@ struct BareosTests {
   }
 
   @Test(
-    "finds changes that Gluster does not date, accurate or not",
+    "Bareos jobs back up changes without a new time in Gluster, with and without accurate mode",
     arguments: Soak.pairs(Bareos.trees, [("backup", "sharded"), ("accurate", "plain"), ("accurate", "sharded")]))
   func undated(_ tree: String, _ kinds: (job: String, volume: String)) throws {
     let (job, kind) = kinds
@@ -69,9 +69,9 @@ struct BareosTests {
     let entries = try UndatedTree(kind, changes)
     let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/"# + kind + entries.path)
     let count = changes.count
-    func backUp(_ level: String, _ carried: Int) throws {
+    func backUp(_ level: String, _ saved: Int) throws {
       let log = try bareos.console("run job=\(job) level=\(level) yes", "wait", "messages")
-      #expect(log.contains("Backup OK\n") && log.contains("gfapi: \(carried) entries and "), "\(log)")
+      #expect(log.contains("Backup OK\n") && log.contains("gfapi: \(saved) entries and "), "\(log)")
     }
     try backUp("Full", 2 * count + 3)
     try backUp("Incremental", 0)
@@ -90,7 +90,7 @@ struct BareosTests {
     try FileManager.default.removeItem(atPath: restored)
   }
 
-  @Test("refuses an accurate job whose FileSet strips paths of what glusterfind lists", arguments: Bareos.trees)
+  @Test("A Bareos job fails with a message if it combines accurate mode, a list and Strip Path", arguments: Bareos.trees)
   func stripped(_ tree: String) throws {
     let (local, path) = try Scratch.folder(on: "plain-logged")
     #expect(try run("sh", "-ec", "cd '\(local)'; mkdir -p tree/d; for n in 1 2 3 4 5 6; do echo $n > tree/d/$n; done").status == 0)
@@ -102,17 +102,17 @@ struct BareosTests {
     #expect(try run("sh", "-ec", "cd '\(local)'; echo more >> tree/d/1").status == 0)
     let log = try bareos.console("run job=listed level=Incremental yes", "wait", "messages")
     #expect(log.contains("*** Backup Error ***") && log.contains("Strip Path, Accurate and gffilelist cannot be combined"), "\(log)")
-    // Without accurate mode nothing is asked.
+    // Without accurate mode the job succeeds.
     let other = try bareos.console(
       "run job=listed-only level=Full yes", "wait", "run job=listed-only level=Incremental yes", "wait", "messages")
     #expect(other.ranges(of: "Termination:            Backup OK\n").count == 2, "\(other)")
   }
 
-  @Test("backs up what glusterfind lists, and restores the last state: full, incremental, differential", arguments: Bareos.trees)
+  @Test("Bareos backs up the changes that glusterfind lists at each level, and a restore equals the volume", arguments: Bareos.trees)
   func listed(_ tree: String) throws {
     let (local, path) = try Scratch.folder(on: "plain-logged")
     func change(_ script: String) throws {
-      // Times are compared in whole seconds.
+      // Bareos compares times in whole seconds.
       let result = try run("sh", "-ec", "cd '\(local)'; sleep 1.1; \(script)")
       try #require(result.status == 0, "\(result.output)")
       #expect(try Glusterfind.waitForChangelogs("plain-logged"))
@@ -157,18 +157,18 @@ struct BareosTests {
     try change("mv deep deeper; rm h")
     #expect(try backUp("listed-only", "Incremental").contains("without accurate mode"))
     #expect(try bareos.fileDaemonIsAlive())
-    // Nothing is left by the script that ran after the job.
+    // The script that ran after the job has removed the list.
     #expect(!FileManager.default.fileExists(atPath: try Scratch.temporaryFolder() + "/bareos/list"))
   }
 
-  @Test("restores to another volume and directory with plugin options", arguments: Bareos.trees)
+  @Test("Bareos restores to another volume and directory with plugin options", arguments: Bareos.trees)
   func pluginOptions(_ tree: String) throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "20", local + "/tree").status == 0)
     let (other, otherPath) = try Scratch.folder(on: "replicated")
     let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + path)
     #expect(try bareos.console("run job=backup level=Full yes", "wait", "messages").contains("Backup OK\n"))
-    // Four for the shell's printf and bconsole's own unescaping: two reach the director, one the plugin.
+    // Four backslashes for the shell's printf and bconsole's own unescaping: two reach the director, one reaches the plugin.
     let options = #"gfapi:volume=gluster\\\\\\\\://scratch/replicated"# + otherPath + "/new"
     let restore = try bareos.console(
       #"restore client=client restorejob=restore where=/ pluginoptions="\#(options)" select all done yes"#, "wait", "messages")
@@ -176,7 +176,7 @@ struct BareosTests {
     try expectIdentical(local + "/tree", other + "/new/tree")
   }
 
-  @Test("cancels a job that waits for a brick that hangs, and lives on", arguments: Bareos.trees)
+  @Test("A Bareos job canceled while it waits for a hanging brick ends, and the daemon keeps running", arguments: Bareos.trees)
   func cancel(_ tree: String) throws {
     let (local, path) = try Scratch.folder(on: "small")
     for number in 0..<100 { _ = FileManager.default.createFile(atPath: local + "/\(number)", contents: Data("x".utf8)) }
@@ -195,7 +195,7 @@ struct BareosTests {
     #expect(try bareos.console("run job=backup level=Full yes", "wait", "messages").contains("Backup OK\n"))
   }
 
-  @Test("shows each call of the plugin from debug level 200 on, and none below", arguments: Bareos.trees)
+  @Test("Bareos's trace file shows each plugin call from debug level 200 on, and none below", arguments: Bareos.trees)
   func debugged(_ tree: String) throws {
     let (local, path) = try Scratch.folder()
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
@@ -215,7 +215,7 @@ struct BareosTests {
     }
   }
 
-  @Test("ends a job with a wrong definition with our message, and lives on", arguments: Bareos.trees)
+  @Test("A Bareos job with a wrong plugin definition ends with the plugin's message, and the daemon keeps running", arguments: Bareos.trees)
   func wrongDefinition(_ tree: String) throws {
     let (_, path) = try Scratch.folder()
     let bareos = try Bareos(tree, line: #"gfapi:volume=gluster\\://scratch/plain"# + path)

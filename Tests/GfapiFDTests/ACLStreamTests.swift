@@ -2,19 +2,19 @@ import Testing
 
 @testable import GfapiFD
 
-@Suite("An ACL stream")
+@Suite("The ACL stream")
 struct ACLStreamTests {
   let access = ACLStream.Item(name: ACLStream.accessName, value: Array(1...44))
   let defaults = ACLStream.Item(name: ACLStream.defaultName, value: [2, 0, 0, 0])
 
-  @Test("has the byte format that old backups have")
+  @Test("An ACL stream has the byte format of old backups")
   func format() {
     #expect(
       ACLStream.encode([defaults])
         == [0, 0, 0, 25] + Array("system.posix_acl_default".utf8) + [0] + [0, 0, 0, 4, 2, 0, 0, 0])
   }
 
-  @Test("comes back as it was, also with the NUL that Bareos adds")
+  @Test("An ACL stream decodes to the same items, also with the NUL that Bareos appends")
   func roundTrip() throws {
     let stream = ACLStream.encode([access, defaults])
     #expect(try ACLStream.decode(stream) == [access, defaults])
@@ -23,19 +23,19 @@ struct ACLStreamTests {
     #expect(try ACLStream.decode([0]) == [])
   }
 
-  @Test("that is cut off anywhere is malformed, or whole up to there")
+  @Test("An ACL stream that is cut off is rejected, unless it ends exactly after an item")
   func cut() throws {
     let stream = ACLStream.encode([access, defaults])
     let first = ACLStream.encode([access]).count
     for length in 1..<stream.count where length != first {
-      // Up to three zero bytes behind an item cannot be told from padding.
+      // One to three zero bytes after an item look like padding.
       if (first + 1...first + 3).contains(length) { continue }
       if length <= 3 { continue }
       #expect(throws: ACLStream.Malformed.self, "\(length)") { try ACLStream.decode(stream.prefix(length)) }
     }
   }
 
-  @Test("with lengths past its end, without NUL or with another name is malformed")
+  @Test("An ACL stream with a wrong length, without a NUL or with another name is rejected")
   func malformed() {
     for stream: [UInt8] in [
       [0xff, 0xff, 0xff, 0xff], [0, 0, 0, 0], [0, 0, 0, 1, 0], [0x7f, 0xff, 0xff, 0xff, 0x73],
@@ -46,7 +46,7 @@ struct ACLStreamTests {
     }
   }
 
-  @Test("of random bytes never does harm")
+  @Test("Decoding an ACL stream of random bytes neither crashes nor returns too many items")
   func random() {
     var generator = SystemRandomNumberGenerator()
     for _ in 0..<20_000 {
@@ -60,29 +60,29 @@ struct ACLStreamTests {
   }
 }
 
-@Suite("Extended attributes")
+@Suite("The rules for extended attributes")
 struct AttributeRulesTests {
   @Test(
-    "of Gluster's own bookkeeping are not carried",
+    "Gluster's own extended attributes are not backed up",
     arguments: [
       "trusted.glusterfs.dht", "trusted.glusterfs.mdata", "trusted.afr.vol-client-0", "trusted.gfid", "trusted.gfid2path.1",
       "trusted.pgfid.x", "trusted.ec.size", "trusted.bit-rot.version", "glusterfs.gfid.string", "trusted.gfs.squota.size",
       "trusted.gfs.squota.limit", "trusted.worm_file", "trusted.start_time", "trusted.reten_state",
     ])
   func bookkeeping(_ name: String) {
-    #expect(!AttributeRules.carries(Array(name.utf8), aclsTravelAlone: false))
+    #expect(!AttributeRules.includes(Array(name.utf8), aclsTravelAlone: false))
   }
 
   @Test(
-    "of users are carried",
+    "Extended attributes of users are backed up",
     arguments: [
       "user.anything", "trusted.ours", "security.selinux", "security.capability", "trusted.gf", "user.trusted.gfid",
     ])
-  func carried(_ name: String) {
-    #expect(AttributeRules.carries(Array(name.utf8), aclsTravelAlone: true))
+  func backedUp(_ name: String) {
+    #expect(AttributeRules.includes(Array(name.utf8), aclsTravelAlone: true))
   }
 
-  @Test("of SELinux has its usual name, once")
+  @Test("The SELinux attribute is backed up once, under its usual name")
   func selinux() {
     func names(_ listed: String...) -> [String] {
       AttributeRules.ownNames(listed.map { Array($0.utf8) }).map { String(decoding: $0, as: UTF8.self) }
@@ -92,15 +92,15 @@ struct AttributeRulesTests {
     #expect(names("user.a") == ["user.a"])
   }
 
-  @Test("that are ACLs travel once")
+  @Test("ACLs are not backed up as extended attributes when the ACL stream holds them")
   func acls() {
-    #expect(!AttributeRules.carries(ACLStream.accessName, aclsTravelAlone: true))
-    #expect(AttributeRules.carries(ACLStream.accessName, aclsTravelAlone: false))
+    #expect(!AttributeRules.includes(ACLStream.accessName, aclsTravelAlone: true))
+    #expect(AttributeRules.includes(ACLStream.accessName, aclsTravelAlone: false))
   }
 
-  @Test("that xattr.conf says to skip are not carried")
+  @Test("Attributes that xattr.conf marks as skipped are not backed up")
   func configured() {
-    #expect(!AttributeRules.carries(Array("user.Beagle.index".utf8), aclsTravelAlone: true))
-    #expect(!AttributeRules.carries(Array("security.evm".utf8), aclsTravelAlone: true))
+    #expect(!AttributeRules.includes(Array("user.Beagle.index".utf8), aclsTravelAlone: true))
+    #expect(!AttributeRules.includes(Array("security.evm".utf8), aclsTravelAlone: true))
   }
 }

@@ -3,9 +3,9 @@ import Testing
 
 @testable import GfapiFD
 
-@Suite("Directories above what a list names")
+@Suite("The directories above listed entries")
 struct DirectoriesAboveTests {
-  /// Asks for paths, one after another, with a FileSet that refuses some.
+  /// Asks the FileSet about the directories above each path in turn; the FileSet excludes the directories in `refused`.
   func ask(_ paths: [String], base: String, refused: [String] = []) -> (taken: [Bool], asked: [String]) {
     var directories = DirectoriesAbove()
     var asked: [String] = []
@@ -22,14 +22,14 @@ struct DirectoriesAboveTests {
     return (taken, asked)
   }
 
-  @Test("are asked for from the base directory down, each once in a row")
+  @Test("The directories above an entry are offered to the FileSet from the base directory down, each once in a row")
   func order() {
     let (taken, asked) = ask(["/b/d/e/1", "/b/d/e/2", "/b/d/3", "/b/d/e/4", "/b/f/5", "/b/6"], base: "/b")
     #expect(taken == [Bool](repeating: true, count: 6))
     #expect(asked == ["/b", "/b/d", "/b/d/e", "/b/d/e", "/b/f"])
   }
 
-  @Test("that are refused refuse what is in them, and are not entered")
+  @Test("An excluded directory excludes its entries, and no directory below it is offered to the FileSet")
   func refused() {
     let (taken, asked) = ask(["/b/d/e/f/1", "/b/d/2", "/b/d/e/3", "/b/d2/4"], base: "/b", refused: ["/b/d/e"])
     #expect(taken == [false, true, false, true])
@@ -37,13 +37,13 @@ struct DirectoriesAboveTests {
     #expect(ask(["/b/d/1", "/b/2"], base: "/b", refused: ["/b"]).taken == [false, false])
   }
 
-  @Test("are none for the base directory")
+  @Test("The base directory itself has no directory above it that could exclude it")
   func base() {
     let (taken, asked) = ask(["/b"], base: "/b", refused: ["/b"])
     #expect(taken == [true] && asked.isEmpty)
   }
 
-  @Test("begin at the root if that is the base directory")
+  @Test("The directories above an entry start at the root if that is the base directory")
   func root() {
     let (taken, asked) = ask(["/", "/1", "/d/2", "/d/e/3"], base: "/", refused: ["/d/e"])
     #expect(taken == [true, true, true, false])

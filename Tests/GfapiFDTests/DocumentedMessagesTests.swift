@@ -2,20 +2,20 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Every message that a user can see has its place in docs/troubleshooting.md.
+/// Checks that docs/troubleshooting.md lists every message that a user can see.
 ///
-/// Which call passes a message on is not looked at: every string literal with a blank and a word of three letters is taken for
-/// one, unless it is a help text, a cure or one of the ``exceptions``. So a message is at least two words, or a word beside a blank.
-@Suite("docs/troubleshooting.md")
+/// The check does not look at the call that a text is passed to. It takes every string literal with a blank and a word of three letters
+/// for a message, except help texts, cures and the ``exceptions``. So a message has at least two words, or one word beside a blank.
+@Suite("The messages in docs/troubleshooting.md")
 struct DocumentedMessagesTests {
-  /// Folders of `Sources` whose texts only developers see.
+  /// Folders of `Sources` with texts that only developers see.
   static let otherFolders = ["gfapi-fd-bench", "gfapi-fd-fuzz"]
 
-  /// The code before a help text or a cure. Help texts are in the manual pages, and a cure is printed with its message.
+  /// The code before a help text or a cure. The manual pages contain the help texts; a cure is printed together with its message.
   static let otherArguments = ["help:", "abstract:", "discussion:", "ArgumentHelp(", "cure:"]
 
-  /// Texts that are no messages: the file, the text with `…` for each interpolation, and the reason. A text that ends with `*` stands for
-  /// all texts that begin so.
+  /// Texts that are not messages: the file, the text with `…` for each interpolation, and the reason. A text that ends with `*`
+  /// stands for all texts that begin like this.
   static let exceptions: [(file: String, text: String, reason: String)] = [
     ("StateDatabase.swift", "PRAGMA *", sql), ("StateDatabase.swift", "CREATE TABLE *", sql),
     ("StateDatabase.swift", "SELECT *", sql), ("StateDatabase.swift", "INSERT *", sql), ("StateDatabase.swift", "UPDATE *", sql),
@@ -84,7 +84,7 @@ struct DocumentedMessagesTests {
     ("Estimate.swift", "\"…\": {\"entries\": …, \"bytes\": …}", json),
     ("Estimate.swift", "{\"entries\": …, \"bytes\": …, \"excluded\": …, \"failed\": …, ", json),
     ("Estimate.swift", "\"types\": {…}} ", json),
-    ("Estimate.swift", "further names of files", "a row of the table that the command prints"),
+    ("Estimate.swift", "additional hard links", "a row of the table that the command prints"),
     ("Estimate.swift", "symbolic links", "a row of the table that the command prints"),
     ("LogFile.swift", "… E bareos-gluster-storage[…]: … ", "a line in the log"),
     ("Wrapper.swift", "YYYY-MM-DD HH:MM:SS", "its length is counted"),
@@ -113,19 +113,19 @@ struct DocumentedMessagesTests {
     exception.last == "*" ? text.hasPrefix(exception.dropLast()) : text == exception
   }
 
-  /// The parts of a text that have a word in them, as they stand in the document.
+  /// The parts of a text that contain a word, as the document writes them.
   static func words(of literal: StringLiteral) -> [String] {
     literal.parts.map {
       $0.replacing(/\s+/, with: " ").trimmingCharacters(in: CharacterSet(charactersIn: " :,;()."))
     }.filter { $0.contains(/\p{L}{3}/) }
   }
 
-  /// What is set as code in each line of the document.
+  /// The code spans of each line of the document, joined with NUL.
   static func codes(in document: String) -> [String] {
     document.split(separator: "\n").map { line in line.matches(of: /`([^`]+)`/).map { String($0.1) }.joined(separator: "\u{0}") }
   }
 
-  /// Whether one line of the document has all of these words as code, in this order.
+  /// Returns true if one line of the document has all of these words in its code spans, in this order.
   static func documents(_ codes: [String], _ words: [String]) -> Bool {
     codes.contains { code in
       var rest = code[...]
@@ -137,9 +137,39 @@ struct DocumentedMessagesTests {
     }
   }
 
+  /// The message codes that stand before the messages in a line of the document.
+  static func messageCodes(in line: some StringProtocol) -> [String] {
+    String(line.prefix { $0 != "`" }).matches(of: /GFD-[0-9]{3}/).map { String($0.0) }
+  }
+
+  /// The codes of the storage program's exit statuses: 200 plus the status.
+  static let exitStatusCodes = (201...206).map { "GFD-\($0)" }
+
+  @Test("docs/troubleshooting.md explains each message under the message's own code")
+  func codes() throws {
+    let lines = try DocumentsTests.text("docs/troubleshooting.md").split(separator: "\n")
+    var used = Set(Self.exitStatusCodes)
+    for file in try DocumentsTests.files(below: "Sources", ".swift") {
+      for literal in StringLiteral.all(in: try DocumentsTests.text(file)) {
+        // The code is either the argument before the text or the beginning of the text.
+        let argument = literal.before.suffix(10).wholeMatch(of: /"(GFD-[0-9]{3})",/)
+        guard let match = argument?.1 ?? literal.parts[0].prefixMatch(of: /GFD-[0-9]{3}/)?.0 else { continue }
+        let code = String(match)
+        used.insert(code)
+        var words = Self.words(of: literal)
+        words = words.map { $0.replacing(#/^GFD-[0-9]{3} ?/#, with: "") }.filter { $0.contains(/\p{L}{3}/) }
+        let rows = lines.filter { Self.messageCodes(in: $0).contains(code) }
+        let isThere = Self.documents(Self.codes(in: rows.joined(separator: "\n")), words)
+        #expect(isThere, "\(file): \(code) \(words.joined(separator: " … "))")
+      }
+    }
+    let explained = Set(lines.flatMap { Self.messageCodes(in: $0) })
+    #expect(explained == used, "\(explained.symmetricDifference(used).sorted())")
+  }
+
   static func texts(in source: String) -> [StringLiteral] { StringLiteral.all(in: source).filter(isText) }
 
-  @Test("has each message of the module and of the programs")
+  @Test("docs/troubleshooting.md lists each message of the module and of the programs")
   func complete() throws {
     let codes = Self.codes(in: try DocumentsTests.text("docs/troubleshooting.md"))
     var count = 0
@@ -153,7 +183,7 @@ struct DocumentedMessagesTests {
           continue
         }
         count += 1
-        let words = Self.words(of: literal)
+        let words = Self.words(of: literal).map { $0.replacing(#/^GFD-[0-9]{3} ?/#, with: "") }.filter { !$0.isEmpty }
         let isThere = Self.documents(codes, words)
         #expect(isThere, "\(file): \(words.joined(separator: " … "))")
       }
@@ -165,7 +195,7 @@ struct DocumentedMessagesTests {
   }
 
   @Test(
-    "finds a message whatever the call looks like",
+    "The check of messages finds a message regardless of the form of the call",
     arguments: [
       (#"daemon.tell(.error, "it is broken")"#, ["it is broken"]),
       ("daemon.tell(\n  .error,\n  \"it is broken\"\n)", ["it is broken"]),

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("The documents")
+@Suite("The documentation")
 struct DocumentsTests {
   static func text(_ path: String) throws -> String {
     try String(contentsOf: Fixtures.package.appendingPathComponent(path), encoding: .utf8)
@@ -15,14 +15,14 @@ struct DocumentsTests {
 
   static func documents() throws -> [String] { try ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] + files(below: "docs", ".md") }
 
-  /// What stands in a resource, without its remarks.
+  /// The text of a configuration resource without its comments.
   func resource(_ text: String) -> String {
     text.split(separator: "\n", omittingEmptySubsequences: false)
       .filter { !$0.hasPrefix("#") && !$0.hasPrefix("  #") }
       .map { $0.replacing(/[ ]+# .*$/, with: "") }.filter { !$0.isEmpty }.joined(separator: "\n")
   }
 
-  @Test("show the examples as they are")
+  @Test("The documentation shows each example file as it is, apart from comments")
   func examples() throws {
     let shown = try Self.documents().map { resource(try Self.text($0)) }
     let files = try Self.files(below: "examples", ".conf")
@@ -34,7 +34,7 @@ struct DocumentsTests {
   }
 
   @Test(
-    "tell of the daemons' own faults, and of what does not work",
+    "The documentation names the known faults and limits of the daemons",
     arguments: [
       ("docs/bareos.md", "| `Exclude Dir Containing` | Bareos ignores it"), ("docs/bareos.md", "| `Size` | Bareos ignores it"),
       ("docs/bareos.md", "| `Check File Changes` | Bareos looks for each file on the disk of the file daemon's host"),
@@ -54,7 +54,7 @@ struct DocumentsTests {
     #expect(try Self.text(document).replacing(/\n */, with: " ").contains(sentence))
   }
 
-  @Test("name tests that there are")
+  @Test("Each test that the documentation names exists")
   func tests() throws {
     let files = try Self.files(below: "Tests", ".swift")
     let sources = try files.map { try Self.text($0) }.joined()
@@ -66,7 +66,7 @@ struct DocumentsTests {
     }
   }
 
-  @Test("name files and folders that there are")
+  @Test("Each file and folder that the documentation names exists")
   func paths() throws {
     for document in try Self.documents() {
       for match in try Self.text(document).matches(of: /`((?:Sources|Tests|packaging|fixtures|examples)\/[\w\/.+-]+)`/) {
@@ -76,7 +76,7 @@ struct DocumentsTests {
     }
   }
 
-  @Test("link to what is there")
+  @Test("Each link in the documentation leads to an existing file and heading")
   func links() throws {
     for document in try Self.documents() {
       let folder = (document as NSString).deletingLastPathComponent

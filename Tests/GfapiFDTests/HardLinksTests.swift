@@ -3,7 +3,7 @@ import Testing
 
 @testable import GfapiFD
 
-@Suite("Hard links of a Bacula backup")
+@Suite("Hard links in a Bacula backup")
 struct HardLinksTests {
   func record(_ path: String, _ inode: UInt64, names: UInt64, _ kind: SaveRecord.Kind = .regular) -> SaveRecord {
     var status = stat()
@@ -12,7 +12,7 @@ struct HardLinksTests {
   }
 
   @Test(
-    "are told with the name under which the file was stored, and its number in the job",
+    "An additional hard link is stored with the first name of its file and that name's number in the job",
     arguments: [.regular, .special, .symbolicLink] as [SaveRecord.Kind])
   func first(_ kind: SaveRecord.Kind) {
     var links = HardLinks()
@@ -23,11 +23,11 @@ struct HardLinksTests {
       let first = links.first(of: record)
       #expect(first?.path == Array("/a".utf8) && first?.fileIndex == 42)
     }
-    // All names are told: the number of the inode may be another file's from here on.
+    // All names have been seen: from here on the inode number may belong to another file.
     #expect(links.first(of: records[1]) == nil)
   }
 
-  @Test("are kept apart by their inodes")
+  @Test("Hard links of different files are kept apart by their inode numbers")
   func inodes() {
     var links = HardLinks()
     links.remember(record("/a", 1, names: 2), fileIndex: 1)
@@ -38,7 +38,7 @@ struct HardLinksTests {
   }
 
   @Test(
-    "are none of a file with one name, nor of what is no file",
+    "Files with one name, directories and unreadable entries are not treated as hard links",
     arguments: [.directory, .directoryNotEntered, .directoryUnchanged, .unknown, .unreadable, .directoryNotOpened] as [SaveRecord.Kind])
   func none(_ kind: SaveRecord.Kind) {
     var links = HardLinks()

@@ -26,7 +26,7 @@ struct JobMetricsTests {
 
   func lines() throws -> [String] { try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").map(String.init) }
 
-  /// The value of a sample; nil: there is none.
+  /// The value of a sample; nil if the sample does not exist.
   func value(_ name: String, _ labels: String) throws -> String? {
     let found = try lines().filter { $0.hasPrefix("gfapi_fd_\(name){\(labels)} ") }
     #expect(found.count < 2, "\(found)")
@@ -35,7 +35,7 @@ struct JobMetricsTests {
 
   let home = #"operation="backup",volume="myvol",directory="/home""#
 
-  @Test("are in Prometheus's text format, each metric with its type, for everybody to read")
+  @Test("The metrics file is in Prometheus's text format, with a type for each metric, and readable by everybody")
   func format() throws {
     try metrics().write(numbers(3))
     for line in try lines() {
@@ -54,7 +54,7 @@ struct JobMetricsTests {
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["gfapi.prom"])
   }
 
-  @Test("of a job that failed keep the time of the last success")
+  @Test("The metrics of a failed job keep the time of the last success")
   func failure() throws {
     try metrics().write(numbers(3))
     let earlier = try String(contentsOfFile: file, encoding: .utf8).replacing(/(last_success_time_seconds\{.*\}) \d+/) { "\($0.1) 1000" }
@@ -66,7 +66,7 @@ struct JobMetricsTests {
     #expect(try value("last_success_time_seconds", home) != "1000")
   }
 
-  @Test("of a restore, and of another directory, are beside those of the backup")
+  @Test("The metrics of a restore and of another directory are kept beside those of the backup")
   func others() throws {
     try metrics().write(numbers(3))
     try metrics(.restore).write(numbers(4))
@@ -79,12 +79,12 @@ struct JobMetricsTests {
     #expect(try lines().contains { $0.contains(#"directory="/a\"b""#) })
   }
 
-  @Test("that cannot be written leave the file as it is", arguments: ["/nosuchfolder/x.prom"])
+  @Test("Writing metrics to a path that cannot be written throws an error", arguments: ["/nosuchfolder/x.prom"])
   func unwritable(_ path: String) throws {
     #expect(throws: (any Error).self) { try JobMetrics(path, .backup, VolumeURI("gluster://h/v")).write(numbers(1)) }
   }
 
-  @Test("replace what a killed job left, and a symbolic link, not what it leads to")
+  @Test("Writing metrics replaces the file of a killed job, and a symbolic link itself rather than its target")
   func left() throws {
     try "other".write(toFile: folder.path + "/other", atomically: true, encoding: .utf8)
     try FileManager.default.createSymbolicLink(atPath: file + ".part", withDestinationPath: folder.path + "/other")

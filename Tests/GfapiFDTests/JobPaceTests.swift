@@ -2,11 +2,11 @@ import Testing
 
 @testable import GfapiFD
 
-@Suite("The pace of a job")
+@Suite("The progress message of a job")
 struct JobPaceTests {
   let began = ContinuousClock.now
 
-  @Test("is told every ten minutes at most, and no sooner")
+  @Test("A job reports its progress at most every ten minutes")
   func interval() {
     var pace = JobPace(now: began)
     #expect(
@@ -14,7 +14,7 @@ struct JobPaceTests {
   }
 
   @Test(
-    "is told in words",
+    "The progress message states time, rates and what the job waits for",
     arguments: [
       (10, 5, 1000, 5 << 20, "in 10.0 s, 100 entries/s, 512.0 KiB/s, 50 % of the time waiting for the daemon"),
       (10, 9, 0, 0, "in 10.0 s, 0 entries/s, 0 B/s, 90 % of the time waiting for the volume"),

@@ -5,7 +5,7 @@ import Testing
 
 @testable import GfapiFD
 
-@Suite("A list of changes")
+@Suite("Loading a list of changes")
 struct ListLoaderTests {
   /// Reads a list to its end.
   struct Loaded {
@@ -29,7 +29,7 @@ struct ListLoaderTests {
       try self.init(folder.write(lines: lines), isFull: isFull, since: since, base: base, isSharded: isSharded, atOnce: atOnce)
     }
 
-    /// The paths that the list touches, each with its marks in the order in which they are declared.
+    /// The paths in the order of their bytes, each with its marks in the order of their declaration.
     var touched: [String] {
       get throws {
         let names: [(TouchedPaths.Marks, String)] = [
@@ -49,14 +49,14 @@ struct ListLoaderTests {
 
   // MARK: Trust
 
-  @Test("that cannot be trusted is refused, with the reason", arguments: try Fixtures.rows("lists-bad.txt"))
+  @Test("A list that cannot be trusted is rejected with the reason", arguments: try Fixtures.rows("lists-bad.txt"))
   func untrusted(_ row: [String]) {
     let file = Fixtures.package.appendingPathComponent("fixtures/lists/bad/\(row[0])").path
     let words = refusal { try Loaded(file, isFull: row[1] == "F") }
     #expect(words?.contains(row[2]) == true && words?.contains(file) == true, "\(words ?? "")")
   }
 
-  @Test("that is not there, or not a file, is refused, with what to look at")
+  @Test("A list that is missing or not a regular file is rejected with a hint to the wrapper")
   func missing() throws {
     let folder = try TemporaryFolder()
     for (file, reason) in [
@@ -67,19 +67,19 @@ struct ListLoaderTests {
     }
   }
 
-  @Test("without a header is as old as its file")
+  @Test("The age of a list without a header is the age of its file")
   func stale() throws {
     let folder = try TemporaryFolder()
     let file = try folder.write(lines: ["MODIFY a"])
     try FileManager.default.setAttributes([.modificationDate: Date(timeIntervalSince1970: 1000)], ofItemAtPath: file)
     #expect(refusal { try Loaded(file, since: 1001) }?.contains("was written at 1000") == true)
     #expect(try Loaded(file, since: 1000).loader.counts.changes == 1)
-    // A full backup does not ask since when.
+    // A full backup has no time since when changes are needed.
     #expect(try Loaded(file, isFull: true, since: 1001).loader.counts.changes == 1)
   }
 
   @Test(
-    "with a header is as old as that says",
+    "The age of a list with a header is the one that the header states",
     arguments: [
       ("since=100 until=100", nil), ("since=0 until=200", nil), ("since=101 until=200", "begins at 101"),
       ("since=50 until=99", "was written at 99"),
@@ -93,14 +93,14 @@ struct ListLoaderTests {
     }
   }
 
-  @Test("of everything serves each kind of job", arguments: [true, false])
+  @Test("A list of everything is accepted for every level", arguments: [true, false])
   func full(_ isFull: Bool) throws {
     let loaded = try Loaded(lines: ["#begin 1 level=full since=0 until=200", "NEW a", "#end 1"], isFull: isFull)
     #expect(try loaded.touched == ["/ parent", "/a listed new"])
     #expect(loaded.problems.isEmpty && loaded.loader.crawlReason == nil)
   }
 
-  @Test("that is empty is right if the wrapper says so, and else unexplained")
+  @Test("An empty list counts as unexplained if it has neither a header nor lines")
   func empty() throws {
     let explained = try Loaded(lines: ["#begin 1 level=changes since=0 until=200", "# a remark", "#end 0"])
     #expect(!explained.loader.counts.isUnexplainedlyEmpty && explained.loader.touched.isEmpty)
@@ -110,7 +110,7 @@ struct ListLoaderTests {
     #expect(!outside.loader.counts.isUnexplainedlyEmpty && outside.loader.counts.outside == 1)
   }
 
-  @Test("may say that the volume is to be crawled instead", arguments: [true, false])
+  @Test("A list can require a crawl of the volume, with the reason", arguments: [true, false])
   func crawl(_ isFull: Bool) throws {
     let lines = ["#begin 1 level=full since=0 until=200", "#crawl a node is down", "#end 0"]
     let loaded = try Loaded(lines: lines, isFull: isFull)
@@ -119,7 +119,7 @@ struct ListLoaderTests {
 
   // MARK: Lines
 
-  @Test("goes on after lines that cannot be read, and tells their numbers and why")
+  @Test("Lines that cannot be read are skipped and reported with their number and the reason")
   func unreadable() throws {
     let lines = [
       "NEW a", "NEWS b", "", "MODIFY c%zz", "RENAME d", "MODIFY ../e", "MODIFY " + String(repeating: "f", count: 40_000), "DELETE g",
@@ -138,28 +138,28 @@ struct ListLoaderTests {
     #expect(try loaded.touched == ["/ parent", "/a listed new", "/g removed"])
   }
 
-  @Test("tells twenty lines that cannot be read, and counts the others", arguments: [1, 7, 1000])
+  @Test("At most twenty lines that cannot be read are reported; the others are counted", arguments: [1, 7, 1000])
   func cap(_ atOnce: Int) throws {
     let loaded = try Loaded(lines: (1...30).map { "line \($0)" } + ["NEW a"], atOnce: atOnce)
     #expect(loaded.problems.count == 21)
     #expect(loaded.problems[19].hasPrefix("line 20 of the list"))
     #expect(loaded.problems.last == "further lines like this are only counted")
     #expect(loaded.loader.counts.unreadable == 30 && loaded.loader.counts.changes == 1)
-    // The end is told by a line that is not there.
+    // The end is only noticed with the read after the last line.
     #expect(loaded.calls == 31 / atOnce + 1)
   }
 
-  @Test("ends with the number of its lines, those that cannot be read among them")
+  @Test("The number of lines at the end of a list includes those that cannot be read")
   func count() throws {
     let head = ["#begin 1 level=changes since=0 until=200", "NEW a", "nonsense"]
     #expect(try Loaded(lines: head + ["#end 2"]).loader.counts.unreadable == 1)
     #expect(refusal { try Loaded(lines: head + ["#end 1"]) }?.contains("has 2 lines and should have 1") == true)
   }
 
-  // MARK: What is touched
+  // MARK: Marks
 
   @Test(
-    "touches each name, and the directory that it is in",
+    "A change in a list marks each of its names and the parent directory",
     arguments: [
       (["NEW d/a"], ["/d parent", "/d/a listed new"]),
       (["MODIFY d/a"], ["/d parent", "/d/a listed"]),
@@ -174,7 +174,7 @@ struct ListLoaderTests {
   }
 
   @Test(
-    "touches the base directory and what is in it alone",
+    "Changes outside the base directory are counted and otherwise ignored",
     arguments: [
       ("NEW base/a", ["/base parent", "/base/a listed new"], 0),
       ("MODIFY base", ["/base listed"], 0),
@@ -189,19 +189,19 @@ struct ListLoaderTests {
     #expect(loaded.loader.counts.outside == outside)
   }
 
-  @Test("takes a directory above the base directory that is new or gone for the base directory")
+  @Test("Creating or deleting a directory above the base directory counts as a change of the base directory")
   func aboveBase() throws {
     #expect(try Loaded(lines: ["RENAME x p"], base: "/p/base").touched == ["/p/base listed new"])
     #expect(try Loaded(lines: ["DELETE p"], base: "/p/base").touched == ["/p/base removed"])
   }
 
-  @Test("counts the names that went away from the base directory")
+  @Test("Names that were deleted or moved out of the base directory are counted")
   func removed() throws {
     let loaded = try Loaded(lines: ["DELETE base/a", "RENAME base/b base/c", "RENAME base/d e", "DELETE f", "NEW base/g"], base: "/base")
     #expect(loaded.loader.counts.removed == 3)
   }
 
-  @Test("knows which of several ways to read a rename are guesses")
+  @Test("The names of an ambiguous rename are marked as guesses")
   func guess() throws {
     let folder = try TemporaryFolder()
     let file = try folder.write(lines: ["RENAME a b c"])
@@ -211,11 +211,11 @@ struct ListLoaderTests {
     for path in ["/a", "/a b", "/b c", "/c"] {
       #expect(try loader.touched.marks(of: path.utf8)?.contains(.guess) == true, "\(path)")
     }
-    // One line, two ways to read it.
+    // The list has one line, which can be read in two ways.
     #expect(loader.counts.changes == 1)
   }
 
-  @Test("takes a shard for its file, and leaves out what else clients never see")
+  @Test("A shard counts as a change of its file, and Gluster's other internal names are ignored")
   func shards() throws {
     let gfid = "01234567-89ab-cdef-0123-456789abcdef"
     let identity: [UInt8] = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]
@@ -226,23 +226,23 @@ struct ListLoaderTests {
       ], isSharded: true)
     #expect(try loaded.touched.isEmpty)
     #expect(try loaded.loader.touched.identities(after: [], limit: 10).map(\.gfid) == [identity])
-    // Only at the top: these are entries.
+    // Only at the top of the volume: these are ordinary entries.
     #expect(
       try Loaded(lines: ["NEW d/.shard", "NEW .shards"], isSharded: true).touched == [
         "/ parent", "/.shards listed new", "/d parent", "/d/.shard listed new",
       ])
-    // What the wrapper has no name for, and what may have this one.
+    // The wrapper found no name for this identity. A user's file can have the same path, so the path counts as a guess.
     let unnamed = try Loaded(lines: ["MODIFY .gfid/\(gfid)"])
     #expect(try unnamed.loader.touched.identities(after: [], limit: 10).map(\.gfid) == [identity])
     #expect(try unnamed.touched == ["/.gfid parent", "/.gfid/\(gfid) listed guess"])
-    for (line, isListed) in [("MODIFY", true), ("LOOK", false)] {
-      #expect(try Loaded(lines: ["\(line) .gfid/\(gfid)"]).loader.touched.identities(after: [], limit: 1).map(\.isListed) == [isListed])
+    for (line, hasChanged) in [("MODIFY", true), ("LOOK", false)] {
+      #expect(try Loaded(lines: ["\(line) .gfid/\(gfid)"]).loader.touched.identities(after: [], limit: 1).map(\.hasChanged) == [hasChanged])
     }
     #expect(try Loaded(lines: ["LOOK d/e"]).touched == ["/d parent", "/d/e look"])
   }
 
   @Test(
-    "takes names that only look like Gluster's own for what they are",
+    "Names that only resemble Gluster's own are ordinary entries",
     arguments: [
       ".glusterfs-notes", ".glusterfs-notes/f", ".shard", ".shard/f", ".shard/01234567-89ab-cdef-0123-456789abcdef.1", ".gfid", ".gfid/f",
       ".glusterfs-anonymous-inode-1", ".glusterfsx",
@@ -254,7 +254,7 @@ struct ListLoaderTests {
   }
 
   @Test(
-    "knows an identity by its 32 digits",
+    "An identity (GFID) is recognized by its 32 hexadecimal digits and four hyphens",
     arguments: [
       ("01234567-89ab-CDEF-0123-456789abcdef", true), ("0123456789abcdef0123456789abcdef", false),
       ("01234567-89ab-cdef-0123-456789abcdeg", false), ("01234567-89ab-cdef-0123-456789abcde", false),

@@ -2,7 +2,7 @@ import Testing
 
 @testable import GfapiFD
 
-@Suite("The paths that a list touches")
+@Suite("The paths marked by a list")
 struct TouchedPathsTests {
   let touched: TouchedPaths
 
@@ -10,7 +10,7 @@ struct TouchedPathsTests {
 
   func texts(_ rows: [TouchedPaths.Row]) -> [String] { rows.map { String(decoding: $0.path, as: UTF8.self) } }
 
-  @Test("are kept once, with all marks that they got")
+  @Test("A path is stored once, with all marks that were added to it")
   func marks() throws {
     #expect(touched.isEmpty)
     try touched.add(Array("/a".utf8), .listed)
@@ -22,7 +22,7 @@ struct TouchedPathsTests {
     #expect(try touched.rows(after: [], limit: 10).count == 1)
   }
 
-  @Test("are told in the order of their bytes, some at a time")
+  @Test("Paths are returned in the order of their bytes, in batches")
   func order() throws {
     let paths: [[UInt8]] = [
       [0x2f], [0x2f, 0x00, 0x61], [0x2f, 0x61], [0x2f, 0x61, 0x20], [0x2f, 0x61, 0x2f, 0x62], [0x2f, 0x61, 0x62], [0x2f, 0xff],
@@ -37,7 +37,7 @@ struct TouchedPathsTests {
     #expect(told == paths)
   }
 
-  @Test("of directories that are told alone come last first")
+  @Test("Pending directories are returned in reverse order")
   func pending() throws {
     for path in ["/", "/a", "/a/b", "/c"] { try touched.add(Array(path.utf8), path == "/a" ? .listed : [.listed, .pending]) }
     #expect(try texts(touched.pendingDirectories(before: nil, limit: 2)) == ["/c", "/a/b"])
@@ -45,38 +45,38 @@ struct TouchedPathsTests {
     #expect(try touched.pendingDirectories(before: Array("/".utf8), limit: 2).isEmpty)
   }
 
-  @Test("of directories that may hold more than the list names come in order")
+  @Test("Directories that may hold more entries than the list names are returned in order")
   func suspects() throws {
     for path in ["/a", "/b", "/c"] { try touched.add(Array(path.utf8), path == "/b" ? .parent : [.parent, .suspect]) }
     #expect(try texts(touched.suspects(after: [], limit: 1)) == ["/a"])
     #expect(try texts(touched.suspects(after: Array("/a".utf8), limit: 10)) == ["/c"])
   }
 
-  @Test("are apart from the identities of sharded files")
+  @Test("Identities of sharded files are stored separately from paths")
   func shards() throws {
-    for gfid: [UInt8] in [[9, 0], [1, 2], [9, 0], [0, 0]] { try touched.addIdentity(gfid, isListed: gfid == [1, 2]) }
-    try touched.addIdentity([9, 0], isListed: true)
-    try touched.addIdentity([9, 0], isListed: false)
+    for gfid: [UInt8] in [[9, 0], [1, 2], [9, 0], [0, 0]] { try touched.addIdentity(gfid, hasChanged: gfid == [1, 2]) }
+    try touched.addIdentity([9, 0], hasChanged: true)
+    try touched.addIdentity([9, 0], hasChanged: false)
     #expect(try touched.identities(after: [], limit: 2).map(\.gfid) == [[0, 0], [1, 2]])
-    #expect(try touched.identities(after: [], limit: 3).map(\.isListed) == [false, true, true])
+    #expect(try touched.identities(after: [], limit: 3).map(\.hasChanged) == [false, true, true])
     #expect(try touched.identities(after: [1, 2], limit: 2).map(\.gfid) == [[9, 0]])
     #expect(touched.isEmpty)
   }
 }
 
-@Suite("An entry that a backup from a list has not told")
+@Suite("Entries that a backup from a list has not reported to the daemon")
 struct ListedPathsTests {
   @Test(
-    "stays if neither it nor a directory above it was touched",
+    "An entry is kept if neither it nor a directory above it was touched",
     arguments: [
       ("/base/untouched", true), ("/base/d/untouched", true), ("/base/d2/x", true), ("/base/file2", true),
-      // Touched: it would have been told.
+      // Touched: the job would have reported it.
       ("/base/file", false), ("/base/d", false), ("/base/d/", false), ("/base", false),
-      // A directory that was told with all that is in it, or is gone.
+      // In a directory that was reported with all its entries, or that was deleted.
       ("/base/new/x", false), ("/base/new/x/y/", false), ("/base/gone/x", false),
-      // Of a directory that was told alone, only the record was.
+      // Of a directory with the marks `listed` and `pending`, the job reported only the record.
       ("/base/alone", false), ("/base/alone/x", true), ("/base/alone/new/x", false),
-      // Of another part of the FileSet.
+      // Belongs to another part of the FileSet.
       ("/base2", false), ("/", false), ("/other/x", false),
     ])
   func keep(_ path: String, _ stays: Bool) throws {
@@ -84,13 +84,13 @@ struct ListedPathsTests {
     for (path, marks) in [
       ("/base", [.parent, .pending]), ("/base/file", .listed), ("/base/d", [.parent, .pending]), ("/base/new", [.listed, .new]),
       ("/base/gone", .removed), ("/base/alone", [.listed, .pending]), ("/base/alone/new", [.listed, .new]),
-      // Above the base directory: of no concern.
+      // Above the base directory: has no effect.
       ("/", [.listed, .new]),
     ] as [(String, TouchedPaths.Marks)] { try touched.add(Array(path.utf8), marks) }
     #expect(ListedPaths(touched: touched, base: BaseDirectory(Array("/base".utf8))).keep(Array(path.utf8)) == stays)
   }
 
-  @Test("stays if the list is empty, and it is in the base directory")
+  @Test("With an empty list every entry in the base directory is kept")
   func empty() throws {
     let listed = ListedPaths(touched: try TouchedPaths(), base: BaseDirectory(Array("/base".utf8)))
     #expect(listed.keep(Array("/base/a".utf8)) && listed.keep(Array("/base/".utf8)))
@@ -99,7 +99,7 @@ struct ListedPathsTests {
     #expect(all.keep(Array("/a".utf8)) && all.keep(Array("/".utf8)))
   }
 
-  @Test("is below the root like anything else")
+  @Test("Entries below the root are kept and dropped by the same rules as others")
   func root() throws {
     let touched = try TouchedPaths()
     try touched.add(Array("/".utf8), [.parent, .pending])
@@ -118,7 +118,7 @@ struct UnreadPlacesTests {
   func bytes(_ path: String) -> [UInt8] { Array(path.utf8) }
 
   @Test(
-    "contain what is in them, by whole components",
+    "An unread place contains the entries below it, compared by whole path components",
     arguments: [
       ("/a/b", true), ("/a/b/", true), ("/a/b/c", true), ("/a/b/c/d/", true), ("/a/bc", false), ("/a", false), ("/a/", false),
       ("/", false), ("/b", false), ("/x", true), ("/x/y", true),
@@ -131,14 +131,14 @@ struct UnreadPlacesTests {
     #expect(places.contain(bytes(path)) == isContained)
   }
 
-  @Test("are everywhere if the root is one of them")
+  @Test("If the root could not be read, every path is unread")
   func root() {
     var places = UnreadPlaces()
     places.add(bytes("/"))
     #expect(places.contain(bytes("/a")) && places.contain(bytes("/")))
   }
 
-  @Test("are everywhere if there are too many to keep apart")
+  @Test("With more unread places than the limit, every path is unread")
   func limit() {
     var places = UnreadPlaces()
     for number in 1...UnreadPlaces.limit { places.add(bytes("/a/\(number)")) }
@@ -150,7 +150,7 @@ struct UnreadPlacesTests {
     #expect(places.contain(bytes("/d")))
   }
 
-  @Test("are those of several backups together")
+  @Test("Adding the unread places of another backup combines both")
   func together() {
     var (places, others) = (UnreadPlaces(), UnreadPlaces())
     places.add(bytes("/a"))

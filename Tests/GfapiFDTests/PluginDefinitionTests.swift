@@ -4,9 +4,9 @@ import Testing
 
 @testable import GfapiFD
 
-@Suite("A plugin definition")
+@Suite("The plugin definition")
 struct PluginDefinitionTests {
-  @Test("takes keys in any case, escapes and a trailing colon")
+  @Test("A plugin definition accepts keys in any case, escapes and a trailing colon")
   func whole() throws {
     let definition = try PluginDefinition(
       #"gfapi:Volume=gluster+tcp\://server\:24008/vol/a\:b:SNAPDIR=/s:gffilelist=/var/a\\b:LogFile=/log\:1:loglevel=Debug:timeout=5:"#)
@@ -18,7 +18,7 @@ struct PluginDefinitionTests {
     #expect(definition.timeout == 5)
   }
 
-  @Test("needs only a volume")
+  @Test("A plugin definition requires only a volume")
   func least() throws {
     let definition = try PluginDefinition(#"gfapi:volume=gluster\://h/v"#)
     #expect(definition.timeout == 60)
@@ -26,7 +26,7 @@ struct PluginDefinitionTests {
     #expect(definition.logging == .init())
   }
 
-  @Test("that is wrong is refused with the argument at fault and the grammar", arguments: try Fixtures.rows("definitions-bad.txt"))
+  @Test("A wrong definition is rejected with the argument at fault and the grammar", arguments: try Fixtures.rows("definitions-bad.txt"))
   func bad(_ row: [String]) {
     let error = #expect(throws: PluginDefinition.ParseError.self) { try PluginDefinition(row[0]) }
     #expect(error?.argument == row[1])
@@ -35,7 +35,7 @@ struct PluginDefinitionTests {
     #expect(error?.description.contains("\"\(row[1])\"") == true)
   }
 
-  @Test("is written the way it was read, also after one value has been replaced")
+  @Test("A plugin definition is written as it was read, also after one value was replaced")
   func written() throws {
     let line = #"gfapi:volume=gluster\://h\:1/v/d:gffilelist=/a\:b\\c:timeout=5"#
     let arguments = try PluginDefinition.Arguments(line.utf8)
@@ -44,7 +44,7 @@ struct PluginDefinitionTests {
     #expect(other.values[.volume] == Array("gluster://x:2/y".utf8) && other.values[.gffilelist] == Array(#"/a:b\c"#.utf8))
   }
 
-  @Test("yields to an override, key by key")
+  @Test("Restore options override a plugin definition key by key")
   func override() throws {
     let line = try PluginDefinition.Arguments(#"gfapi:volume=gluster\://h/v:logfile=/l"#.utf8)
     let options = try PluginDefinition.Arguments(#"gfapi:volume=gluster\://other/w:"#.utf8)
@@ -53,7 +53,7 @@ struct PluginDefinitionTests {
     #expect(definition.logging.file == "/l")
   }
 
-  @Test("takes options with or without its name, and leaves those of other plugins alone")
+  @Test("Restore options are accepted with or without the plugin's name; those of other plugins are ignored")
   func concerns() {
     for ours in [#"gfapi:volume=gluster\://h/v"#, "GFAPI:timeout=3", "volume=x", "Timeout=3", "*all*:timeout=3"] {
       #expect(PluginDefinition.concerns(ours.utf8), "\(ours)")
@@ -64,9 +64,9 @@ struct PluginDefinitionTests {
   }
 }
 
-@Suite("A name in a message")
+@Suite("Names in messages")
 struct PrintableTests {
-  @Test("shows what cannot be printed as octal numbers")
+  @Test("Bytes that cannot be printed are shown as octal numbers")
   func octal() {
     #expect(printable(Array("plain/päth".utf8)) == "plain/päth")
     #expect(printable(Array("a\nb\\c".utf8)) == "a\\012b\\134c")

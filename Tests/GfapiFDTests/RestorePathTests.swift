@@ -5,9 +5,9 @@ import Testing
 
 @Suite("The path of an entry to restore")
 struct RestorePathTests {
-  /// Takes whatever a job tells it.
+  /// A daemon that ignores all messages and accepts every path.
   final class SilentDaemon: Daemon {
-    func tell(_ severity: Severity, _ text: String) {}
+    func send(_ severity: Severity, _ text: String) {}
     func accepts(_ path: [UInt8], _ status: stat) -> Bool { true }
     func hasChanged(_ record: SaveRecord, since: Int) -> Bool { true }
     let isAccurate = false
@@ -18,7 +18,7 @@ struct RestorePathTests {
   }
 
   @Test(
-    "is taken apart into its components",
+    "A restore path is split into its components",
     arguments: [
       ("/a/b", ["a", "b"]), ("/", []), ("", []), ("a//b/", ["a", "b"]), ("/./a/./b/.", ["a", "b"]), ("/...", ["..."]),
       ("/..a/a..", ["..a", "a.."]),
@@ -28,21 +28,21 @@ struct RestorePathTests {
     #expect(try RestoreRun.components(Array(path.utf8)) == components.map { Array($0.utf8) })
   }
 
-  @Test("is refused if it leads up", arguments: ["..", "/..", "/a/../b", "/a/.."])
+  @Test("A restore path with a component .. is rejected", arguments: ["..", "/..", "/a/../b", "/a/.."])
   func up(_ path: String) {
     let problem = #expect(throws: RestoreProblem.self) { try RestoreRun.components(Array(path.utf8)) }
     #expect(problem?.description.contains("..") == true)
   }
 
   @Test(
-    "goes from the base directory of the backup to that of the restore",
+    "A restore path is moved from the base directory of the backup to that of the restore",
     arguments: [
-      // Where the daemon puts it | its path | where it goes.
+      // The daemon's prefix | the path | the expected path.
       ("", "/old/a", "/new/x/a"), ("", "/old", "/new/x"), ("", "/old2/a", "/old2/a"), ("", "/other/old/a", "/other/old/a"),
       ("/", "/old/a", "/new/x/a"),
       ("/where", "/where/old/a", "/where/new/x/a"), ("/where/", "/where/old/a", "/where/new/x/a"), ("/where", "/where/old", "/where/new/x"),
       ("/where", "/where/old2", "/where/old2"), ("/where", "/where/a", "/where/a"),
-      // The target of a hard link may be without the daemon's prefix.
+      // The target of a hard link may lack the daemon's prefix.
       ("/where", "/old/a", "/new/x/a"),
     ])
   func rebased(_ place: String, _ path: String, _ wanted: String) {
@@ -50,7 +50,7 @@ struct RestorePathTests {
   }
 
   @Test(
-    "stays as it is without another base directory",
+    "A restore path stays unchanged if the base directory is the same or not set",
     arguments: [("/old", "/old"), ("/old", ""), ("", "")])
   func same(_ from: String, _ to: String) {
     for (place, path) in [("", "/old/a"), ("/where", "/where/old/a")] {
@@ -59,7 +59,7 @@ struct RestorePathTests {
   }
 
   @Test(
-    "goes from the volume's root into a directory",
+    "A restore path is moved from the root of the volume into a directory",
     arguments: [("", "/a", "/new/a"), ("/where", "/where/a", "/where/new/a"), ("/where", "/whereabouts", "/whereabouts")])
   func fromRoot(_ place: String, _ path: String, _ wanted: String) {
     #expect(rebased(place, path, from: "", to: "/new") == wanted)

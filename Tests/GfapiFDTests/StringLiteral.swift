@@ -1,11 +1,11 @@
 /// A string literal of Swift source code.
 struct StringLiteral: Equatable {
-  /// The fixed parts of the text. Between two parts the code has an interpolation.
+  /// The fixed parts of the text; an interpolation stands between two parts.
   var parts: [String]
-  /// The code directly before the literal, without blanks at its end: at most 40 characters.
+  /// The code directly before the literal, without the white space before the quote: at most 40 characters.
   var before: String
 
-  /// Every string literal of a source file, also those inside the interpolations of others. Comments are skipped.
+  /// Returns every string literal of a source file, also those inside interpolations of others. Comments are skipped.
   static func all(in source: String) -> [StringLiteral] {
     var scanner = Scanner(text: Array(source.unicodeScalars))
     scanner.code(untilParenthesis: false)
@@ -23,7 +23,7 @@ struct StringLiteral: Equatable {
       text[min(index, text.count)...].starts(with: prefix.unicodeScalars)
     }
 
-    /// Skips code, up to its end or up to the parenthesis that closes an interpolation.
+    /// Skips code up to the end of the text, or up to the parenthesis that closes an interpolation.
     mutating func code(untilParenthesis: Bool) {
       var depth = 0
       while position < text.count {
@@ -55,7 +55,7 @@ struct StringLiteral: Equatable {
       } while depth > 0 && position < text.count
     }
 
-    /// The number of `#` before the quote of a literal; nil if no literal begins here.
+    /// Returns the number of `#` before the quote of a literal, or nil if no literal begins here.
     private func hashesBeforeQuote() -> Int? {
       let hashes = text[position...].prefix { $0 == "#" }.count
       return starts("\"", at: position + hashes) ? hashes : nil
@@ -84,7 +84,7 @@ struct StringLiteral: Equatable {
           parts.append("")
           continue
         case "n", "t", "r", "0": parts[parts.count - 1] += " "
-        // A line that goes on.
+        // An escaped newline: the line continues.
         case "\n": break
         case "u":
           while position < text.count, text[position] != "}" { position += 1 }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import GfapiFD
 
-@Suite("What jobs remember of an entry")
+@Suite("The fingerprints that jobs store of each entry")
 struct UndatedChangesTests {
   private let folder: TemporaryFolder
   private let gfid = [UInt8](repeating: 7, count: 16)
@@ -17,7 +17,7 @@ struct UndatedChangesTests {
 
   init() throws { folder = try TemporaryFolder() }
 
-  /// A job that has begun.
+  /// Starts a job.
   private func job(_ name: String?, after previous: String? = nil, since: Int = 0, isEstimate: Bool = false) -> UndatedChanges {
     let job = UndatedChanges.Job(
       name: name, previous: previous, since: previous == nil ? since : max(since, 1), isEstimate: isEstimate)
@@ -32,7 +32,7 @@ struct UndatedChangesTests {
 
   private func acl(_ value: Int64) -> Fingerprint { fingerprint([.acls: value == 0 ? .nothing : .value(value)]) }
 
-  /// A job that asks whether the entry has changed, and backs it up if so.
+  /// Runs a job that backs the entry up if it has changed. Returns true if it was backed up.
   private func run(_ name: String, after previous: String?, _ now: Fingerprint) -> Bool {
     let job = job(name, after: previous)
     let isBackedUp = previous == nil || job.hasChanged(gfid, now)
@@ -41,14 +41,14 @@ struct UndatedChangesTests {
     return isBackedUp
   }
 
-  @Test("is nothing of an entry that has nothing")
+  @Test("An entry without ACLs counts as unchanged")
   func nothing() throws {
     #expect(run("full", after: nil, acl(0)))
     #expect(!run("1", after: "full", acl(0)))
     #expect(log.messages == [])
   }
 
-  @Test("tells an incremental job what has changed since the job before, and a differential one what has since the full one")
+  @Test("An incremental job sees changes since the previous job, a differential job those since the full one")
   func levels() {
     #expect(run("full", after: nil, acl(1)))
     #expect(!run("1", after: "full", acl(1)))
@@ -60,7 +60,7 @@ struct UndatedChangesTests {
     #expect(log.messages == [])
   }
 
-  @Test("tells that something is gone, once to each chain of jobs")
+  @Test("A removed ACL counts as a change once in each chain of jobs")
   func gone() {
     #expect(run("full", after: nil, acl(1)))
     #expect(run("1", after: "full", acl(0)))
@@ -69,27 +69,27 @@ struct UndatedChangesTests {
     #expect(run("3", after: "2", acl(1)))
   }
 
-  @Test("tells what a failed job saw again")
+  @Test("A change that a failed job saw is seen again by the next job")
   func failed() {
     #expect(run("full", after: nil, acl(1)))
     #expect(run("failed", after: "full", acl(2)))
     #expect(run("1", after: "full", acl(2)))
     #expect(!run("2", after: "1", acl(2)))
-    // It went back to what the full backup has, and the last job has something else.
+    // The entry has the state of the full backup again, and the last job has another one.
     #expect(run("3", after: "2", acl(1)))
   }
 
-  @Test("does not depend on what another part of the FileSet wants")
+  @Test("Parts of a fingerprint that another part of the FileSet does not request stay as they are")
   func parts() {
     #expect(run("full", after: nil, fingerprint([.acls: .value(1), .layout: .nothing])))
     #expect(!run("1", after: "full", fingerprint([.acls: .value(1)])))
-    // Not known, and there is something.
+    // The attributes are not known from an earlier job, and the entry has some.
     #expect(run("2", after: "1", fingerprint([.acls: .value(1), .attributes: .value(5)])))
     #expect(!run("3", after: "2", fingerprint([.acls: .value(1)])))
     #expect(!run("4", after: "3", fingerprint([.acls: .value(1), .attributes: .value(5)])))
   }
 
-  @Test("counts as changed where it could not be read")
+  @Test("A part of a fingerprint that could not be read counts as changed")
   func unknown() {
     #expect(run("full", after: nil, fingerprint([.acls: .unknown])))
     #expect(run("1", after: "full", acl(1)))
@@ -98,7 +98,7 @@ struct UndatedChangesTests {
     #expect(run("4", after: "3", acl(1)))
   }
 
-  @Test("of two jobs at once is unknown where they saw different things")
+  @Test("A fingerprint is unknown after two concurrent jobs saw different states")
   func atOnce() {
     #expect(run("full", after: nil, acl(1)))
     #expect(run("other full", after: nil, acl(1)))
@@ -111,11 +111,11 @@ struct UndatedChangesTests {
     for value in 1...3 { #expect(job("next \(value)", after: "second").hasChanged(gfid, acl(Int64(value)))) }
   }
 
-  @Test("of two jobs at once is what both saw, and a job that began after the first one is not the one that saw it")
+  @Test("A change that one of two concurrent jobs saw is still new to a job that follows the other one")
   func atOnceTheSame() {
     #expect(run("full", after: nil, acl(1)))
     let first = job("first", after: "full")
-    // It looks before the change, and ends.
+    // This job looks at the entry before the change, and ends.
     let second = job("second", after: "full")
     #expect(!second.hasChanged(gfid, acl(1)))
     second.end()
@@ -126,7 +126,7 @@ struct UndatedChangesTests {
     #expect(!run("again", after: "after second", acl(2)))
   }
 
-  @Test("is one thing for a job with several plugin lines, or one that is tried again")
+  @Test("Two jobs of the same name, for several plugin lines or a repeated job, count as one")
   func sameName() {
     #expect(run("full", after: nil, acl(1)))
     #expect(run("1", after: "full", acl(2)))
@@ -134,7 +134,7 @@ struct UndatedChangesTests {
     #expect(!run("2", after: "1", acl(2)))
   }
 
-  @Test("is found by time where the daemon tells no names")
+  @Test("The previous job is found by its time if the daemon passes no job names")
   func byTime() {
     let full = job(nil)
     full.backedUp(gfid, acl(1))
@@ -148,12 +148,12 @@ struct UndatedChangesTests {
     #expect(!hasChanged(since: now, 1))
     #expect(hasChanged(since: now, 2))
     #expect(log.messages == [])
-    // From before the first job.
+    // A time before the first job.
     #expect(hasChanged(since: now - 1000, 1))
     #expect(log.messages.count == 1 && log.messages[0].contains("does not reach back to 20"), "\(log.messages)")
   }
 
-  @Test("is read by an estimate, and not changed")
+  @Test("An estimate reads the stored fingerprints and does not change them")
   func estimate() {
     #expect(run("full", after: nil, acl(1)))
     let estimate = job("estimate", after: "full", isEstimate: true)
@@ -164,14 +164,14 @@ struct UndatedChangesTests {
     #expect(log.messages == [])
   }
 
-  @Test("is missing for an estimate where there is no database, and none is made")
+  @Test("An estimate without a database reports that it is missing and does not create one")
   func estimateWithout() {
     #expect(job("estimate", after: "full", isEstimate: true).hasChanged(gfid, acl(1)))
     #expect(log.messages.count == 1 && log.messages[0].contains("/state/v.db is missing: "), "\(log.messages)")
     #expect(!FileManager.default.fileExists(atPath: folder.path + "/state"))
   }
 
-  @Test("is forgotten where the database is damaged, of another version or no file: all that has something is backed up once")
+  @Test("After the database was damaged, each entry with ACLs or attributes is backed up once more")
   func damaged() throws {
     let file = folder.path + "/state/v.db"
     for damage in ["head -c 50000 /dev/urandom > '\(file)'", "printf 'SQLite format 3' > '\(file)'"] {
@@ -187,7 +187,7 @@ struct UndatedChangesTests {
     }
   }
 
-  @Test("is not there where the database cannot be opened: each job says so once, and backs up all that has something")
+  @Test("If the database cannot be opened, each job reports it once and backs up all entries with ACLs")
   func noDatabase() throws {
     let result = try TestSupport.run("mkdir", "-p", folder.path + "/state/v.db")
     try #require(result.status == 0)
@@ -200,7 +200,7 @@ struct UndatedChangesTests {
     }
   }
 
-  @Test("is not known of a job that did not end: the next one backs up what has something, and what had something")
+  @Test("After a job that did not end, the next one backs up entries that have or had ACLs")
   func interrupted() {
     #expect(run("full", after: nil, acl(1)))
     let killed = job("killed", after: "full")
@@ -211,7 +211,7 @@ struct UndatedChangesTests {
     #expect(run("3", after: "killed too", acl(0)))
   }
 
-  @Test("is found by time after a job that the director has put together from others")
+  @Test("After a job that the director consolidated from others, the previous state is found by time")
   func virtualFull() {
     #expect(run("full", after: nil, acl(1)))
     let consolidated = UndatedChanges.Job(name: "1", previous: "consolidated", since: time(nil) - 5)
@@ -220,7 +220,7 @@ struct UndatedChangesTests {
     #expect(log.messages == [])
   }
 
-  @Test("of a file of another user in the database's place is not read through a link")
+  @Test("A symbolic link in place of the database is not followed")
   func link() throws {
     let state = folder.path + "/state"
     _ = try TestSupport.run("sh", "-c", "mkdir '\(state)'; touch '\(folder.path)/other'; ln -s ../other '\(state)/v.db'")
@@ -228,7 +228,7 @@ struct UndatedChangesTests {
     #expect(try Data(contentsOf: URL(fileURLWithPath: folder.path + "/other")).isEmpty)
   }
 
-  @Test("is in files that only the daemon's user may read")
+  @Test("Only the daemon's user can read the database and its folder")
   func modes() throws {
     #expect(run("full", after: nil, acl(1)))
     for (path, mode) in [("/state", 0o700), ("/state/v.db", 0o600)] {

@@ -4,11 +4,11 @@ import Testing
 
 @testable import GfapiFD
 
-@Suite("The threads of a job's calls")
+@Suite("The threads that call libgfapi")
 struct VolumeThreadsTests {
   struct Failed: Error {}
 
-  @Test("hands results and errors back")
+  @Test("A call on another thread returns its result or throws its error")
   func results() throws {
     let threads = VolumeThreads()
     #expect(try threads.run { _ in 42 } == 42)
@@ -19,7 +19,7 @@ struct VolumeThreadsTests {
     #expect(eventually { threads.hasEnded })
   }
 
-  @Test("is not waited for after a cancellation from another thread, and takes no further call")
+  @Test("A call is not waited for after its job was canceled, and later calls are refused")
   func cancel() throws {
     let threads = VolumeThreads()
     let release = DispatchSemaphore(value: 0)
@@ -37,7 +37,7 @@ struct VolumeThreadsTests {
     #expect(eventually { threads.hasEnded })
   }
 
-  @Test("is given up when its time is up")
+  @Test("A call is given up at its timeout, and later calls are refused")
   func timeout() throws {
     let threads = VolumeThreads()
     let release = DispatchSemaphore(value: 0)
@@ -48,7 +48,7 @@ struct VolumeThreadsTests {
     #expect(eventually { threads.hasEnded })
   }
 
-  @Test("asks the daemon whether the job is cancelled while it waits")
+  @Test("A waiting call asks the daemon whether the job was canceled")
   func polled() throws {
     let threads = VolumeThreads()
     let release = DispatchSemaphore(value: 0)

@@ -10,7 +10,7 @@ import Testing
 struct SettingsTests {
   func settings(_ values: [String: String]) throws -> Settings { try Settings { values[$0.rawValue] } }
 
-  @Test("are a URI, and what else is known by default")
+  @Test("A storage device requires only a URI; the other options have defaults")
   func least() throws {
     let settings = try settings(["uri": "gluster://server.example.com/myvol/directory"])
     #expect(settings.uri.volume == "myvol" && settings.uri.directory == Array("/directory".utf8))
@@ -18,19 +18,19 @@ struct SettingsTests {
     #expect(settings.logging == Volume.Logging())
   }
 
-  @Test("are all taken")
+  @Test("All options of a storage device are accepted")
   func all() throws {
     let folder = try TemporaryFolder()
     let file = folder.path + "/log"
     let settings = try settings(["uri": "gluster://server.example.com/myvol", "logfile": file, "loglevel": "Debug", "timeout": "86400"])
     #expect(settings.logging == Volume.Logging(file: file, level: 8))
     #expect(settings.timeout == 86400)
-    // Made at once: what cannot be written shows before there is something to write.
+    // The log file is created at once, so that a path that cannot be written is reported before there is anything to log.
     #expect(try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int == 0o600)
   }
 
   @Test(
-    "that are wrong are refused, with the option at fault",
+    "Wrong options of a storage device are rejected with the option at fault",
     arguments: [
       ("uri", "", "the option uri is missing"), ("uri", "server:/vol", "uri=server:/vol: "),
       ("uri", "gluster://server/", "the form is gluster["),
@@ -49,14 +49,14 @@ struct SettingsTests {
     #expect(wrong.map { Ending($0) } == .wrong)
   }
 
-  @Test("are told by name in the order of the documents")
+  @Test("The options of a storage device are listed in the order of the documentation")
   func names() { #expect(Settings.Key.allCases.map(\.rawValue) == ["uri", "logfile", "loglevel", "timeout"]) }
 }
 
 @Suite("The exit status of the storage program")
 struct EndingTests {
   @Test(
-    "says what happened to the part",
+    "The exit status of the storage program states the kind of error",
     arguments: [
       (.missing, 1), (.badName, 2), (.unreachable, 3), (.full, 4), (.failed, 5), (.cutOff, 6),
     ] as [(StoreError.Kind, Int32)])
@@ -64,7 +64,7 @@ struct EndingTests {
     #expect(Ending(StoreError(kind, "words")).rawValue == status)
   }
 
-  @Test("is 5 for what nobody knows, and 0 if all is well")
+  @Test("The exit status of the storage program is 5 for an unknown error and 0 for success")
   func others() {
     struct Unknown: Error {}
     #expect(Ending(Unknown()).rawValue == 5)
@@ -72,10 +72,10 @@ struct EndingTests {
   }
 }
 
-@Suite("The call of the storage program")
+@Suite("The arguments of the storage program")
 struct CallTests {
   @Test(
-    "takes names that begin with a dash",
+    "The storage program accepts names that begin with a dash",
     arguments: [
       (["stat", "-v", "--help"], ["stat", "--", "-v", "--help"]), (["list", "v"], ["list", "--", "v"]), (["options"], ["options"]),
       ([], []),
@@ -83,39 +83,40 @@ struct CallTests {
     ])
   func marked(_ arguments: [String], _ marked: [String]) { #expect(Storage.marked(arguments) == marked) }
 
-  @Test("names a volume and a part")
+  @Test("The storage program takes a volume name and a part name as arguments")
   func part() throws {
     let stat = try #require(try Storage.parseAsRoot(["stat", "--", "-v", "--version"]) as? Stat)
     #expect(stat.part.volumeName.name == Array("-v".utf8) && stat.part.name.name == Array("--version".utf8))
   }
 
-  @Test("that is wrong is refused", arguments: [["stat", "--", "v"], ["list"], ["upload", "--", "v", "1", "2"], ["nonsense"]])
+  @Test(
+    "The storage program rejects bad usage", arguments: [["stat", "--", "v"], ["list"], ["upload", "--", "v", "1", "2"], ["nonsense"]])
   func wrong(_ arguments: [String]) {
     let error = #expect(throws: (any Error).self) { try Storage.parseAsRoot(arguments) }
     #expect(error.map { Storage.exitCode(for: $0).rawValue } == 64)
   }
 }
 
-@Suite("The process that sends a part")
+@Suite("The process that sends a part to the storage program")
 struct SenderTests {
   @Test(
-    "is ending if its flags say so",
+    "A sending process counts as ending if its flags in /proc/PID/stat say so",
     arguments: [
       ("1 (bareos-sd) S 1 1 1 0 -1 4194560 0 0", false), ("1 (bareos-sd) S 1 1 1 0 -1 4194564 0 0", true),
-      // A name may have anything in it.
+      // The name of a process may contain any characters.
       ("1 (a) b 4) 4) S 1 1 1 0 -1 256 0 0", false), ("1 (a) b (c) S 1 1 1 0 -1 4 0 0", true), ("1 () S 1 1 1 0 -1 4", true),
-      // What cannot be read says nothing.
+      // A line that cannot be parsed does not count as ending.
       ("", false), ("1 bareos-sd S 1 1 1 0 -1 4 0", false), ("1 (a) S 1 1 1 0 -1", false), ("1 (a) S 1 1 1 0 -1 x 0", false),
     ])
   func exiting(_ status: String, _ isExiting: Bool) { #expect(Sender.isExiting(Array(status.utf8)[...]) == isExiting) }
 
-  @Test("is alive as long as the parent of this process is")
+  @Test("The sending process counts as alive while the parent of this process is alive")
   func alive() { #expect(Sender().isAlive) }
 }
 
 @Suite("The log of the storage program")
 struct LogFileTests {
-  @Test("has a line for each error, after what is there")
+  @Test("The storage program appends one line for each error to its log")
   func append() throws {
     let folder = try TemporaryFolder()
     let path = try folder.write(lines: ["of libgfapi"])

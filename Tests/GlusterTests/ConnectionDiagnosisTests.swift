@@ -2,7 +2,7 @@ import Testing
 
 @testable import Gluster
 
-@Suite("Why there is no connection")
+@Suite("The diagnosis of a failed connection")
 struct ConnectionDiagnosisTests {
   let gone = GlusterError(errno: .socketNotConnected, call: "glfs_init")
 
@@ -12,7 +12,7 @@ struct ConnectionDiagnosisTests {
     ConnectionDiagnosis.words(try VolumeURI("gluster://one/myvol"), error, problem, answers)
   }
 
-  @Test("lies with the servers if none of them answers: each is named with its reason")
+  @Test("If no server answers, the diagnosis names each server with the reason")
   func servers() throws {
     let unknown = ServerProbe.Reason(text: "Name or service not known", isOfName: true)
     let refused = ServerProbe.Reason(text: "Connection refused")
@@ -23,12 +23,12 @@ struct ConnectionDiagnosisTests {
       try words(nil, nil, [("one:24007", .failure(unknown)), ("two:9", .failure(refused))])
         == "one:24007: Name or service not known, two:9: Connection refused: correct the server in volume=, or the name resolution of "
         + "this host; check that glusterd runs there, its port, and the firewall")
-    // One is enough.
+    // One server that answers is enough.
     #expect(
       try words(gone, .noBrickRuns, [("one:24007", .failure(unknown)), ("two:9", .success(.zero))])?.hasPrefix("no brick runs") == true)
   }
 
-  @Test("lies with the volume if a server answers")
+  @Test("If a server answers, the diagnosis names the problem of the volume")
   func volume() throws {
     #expect(try words(GlusterError(errno: .noSuchFileOrDirectory, call: "glfs_init")) == "there is no volume myvol (gluster volume list)")
     let snapshot = try ConnectionDiagnosis.words(
@@ -42,7 +42,7 @@ struct ConnectionDiagnosisTests {
   }
 
   @Test(
-    "is found in what libgfapi logs",
+    "The diagnosis recognizes known problems in the log of libgfapi",
     arguments: [
       ("", nil),
       (

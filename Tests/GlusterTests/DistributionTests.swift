@@ -1,9 +1,9 @@
 import Gluster
 import Testing
 
-@Suite("The state of a distribution")
+@Suite("The state of a distributed volume")
 struct DistributionTests {
-  @Test("names the subvolumes that cannot be reached")
+  @Test("The state of a distributed volume names the subvolumes that are unreachable")
   func missing() {
     let state = Distribution.State(
       """
@@ -22,7 +22,7 @@ struct DistributionTests {
     #expect(state.generation == 7)
   }
 
-  @Test("misses nothing where all are there, or nothing is told")
+  @Test("The state of a distributed volume names no subvolume if all are up or if it is empty")
   func whole() {
     #expect(Distribution.State("subvolume_status[0] = 1\ngen = 2").missing == [])
     #expect(Distribution.State("").missing == [])

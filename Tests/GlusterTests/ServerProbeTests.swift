@@ -5,7 +5,7 @@ import Testing
 
 @Suite("The probe of a server")
 struct ServerProbeTests {
-  /// A socket that listens, on a port of this host or at a path.
+  /// A listening socket on a free port of 127.0.0.1.
   final class Listener {
     let descriptor: Int32
     private(set) var port = 0
@@ -28,7 +28,7 @@ struct ServerProbeTests {
     deinit { close(descriptor) }
   }
 
-  @Test("finds who listens on a port, and says why nobody does")
+  @Test("The probe of a TCP port succeeds if a server listens, and else gives the reason")
   func tcp() throws {
     var listener: Listener? = try Listener()
     let server = VolumeURI.Server(host: "127.0.0.1", port: listener!.port)
@@ -38,7 +38,7 @@ struct ServerProbeTests {
     #expect(reason?.text == "Connection refused")
   }
 
-  @Test("says why a socket's path cannot be connected to")
+  @Test("The probe of a Unix socket gives the reason why it cannot connect")
   func unix() {
     for (path, words) in [
       ("/nonexistent/socket", "No such file or directory"), ("/" + String(repeating: "s", count: 200), "its path is too long"),
@@ -50,7 +50,7 @@ struct ServerProbeTests {
     }
   }
 
-  @Test("names a server with its port, which is glusterd's if none is given")
+  @Test("The probe names a server with its port, by default that of glusterd")
   func names() {
     #expect(ServerProbe.name(.init(host: "server.example.com", port: 0), .tcp) == "server.example.com:24007")
     #expect(ServerProbe.name(.init(host: "server.example.com", port: 1), .tcp) == "server.example.com:1")

@@ -2,10 +2,10 @@ import Testing
 
 @testable import Gluster
 
-@Suite("The name of a shard")
+@Suite("The names of shards")
 struct ShardTimesTests {
   @Test(
-    "tells the identity of its file",
+    "The name of a shard contains the identity (GFID) of its file",
     arguments: [
       ("2b0f1c3e-9a4d-4c55-8f00-0123456789ab.1", true), ("2b0f1c3e-9a4d-4c55-8f00-0123456789ab.16383", true),
       ("2b0f1c3e-9a4d-4c55-8f00-0123456789ab.", false), ("2b0f1c3e-9a4d-4c55-8f00-0123456789ab", false),

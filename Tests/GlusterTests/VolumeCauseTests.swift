@@ -4,10 +4,10 @@ import Testing
 
 @testable import Gluster
 
-@Suite("Why a volume refuses calls")
+@Suite("The causes for which a volume refuses calls")
 struct VolumeCauseTests {
   @Test(
-    "is known for some errors, and its message says what to do",
+    "The cause of some errors is known, and its message says what to do",
     arguments: [
       (Errno.readOnlyFileSystem, 0, "features.read-only off"), (.permissionDenied, 0, "server.root-squash off"),
       (.permissionDenied, 1000, "runs as user 1000"), (.notPermitted, 1000, "run it as root"), (.tooManyLinks, 0, "storage.max-hardlinks"),
@@ -19,28 +19,28 @@ struct VolumeCauseTests {
     #expect(cause?.words("myvol", user: user).contains("myvol") == true)
   }
 
-  @Test("is nothing of other errors", arguments: [Errno.notPermitted, .noSuchFileOrDirectory, .noSpace, .ioError])
+  @Test("Other errors have no known cause", arguments: [Errno.notPermitted, .noSuchFileOrDirectory, .noSpace, .ioError])
   func other(_ errno: Errno) { #expect(VolumeCause(GlusterError(errno: errno, call: "glfs_h_mkdir"), user: 0) == nil) }
 
-  @Test("is kept by the volume, and returned once")
+  @Test("Each cause is recorded for the volume and returned once")
   func once() {
-    let patience = Patience(seconds: 0)
+    let retry = OutageRetry(seconds: 0)
     func fail(_ errno: Errno) {
-      #expect(throws: GlusterError.self) { try patience.run { _ in throw GlusterError(errno: errno, call: "c") } }
+      #expect(throws: GlusterError.self) { try retry.run { _ in throw GlusterError(errno: errno, call: "c") } }
     }
-    #expect(patience.newCauses().isEmpty)
+    #expect(retry.newCauses().isEmpty)
     for errno in [Errno.readOnlyFileSystem, .ioError, .readOnlyFileSystem] { fail(errno) }
-    #expect(patience.newCauses() == [.readOnly] && patience.newCauses().isEmpty)
+    #expect(retry.newCauses() == [.readOnly] && retry.newCauses().isEmpty)
     fail(.readOnlyFileSystem)
     fail(.tooManyLinks)
-    #expect(patience.newCauses() == [.tooManyLinks])
+    #expect(retry.newCauses() == [.tooManyLinks])
   }
 
-  @Test("is that all of it is read-only if nothing new can be made")
+  @Test("A volume counts as read-only if it refuses to create entries")
   func readOnly() {
     func isReadOnly(_ errno: Errno, _ call: String) -> Bool { GlusterError(errno: errno, call: call).meansReadOnlyVolume }
     #expect(isReadOnly(.readOnlyFileSystem, "glfs_h_creat_open") && isReadOnly(.readOnlyFileSystem, "glfs_h_mkdir"))
-    // With features.worm.
+    // With features.worm a rename fails with this error, though files can be created.
     #expect(!isReadOnly(.readOnlyFileSystem, "glfs_h_rename") && !isReadOnly(.noSpace, "glfs_h_creat_open"))
   }
 }

@@ -1,12 +1,12 @@
 import Gluster
 import Testing
 
-@Suite("A volume's type")
+@Suite("The type of a volume")
 struct VolumeTraitsTests {
   let always = ["performance/md-cache", "cluster/distribute", "debug/io-stats", "features/utime"]
 
   @Test(
-    "is told by its translators",
+    "The type of a volume follows from its translators",
     arguments: [
       (["protocol/client"], "plain", 1),
       (["protocol/client", "protocol/client"], "distributed", 2),
@@ -24,13 +24,13 @@ struct VolumeTraitsTests {
     #expect(traits.bricksAgreeOnTimes)
   }
 
-  @Test("that is not told is taken for the worst")
+  @Test("An unknown volume type gets the most cautious assumptions")
   func unknown() {
     let traits = VolumeTraits(translators: [])
     #expect(traits.type == nil && traits.copiesMayDiffer && !traits.listingsTellSizes && !traits.bricksAgreeOnTimes)
   }
 
-  @Test("without the translator utime says that bricks tell times of their own")
+  @Test("Without the translator utime, the bricks of a volume may return different times")
   func times() {
     #expect(!VolumeTraits(translators: ["cluster/replicate", "protocol/client"]).bricksAgreeOnTimes)
   }

@@ -4,9 +4,9 @@ import HostFiles
 import TestSupport
 import Testing
 
-@Suite("Lines of a list of changes")
+@Suite("The lines of a list of changes")
 struct ChangeTests {
-  /// Bytes of a text in which `\xHH` is one byte.
+  /// Converts a text to bytes; `\xHH` in it stands for one byte.
   static func bytes(_ text: some StringProtocol) -> [UInt8] {
     var result: [UInt8] = []
     var rest = Array(text.utf8)[...]
@@ -26,7 +26,7 @@ struct ChangeTests {
     return Change(Change.Kind(rawValue: String(words[0]))!, bytes(words[1]), to: words.count > 2 ? bytes(words[2]) : nil)
   }
 
-  @Test("say what they say, and what cannot be read says why", arguments: try Fixtures.rows("list-lines.txt"))
+  @Test("Each line of a list is read as its change, or rejected with the reason", arguments: try Fixtures.rows("list-lines.txt"))
   func lines(_ row: [String]) throws {
     let format = ListFormat(encoding: try #require(ListFormat.Encoding(rawValue: row[1])), separator: Self.bytes(row[2]))
     let line = Self.bytes(row[0])
@@ -40,7 +40,7 @@ struct ChangeTests {
     }
   }
 
-  @Test("of whole lists can all be read", arguments: ["glusterfind-10.3.list", "glusterfind-10.3-full.list", "wrapper.list"])
+  @Test("The lists in fixtures/lists/good can be read", arguments: ["glusterfind-10.3.list", "glusterfind-10.3-full.list", "wrapper.list"])
   func lists(_ name: String) throws {
     let reader = try LineReader(Array(Fixtures.package.appendingPathComponent("fixtures/lists/good/\(name)").path.utf8))
     var changes = 0
@@ -51,7 +51,7 @@ struct ChangeTests {
     #expect(changes > 3)
   }
 
-  @Test("written here are read as the same")
+  @Test("A change that is written as a line is read as the same change")
   func roundTrip() throws {
     let names = [Array("/".utf8), Array("/a b/c%d\ne+f".utf8), [0x2f, 0xff, 0xfe], Array("/ü".utf8)]
     for name in names {
@@ -61,7 +61,7 @@ struct ChangeTests {
     }
   }
 
-  @Test("directives of the wrapper")
+  @Test("The directives of the wrapper are recognized")
   func directives() {
     let header = ListHeader(isFull: false, since: 17, until: 42)
     #expect(ListHeader.directive(Array(header.line.utf8.dropLast())) == .begin(header))
@@ -76,7 +76,7 @@ struct ChangeTests {
   }
 }
 
-@Suite("Reading a file by lines")
+@Suite("Reading a file line by line")
 struct LineReaderTests {
   private func lines(_ content: [UInt8]) throws -> [LineReader.Line] {
     let file = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
@@ -88,7 +88,7 @@ struct LineReaderTests {
     return found
   }
 
-  @Test("numbers them, and says where the file is cut off")
+  @Test("Lines are numbered, and a file that ends within a line is recognized")
   func numbers() throws {
     let found = try lines(Array("a\n\nb".utf8))
     #expect(found.map { String(decoding: $0.bytes, as: UTF8.self) } == ["a", "", "b"])
@@ -97,7 +97,7 @@ struct LineReaderTests {
     #expect(try lines([]).isEmpty)
   }
 
-  @Test("holds no more of a line than the longest there is, and goes on after it")
+  @Test("A line that is too long is cut at the longest allowed length, and the next one is read")
   func tooLong() throws {
     let found = try lines([UInt8](repeating: 0x61, count: 3 << 20) + Array("\nNEW b\n".utf8))
     #expect(found.map(\.isTooLong) == [true, false])
@@ -105,7 +105,7 @@ struct LineReaderTests {
     #expect(found[1].bytes == Array("NEW b".utf8) && found[1].number == 2)
   }
 
-  @Test("across the pieces in which it is read")
+  @Test("Lines that span two read buffers are read whole")
   func pieces() throws {
     let content = (0..<20_000).map { "NEW directory/file-\($0)\n" }.joined()
     let found = try lines(Array(content.utf8))
@@ -113,7 +113,7 @@ struct LineReaderTests {
     #expect(found[12_345].bytes == Array("NEW directory/file-12345".utf8))
   }
 
-  @Test("of nothing but regular files, without waiting")
+  @Test("A file that is not a regular file is rejected without waiting for it")
   func others() throws {
     let fifo = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
     try #require(mkfifo(fifo, 0o600) == 0)
@@ -124,9 +124,9 @@ struct LineReaderTests {
   }
 }
 
-@Suite("A file that a definition names")
+@Suite("Files of this host that a plugin definition names")
 struct HostFileTests {
-  /// Opens it for appending.
+  /// Opens a file for appending and returns its permissions.
   func opens(_ path: String) throws(HostFile.Failure) -> mode_t {
     let descriptor = try HostFile.open(path.utf8, O_WRONLY | O_APPEND | O_CREAT)
     defer { close(descriptor) }
@@ -136,7 +136,7 @@ struct HostFileTests {
   }
 
   @Test(
-    "where everybody may write is nobody else's, and no link; it is made for its owner alone",
+    "In a folder that everybody can write to, symbolic links and files of other users are rejected",
     arguments: [0o1777, 0o777, 0o775] as [mode_t])
   func shared(_ mode: mode_t) throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path

@@ -5,10 +5,10 @@ import Testing
 
 @testable import GlusterfindWrapper
 
-@Suite("The names that a brick has for what its changelogs record")
+@Suite("The paths that a brick stores for the identities in its changelogs")
 struct BrickNamesTests {
   static let root = "00000000-0000-0000-0000-000000000001"
-  /// Identities of `/d`, of `/d/e e`, of a directory that is gone, and of a file.
+  /// Identities of `/d`, of `/d/e e`, of a deleted directory, and of a file.
   static let directory = "11111111-1111-1111-1111-111111111111"
   static let inner = "22222222-2222-2222-2222-222222222222"
   static let gone = "33333333-3333-3333-3333-333333333333"
@@ -16,7 +16,7 @@ struct BrickNamesTests {
 
   let folder: TemporaryFolder
 
-  /// What a brick keeps of its directories.
+  /// Makes the links that a brick keeps for its directories.
   init() throws {
     folder = try TemporaryFolder()
     try link(Self.directory, "../../00/00/\(Self.root)/d")
@@ -29,7 +29,7 @@ struct BrickNamesTests {
     try FileManager.default.createSymbolicLink(atPath: "\(place)/\(gfid)", withDestinationPath: target)
   }
 
-  /// The changes that records tell, as lines of a list.
+  /// The changes that follow from records, as lines of a list.
   func lines(_ records: [ChangelogFile.Record]) throws -> [String] {
     var names = BrickNames(brick: folder.path)
     return try records.flatMap { try names.changes($0) }.map { String(decoding: $0.line.dropLast(), as: UTF8.self) }
@@ -38,7 +38,7 @@ struct BrickNamesTests {
   static func id(_ gfid: String) -> [UInt8] { Array(gfid.utf8) }
   static func place(_ parent: String, _ name: String) -> ChangelogFile.Place { .init(parent: id(parent), name: Array(name.utf8)) }
 
-  @Test("tell what was made, renamed and removed")
+  @Test("Created, renamed and removed entries become lines with their paths")
   func entries() throws {
     let cases: [(ChangelogFile.Record, [String])] = [
       (.made(Self.id(Self.file), Self.place(Self.root, "new")), ["NEW new"]),
@@ -61,7 +61,7 @@ struct BrickNamesTests {
     for (record, lines) in cases { #expect(try self.lines([record]) == lines) }
   }
 
-  @Test("tell by its identity what came from, or went to, a directory that is gone")
+  @Test("An entry whose directory was deleted is listed by its identity")
   func goneDirectory() throws {
     let unnamed = "MODIFY .gfid/\(Self.file)"
     let cases: [(ChangelogFile.Record, [String])] = [
@@ -70,13 +70,13 @@ struct BrickNamesTests {
       (.renamed(Self.id(Self.file), from: Self.place(Self.root, "old"), to: Self.place(Self.gone, "new")), ["DELETE old", unnamed]),
       (.removed(Self.id(Self.file), Self.place(Self.gone, "name"), path: Array("gone/name".utf8)), ["DELETE gone/name", unnamed]),
       (.removed(Self.id(Self.file), Self.place(Self.gone, "name"), path: nil), [unnamed]),
-      // A directory that was moved out of it.
+      // A directory that was moved out of the deleted one.
       (.made(Self.id(Self.inner), Self.place(Self.gone, "name")), ["MODIFY d/e%20e"]),
     ]
     for (record, lines) in cases { #expect(try self.lines([record]) == lines) }
   }
 
-  @Test("tell the path of a directory of which data or attributes changed, once")
+  @Test("A directory whose data or attributes changed is listed once with its path")
   func modified() throws {
     #expect(
       try lines([Self.inner, Self.root, Self.inner, Self.directory].map { .changed(Self.id($0)) }) == [
@@ -85,7 +85,7 @@ struct BrickNamesTests {
     #expect(try lines([.changed(Self.id(Self.file))]) == ["MODIFY .gfid/\(Self.file)"])
   }
 
-  @Test("follow no link that is not as a brick makes it")
+  @Test("A link that does not have the form of a brick's own links is not followed")
   func links() throws {
     for (number, target) in [
       "/etc", "../../00/\(Self.root)/x", "x/../00/00/\(Self.root)/x", "../../00/00/none/x", "../../00/00/\(Self.root)/x/y",
@@ -97,7 +97,7 @@ struct BrickNamesTests {
   }
 }
 
-@Suite("A changelog of a brick")
+@Suite("Reading a changelog of a brick")
 struct ChangelogFileTests {
   static let gfid = "44444444-4444-4444-4444-444444444444"
   static let root = "00000000-0000-0000-0000-000000000001"
@@ -116,7 +116,7 @@ struct ChangelogFileTests {
 
   static func place(_ name: String) -> ChangelogFile.Place { .init(parent: Array(root.utf8), name: Array(name.utf8)) }
 
-  /// As GlusterFS 10.3 and 11.1 write them.
+  /// Each type of record as GlusterFS 10.3 and 11.1 write it.
   static let each: [(String, ChangelogFile.Record)] = [
     ("D\(gfid)\0", .changed(Array(gfid.utf8))), ("M\(gfid)\u{0}17\0", .changed(Array(gfid.utf8))),
     ("E\(gfid)\u{0}23\u{0}33188\u{0}0\u{0}0\u{0}\(root)/a b\n\0", .made(Array(gfid.utf8), place("a b\n"))),
@@ -129,7 +129,7 @@ struct ChangelogFileTests {
     ("E\(gfid)\u{0}6\u{0}\(root)/d\0\0\0", .removed(Array(gfid.utf8), place("d"), path: nil)),
   ]
 
-  @Test("is read record by record")
+  @Test("A changelog is read record by record")
   func each() throws {
     for (text, record) in Self.each { #expect(try records(Self.header + text) == [record]) }
     #expect(try records(Self.header + Self.each.map(\.0).joined()) == Self.each.map(\.1))
@@ -138,14 +138,14 @@ struct ChangelogFileTests {
     #expect(try records(Self.header + many).count == 1000 * Self.each.count)
   }
 
-  @Test("of a version before has no paths of what was removed")
+  @Test("A changelog of version 1.1 has no paths of removed entries")
   func older() throws {
     let header = "GlusterFS Changelog | version: v1.1 | encoding : 2\n"
     let text = "E\(Self.gfid)\u{0}5\u{0}\(Self.root)/x\0D\(Self.gfid)\0"
     #expect(try records(header + text) == [.removed(Array(Self.gfid.utf8), Self.place("x"), path: nil), .changed(Array(Self.gfid.utf8))])
   }
 
-  @Test("that is being written to is read up to its last whole record")
+  @Test("An open changelog is read up to its last complete record")
   func open() throws {
     for (text, record) in Self.each {
       for length in 0..<text.utf8.count {
@@ -157,7 +157,7 @@ struct ChangelogFileTests {
     #expect(try records("", isOpen: true) == [])
   }
 
-  @Test("that is closed and ends within a record, or is not known, is refused")
+  @Test("A closed changelog that ends within a record or has an unknown format is rejected")
   func refused() throws {
     func refusal(_ text: String) -> String {
       let failure = #expect(throws: Failure.self) { try records(text) }
@@ -176,11 +176,12 @@ struct ChangelogFileTests {
   }
 }
 
-@Suite("The changelogs of a brick")
+@Suite("Selecting the changelogs of a brick")
 struct ChangelogsTests {
   typealias Entry = Changelogs.Entry
 
-  /// The times of the changelogs to be read, of what is told in short: `E10` an entry of an empty one, `C10` of another.
+  /// Returns the times of the changelogs that are to be read. In `list`, `E10` stands for an entry of an empty changelog with the
+  /// time 10, and `C10` for an entry of one with content.
   func times(
     _ list: String, onDisk: [Int], since: Int, isOpen: Bool = true, pause: Int? = nil, now: Int
   ) throws -> [Int] {
@@ -197,7 +198,7 @@ struct ChangelogsTests {
     return gap?.reason ?? ""
   }
 
-  @Test("are read from the time on, empty ones and the open one left out")
+  @Test("Changelogs are read from the given time on; empty ones and the open one are left out")
   func usual() throws {
     #expect(try times("C10 E25 C40 C55 E70", onDisk: [10, 40, 55], since: 30, pause: 18, now: 75) == [40, 55])
     #expect(try times("C10 E25 C40 C55 E70", onDisk: [10, 40, 55], since: 40, now: 75) == [40, 55])
@@ -205,15 +206,15 @@ struct ChangelogsTests {
     #expect(try times("", onDisk: [], since: 30, now: 31) == [])
   }
 
-  @Test("are read too where the brick has not entered them, because it was stopped or killed")
+  @Test("Changelogs that the brick has not recorded in its list are read too")
   func notEntered() throws {
     #expect(try times("C10 E25 C40 C70", onDisk: [10, 40, 52, 70], since: 30, now: 75) == [40, 52, 70])
-    // It was away for long, and nobody has set an option.
+    // The brick was down for a long time, and no option of the volume was set.
     #expect(try times("C10 C25 E1015", onDisk: [10, 25, 1000], since: 20, now: 1020) == [25, 1000])
     #expect(try times("C10 C25", onDisk: [10, 25], since: 20, now: 2000) == [25])
   }
 
-  @Test("that are missing are noticed, the latest as well")
+  @Test("A missing changelog is noticed, even the latest one")
   func gone() {
     for (list, disk) in [("C10 C25 C40", [10, 40]), ("C10 C25 C40", [10, 25]), ("C10 C25 C40", [])] {
       #expect(gap { try times(list, onDisk: disk, since: 20, now: 45) }.contains("are not there any more"))
@@ -221,16 +222,16 @@ struct ChangelogsTests {
     #expect(throws: Never.self) { try times("C10 C25 C40", onDisk: [40], since: 30, now: 45) }
   }
 
-  @Test("that were closed in one second are noticed: the later one took the place of the other")
+  @Test("Two changelogs closed in the same second are noticed, because the later one replaced the other")
   func sameSecond() {
     #expect(gap { try times("C10 C25 C25 C40", onDisk: [10, 25, 40], since: 20, now: 45) }.contains("was replaced by another"))
-    // The one before was empty, and is not kept.
+    // The earlier one was empty, and the brick keeps no file for it.
     #expect(throws: Never.self) { try times("C10 E25 C25 C40", onDisk: [10, 25, 40], since: 20, now: 45) }
-    // Before what is wanted.
+    // Both are older than the requested time.
     #expect(throws: Never.self) { try times("C10 C10 C25", onDisk: [10, 25], since: 20, now: 30) }
   }
 
-  @Test("do not tell of a time in which a brick may have run without logging: options were set, and none was closed")
+  @Test("A long time without a changelog is a gap if options were set, because the brick may not have logged")
   func off() {
     for (list, disk) in [("C10 C25 E1015 E1030", [10, 25]), ("C10 C25 C1015", [10, 25, 1000, 1015]), ("C10 C25 E45", [10, 25])] {
       #expect(gap { try times(list, onDisk: disk, since: 20, pause: 18, now: 1035) }.contains("nothing was logged between 25 and"))
@@ -238,12 +239,12 @@ struct ChangelogsTests {
     #expect(gap { try times("C10 C25", onDisk: [10, 25], since: 20, isOpen: false, now: 1035) }.contains("nothing is logged since 25"))
   }
 
-  @Test("are read in the order of the list where a clock was set back")
+  @Test("Changelogs are read in the order of the list after a clock was set back")
   func setBack() throws {
     #expect(try times("C100 C115 C50 C65 C80", onDisk: [50, 65, 80, 100, 115], since: 110, now: 90) == [50, 65, 80, 100, 115])
   }
 
-  @Test("begin when logging was turned on last")
+  @Test("The changelogs begin when logging was last turned on")
   func start() throws {
     let folder = try TemporaryFolder()
     let changelogs = Changelogs(brick: folder.path, longestPause: nil)
@@ -261,13 +262,13 @@ struct ChangelogsTests {
   }
 }
 
-@Suite("The bricks that a volume had")
+@Suite("The record of a volume's earlier bricks")
 struct KnownBricksTests {
   static func record(_ time: Int, _ bricks: String, _ isEverything: Bool = false) -> KnownBricks.Record {
     .init(time: time, isEverything: isEverything, version: 3, rollover: 15, bricks: Set(bricks.map { "n:/\($0)" }))
   }
 
-  @Test("tell whether an option was set, and how long a brick may close no changelog")
+  @Test("The record of bricks tells if an option was set and how long a brick may close no changelog")
   func pause() {
     func record(_ time: Int, _ version: Int, _ rollover: Int) -> KnownBricks.Record {
       .init(time: time, isEverything: false, version: version, rollover: rollover, bricks: [])
@@ -285,18 +286,18 @@ struct KnownBricksTests {
     KnownBricks(records).doubt(since: since, bricks: Set(bricks.map { "n:/\($0)" }))
   }
 
-  @Test("are those of now where nothing else was seen since the list before")
+  @Test("The bricks are trusted if the record shows no others since the previous list")
   func same() {
     #expect(doubt([Self.record(10, "ab", true)], since: 5, "ab") == nil)
     #expect(doubt([Self.record(10, "ab")], since: 20, "ab") == nil)
     #expect(doubt([Self.record(10, "ab"), Self.record(20, "ab"), Self.record(30, "ab")], since: 15, "ab") == nil)
-    // Long ago.
+    // Brick c was removed long ago.
     #expect(doubt([Self.record(10, "abc"), Self.record(20, "ab", true), Self.record(30, "ab")], since: 25, "ab") == nil)
-    // The job of that time listed everything, because a brick was gone.
+    // The job of that time listed everything, because a brick was removed.
     #expect(doubt([Self.record(10, "abc"), Self.record(20, "ab", true), Self.record(30, "ab")], since: 15, "ab") == nil)
   }
 
-  @Test("were others, or may have been")
+  @Test("The bricks are doubted if the record shows others, or does not reach back")
   func others() {
     #expect(doubt([], since: 5, "ab")?.contains("is not known") == true)
     #expect(doubt([Self.record(10, "ab")], since: 5, "ab")?.contains("is not known") == true)
@@ -305,11 +306,11 @@ struct KnownBricksTests {
     let lost = doubt([Self.record(10, "ab"), Self.record(20, "abc"), Self.record(30, "ab")], since: 15, "ab")
     #expect(lost?.hasSuffix("is not known: n:/c") == true, "\(lost ?? "")")
     #expect(doubt([Self.record(10, "a", true)], since: 11, "ab")?.contains("has got bricks") == true)
-    // Of another job, which listed everything later.
+    // Belongs to another job, which listed everything later.
     #expect(doubt([Self.record(10, "abc"), Self.record(20, "abc"), Self.record(30, "ab", true)], since: 15, "ab") != nil)
   }
 
-  @Test("are kept in a file, each list a line, for 400 days")
+  @Test("The record of bricks is a file with one line for each list, kept for 400 days")
   func file() throws {
     let folder = try TemporaryFolder()
     let file = folder.path + "/new/bricks-x"
@@ -331,9 +332,9 @@ struct KnownBricksTests {
   }
 }
 
-@Suite("A look through a brick")
+@Suite("The scan of a brick")
 struct BrickScanTests {
-  @Test("finds what was written to and has data, whatever time was set")
+  @Test("A scan of a brick finds files with data that were written to, whatever modification time was set")
   func finds() throws {
     let folder = try TemporaryFolder()
     func file(_ gfid: String, _ data: String, modified: Double? = nil) throws {
@@ -358,10 +359,10 @@ struct BrickScanTests {
         found[String($0.map { Character(Unicode.Scalar($0)) }.prefix(8))] = $1
       }
     }
-    // Written to, and others whose status alone is new, or that are empty.
+    // One file was written to. The others were only changed in their status, or are empty.
     #expect(try scan(now - 10) == 4)
     #expect(found == ["44444444": true, "ffff4444": false, "55554444": false])
-    // A time in the future is no change.
+    // A modification time in the future does not count as a change.
     try file(gfid, "x", modified: Double(now + 5000))
     _ = try scan(now + 1000)
     #expect(found == [:])

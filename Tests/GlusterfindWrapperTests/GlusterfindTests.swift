@@ -4,10 +4,10 @@ import Testing
 
 @testable import GlusterfindWrapper
 
-/// TestSupport has one as well.
+/// TestSupport has a type of the same name.
 typealias Glusterfind = GlusterfindWrapper.Glusterfind
 
-@Suite("An answer of glusterfind")
+@Suite("The results of glusterfind")
 struct GlusterfindAnswerTests {
   let glusterfind = Glusterfind(volume: "myvol", timeout: 60)
 
@@ -17,13 +17,13 @@ struct GlusterfindAnswerTests {
     }
   }
 
-  @Test("is trusted if it ends well, and tells of no failure", arguments: ["", "Generated output file /tmp/list\n"])
+  @Test("A result of glusterfind is trusted if it succeeds and reports no failure", arguments: ["", "Generated output file /tmp/list\n"])
   func well(_ output: String) {
     #expect(throws: Never.self) { try glusterfind.judge(ProgramResult(isWell: true, isTimedOut: false, output: output, errors: "")) }
   }
 
   @Test(
-    "is not trusted if it tells of a failure, whatever its exit status",
+    "A result of glusterfind with a sign of failure is not trusted, whatever its exit status",
     arguments: [
       "Traceback (most recent call last):\n  File \"changelog.py\", line 1\nKeyError: 'x'",
       "node2 - Change detection failed; stdout (including remote stderr):\nwhy", "Command query failed in localhost",
@@ -37,7 +37,7 @@ struct GlusterfindAnswerTests {
   }
 
   @Test(
-    "that it knows comes with its cause",
+    "A known failure of glusterfind is reported with its cause",
     arguments: [
       ("ModuleNotFoundError: No module named 'xattr'", "install python3-pyxattr there"),
       ("FileNotFoundError: [Errno 2] No such file or directory: 'ssh-keygen'", "install openssh-client"),
@@ -52,27 +52,27 @@ struct GlusterfindAnswerTests {
     #expect(untrusted?.isTooYoung == false)
   }
 
-  @Test("with several causes tells all")
+  @Test("All known causes of a failure of glusterfind are reported")
   func several() {
     let reason = untrusted("No module named 'xattr'\nNo space left on device")?.reason
     #expect(
       reason?.hasPrefix("a node lacks Python's xattr module: install python3-pyxattr there; a disk is full. glusterfind said: ") == true)
   }
 
-  @Test("that is not known comes with its last words, those of errors before others")
+  @Test("An unknown failure of glusterfind is reported with its last lines, preferably those with errors")
   func words() {
     #expect(untrusted("one\ntwo\nthree\nfour")?.reason == "glusterfind said: two | three | four")
     #expect(untrusted("one failed\ntwo\nValueError: three\nfour")?.reason == "glusterfind said: one failed | ValueError: three")
     #expect(untrusted("")?.reason == "glusterfind said: ")
   }
 
-  @Test("says that the changelogs begin too late")
+  @Test("A failure of glusterfind because the changelogs begin too late is recognized")
   func tooYoung() {
     let untrusted = untrusted("node1 - Change detection failed; stdout\nb'[12] Historical Changelogs not available: 2'")
     #expect(untrusted?.isTooYoung == true && untrusted?.reason.contains("do not reach back") == true)
   }
 
-  @Test("that does not come says how to wait longer")
+  @Test("A timeout of glusterfind is reported with the option that extends it")
   func timedOut() {
     let untrusted = untrusted("", isTimedOut: true)
     #expect(
@@ -80,7 +80,7 @@ struct GlusterfindAnswerTests {
     )
   }
 
-  @Test("is to a question by time, by session, or for everything")
+  @Test("The arguments of glusterfind follow from the time, the session, or a request for everything")
   func arguments() {
     func arguments(_ question: Glusterfind.Question, _ session: String?) -> String {
       glusterfind.arguments(question, session: session, into: "/f").joined(separator: " ")
@@ -96,7 +96,7 @@ struct GlusterfindAnswerTests {
   }
 }
 
-@Suite("A session of glusterfind")
+@Suite("Sessions of glusterfind")
 struct SessionTests {
   let folder: TemporaryFolder
 
@@ -106,7 +106,7 @@ struct SessionTests {
   }
 
   @Test(
-    "has the time of its status file",
+    "The time of a glusterfind session is read from its status file",
     arguments: [("1700000000", 1_700_000_000), (" 1700000000 \n", 1_700_000_000), ("", nil), ("\n", nil), ("today\n", nil)]
       as [(String, Int?)])
   func time(_ content: String, _ time: Int?) throws {
@@ -116,7 +116,7 @@ struct SessionTests {
     #expect(Glusterfind.time(of: "s", "othervol", in: folder.path) == nil)
   }
 
-  @Test("is to be moved on if a list of it was written")
+  @Test("A glusterfind session is pending if it has written a list that was not yet confirmed")
   func pending() throws {
     try folder.write(lines: ["1"], to: "s/myvol/status")
     #expect(!Glusterfind.hasPending("s", "myvol", in: folder.path))
@@ -126,13 +126,13 @@ struct SessionTests {
   }
 }
 
-@Suite("What gluster tells of a volume")
+@Suite("The output of gluster about a volume")
 struct GlusterVolumeTests {
   static func fixture(_ name: String) throws -> String {
     try String(contentsOf: Fixtures.package.appendingPathComponent("fixtures/gluster/\(name)"), encoding: .utf8)
   }
 
-  @Test("has the hosts and paths of its bricks")
+  @Test("The hosts and paths of a volume's bricks are read")
   func bricks() throws {
     let bricks = try GlusterVolume.bricks(of: "myvol", Self.fixture("volume-info.xml"), here: "afbbc95f-5865-45a0-b122-c4c04fa358d1")
     #expect(bricks.map(\.host) == ["server1", "server2.example.com", "2001:db8::2"])
@@ -141,7 +141,7 @@ struct GlusterVolumeTests {
     #expect(try GlusterVolume.bricks(of: "myvol", Self.fixture("volume-info.xml"), here: nil).allSatisfy { !$0.isHere })
   }
 
-  @Test("says whether it is there and started")
+  @Test("A volume that does not exist or is stopped is reported")
   func status() throws {
     let none = #expect(throws: Failure.self) { try GlusterVolume.bricks(of: "none", Self.fixture("volume-info-none.xml"), here: nil) }
     #expect(none?.description == "there is no volume none")
@@ -150,7 +150,7 @@ struct GlusterVolumeTests {
     #expect(failure?.description.contains("gluster volume start myvol") == true)
   }
 
-  @Test("has the value of an option, without the remark that it is the default")
+  @Test("The value of an option is read without the note that it is the default")
   func value() throws {
     let output = try Self.fixture("volume-get.xml")
     #expect(GlusterVolume.value(output) == "2")
@@ -159,7 +159,7 @@ struct GlusterVolumeTests {
   }
 
   @Test(
-    "is read by elements, whole names alone",
+    "XML elements are found by their whole name",
     arguments: [
       ("<a>1</a><a>2</a>", ["1", "2"]), ("<ab>1</ab><a>2</a>", ["2"]), ("<a x=\"y\">1</a>", ["1"]), ("<a/><a>1</a>", ["1"]),
       ("<a></a>", [""]),
@@ -168,23 +168,23 @@ struct GlusterVolumeTests {
   func elements(_ xml: String, _ content: [String]) { #expect(xml.elements("a") == content) }
 
   @Test(
-    "is asked on another node by a shell, which takes every word as it is",
+    "Words of a command for another node are quoted so that its shell takes them as they are",
     arguments: ["plain", "", "a b", "$HOME `x` \"y\" \\", "it's", "''", "a\nb", "*"])
   func quoted(_ word: String) throws {
     #expect(try run("/bin/sh", "-c", "printf %s \(GlusterVolume.quoted(word))").output == word)
   }
 }
 
-@Suite("A program that the wrapper runs")
+@Suite("Programs that the wrapper runs")
 struct ProgramTests {
-  @Test("says what it said, what Python prints as bytes as well")
+  @Test("The output of a program is split into lines, also where Python prints it as bytes")
   func lines() {
     let result = ProgramResult(isWell: true, isTimedOut: false, output: "one\n\n  two \n", errors: "b'three\\nit\\'s four\\n'\n\"five\"")
     #expect(result.lines == ["one", "two", "b'three", "it's four", "five"])
     #expect(ProgramResult(isWell: true, isTimedOut: false, output: "", errors: "").lines == [])
   }
 
-  @Test("tells how it ended, in English")
+  @Test("A program runs in the C locale, and its success, failure or timeout is recognized")
   func run() async throws {
     let well = try await runProgram("sh", ["-c", "echo out; echo $LC_ALL >&2"])
     #expect(well.isWell && !well.isTimedOut && well.output == "out\n" && well.errors == "C.UTF-8\n")
@@ -195,7 +195,7 @@ struct ProgramTests {
     await #expect(throws: Failure.self) { try await runProgram("/nonexistent/program", []) }
   }
 
-  @Test("may write into a file, through no link")
+  @Test("A program can write its output into a file, but not through a symbolic link")
   func file() async throws {
     let folder = try TemporaryFolder()
     let result = try await runProgram("echo", ["out"], into: folder.path + "/file", within: 60)
@@ -205,7 +205,7 @@ struct ProgramTests {
     await #expect(throws: Failure.self) { try await runProgram("echo", ["other"], into: folder.path + "/link") }
   }
 
-  @Test("is run three times at most if it does not end, and once if it does", arguments: [(0, 1), (1, 2), (2, 3), (9, 3)])
+  @Test("A program that times out is run at most three times, and others once", arguments: [(0, 1), (1, 2), (2, 3), (9, 3)])
   func again(_ timeouts: Int, _ calls: Int) async throws {
     var made = 0
     let result = try await retried {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import GlusterfindWrapper
 
-@Suite("The call of the wrapper")
+@Suite("The arguments of the wrapper")
 struct WrapperTests {
   func parse(_ options: [String], phase: String = "prebackup") throws -> Wrapper {
     try Wrapper.parse(options + [phase, "myvol", "/var/lib/bareos/myvol.list"])
@@ -19,14 +19,14 @@ struct WrapperTests {
   }
 
   @Test(
-    "takes the level of a job as a word or a letter",
+    "The wrapper accepts the level of a job as a word or a letter",
     arguments: [
       ("Full", .full), ("full", .full), ("F", .full), ("Incremental", .incremental), ("i", .incremental), ("DIFFERENTIAL", .differential),
       ("D", .differential),
     ] as [(String, Wrapper.Level)])
   func level(_ text: String, _ level: Wrapper.Level) throws { #expect(try parse(["-l", text]).jobLevel() == level) }
 
-  @Test("is for a full backup if it does not say")
+  @Test("Without options the wrapper lists everything, for a full backup")
   func defaults() throws {
     let wrapper = try parse([])
     #expect(try wrapper.jobLevel() == .full)
@@ -35,11 +35,11 @@ struct WrapperTests {
   }
 
   @Test(
-    "takes a time in seconds, or none",
+    "The wrapper accepts a time in seconds, or an empty time",
     arguments: [("", nil), ("*None*", nil), ("0", 0), ("1700000000", 1_700_000_000)] as [(String, Int?)])
   func seconds(_ text: String, _ seconds: Int?) throws { #expect(try parse(["--since", text]).sinceTime() == seconds) }
 
-  @Test("takes a time of this host's clock, summer or winter", arguments: [1_700_000_000, 1_720_000_000, 951_782_400, 4_000_000_000])
+  @Test("The wrapper accepts a local time, in summer and in winter", arguments: [1_700_000_000, 1_720_000_000, 951_782_400, 4_000_000_000])
   func local(_ seconds: Int) throws {
     var (time, fields) = (seconds, tm())
     localtime_r(&time, &fields)
@@ -49,11 +49,11 @@ struct WrapperTests {
     #expect(try parse(["-s", since]).sinceTime() == seconds)
   }
 
-  @Test("takes a time before 1970 for all there is")
+  @Test("The wrapper takes a time before 1970 as the beginning of time")
   func old() throws { #expect(try parse(["-s", "1950-01-01 00:00:00"]).sinceTime() == 0) }
 
   @Test(
-    "that is wrong is refused with the argument at fault",
+    "Wrong arguments of the wrapper are rejected with the argument at fault",
     arguments: [
       (["-l", "Weekly", "prebackup", "v", "/l"], "--level: Weekly: known are"),
       (["-l", "", "prebackup", "v", "/l"], "--level: :"),
@@ -76,14 +76,14 @@ struct WrapperTests {
     #expect(refusal.contains(words), "\(refusal)")
   }
 
-  @Test("after a job needs neither level nor time")
+  @Test("After a job the wrapper requires neither a level nor a time")
   func after() throws { #expect(throws: Never.self) { try parse(["-l", "Weekly", "-s", "yesterday"], phase: "postbackup") } }
 
-  @Test("takes the names of sessions that glusterfind takes", arguments: ["ab", "Nightly_2-x", String(repeating: "a", count: 256)])
+  @Test("The wrapper accepts the session names of glusterfind", arguments: ["ab", "Nightly_2-x", String(repeating: "a", count: 256)])
   func session(_ name: String) throws { #expect(try parse(["--session", name]).session == name) }
 
   @Test(
-    "has nothing to do for a job that is no backup",
+    "The wrapper does nothing for a job that is not a backup",
     arguments: [
       ("Backup", false), ("Restore", true), ("VERIFY", true), ("admin", true), ("Copy", true), ("migrate", true), ("Consolidate", true),
       ("B", false),
@@ -91,7 +91,7 @@ struct WrapperTests {
   func type(_ type: String, _ isOther: Bool) throws { #expect(try parse(["-t", type]).isOtherJob == isOther) }
 
   @Test(
-    "may have the three words that Bareos makes of %t",
+    "The wrapper accepts the three words that Bareos substitutes for %t",
     arguments: [
       (["-l", "Full", "-t", "System", "or", "Console", "prebackup"], ["-l", "Full", "prebackup"]),
       (["-t", "System", "or"], ["-t", "System", "or"]),
@@ -100,7 +100,7 @@ struct WrapperTests {
   func console(_ arguments: [String], _ rest: [String]) { #expect(Wrapper.withoutConsole(arguments) == rest) }
 
   @Test(
-    "knows how a job ended",
+    "The wrapper recognizes from a job's exit status if it succeeded",
     arguments: [
       ("OK", true), ("ok", true), ("OK -- with warnings", true), ("Terminated", true), ("T", true), ("W", true), ("0", true), ("", false),
       ("Error", false), ("Fatal Error", false), ("Canceled", false), ("f", false), ("OKAY", false), ("Not OK", false), ("1", false),
@@ -109,7 +109,7 @@ struct WrapperTests {
   func ended(_ exit: String, _ isWell: Bool) throws { #expect(try parse(["-e", exit], phase: "postbackup").endedWell == isWell) }
 }
 
-@Suite("A list before a job")
+@Suite("The list that is written before a job")
 struct PrebackupTests {
   let folder: TemporaryFolder
 
@@ -122,7 +122,7 @@ struct PrebackupTests {
       list: try ListFile(folder.path + "/out.list"))
   }
 
-  @Test("is of everything for a full backup, and where it is not known since when")
+  @Test("The wrapper lists everything for a full backup, and if the time of the previous job is not known")
   func wanted() throws {
     #expect(try prebackup(.full).wanted(sessionTime: nil, now: 200) == .everything(nil))
     #expect(try prebackup(.full, session: "s").wanted(sessionTime: 50, now: 200) == .everything(nil))
@@ -138,12 +138,12 @@ struct PrebackupTests {
   }
 
   @Test(
-    "is of a session if it begins early enough",
+    "The wrapper uses the session of glusterfind if it begins early enough",
     arguments: [
       (.incremental, 100, 100, .changes(since: 100, session: "s")), (.incremental, 100, 50, .changes(since: 50, session: "s")),
       (.incremental, nil, 50, .changes(since: 50, session: "s")), (.incremental, 100, 101, .changes(since: 100)),
       (.incremental, 100, nil, .changes(since: 100)),
-      // A session moves on with each job, and a differential backup wants the changes of several.
+      // A session advances with each job, but a differential backup needs the changes of several jobs.
       (.differential, 100, 50, .changes(since: 100)),
       (.incremental, 0, 50, .everything("the time since when changes are wanted is 0")),
     ] as [(Wrapper.Level, Int?, Int?, Prebackup.Wanted)])
@@ -151,20 +151,20 @@ struct PrebackupTests {
     #expect(try prebackup(level, since: since, session: "s").wanted(sessionTime: sessionTime, now: 200) == wanted)
   }
 
-  @Test("says in its header what it has")
+  @Test("The header of a list states its content")
   func header() {
     #expect(Prebackup.Wanted.everything("why").header(7) == ListHeader(isFull: true, since: 0, until: 7))
     #expect(Prebackup.Wanted.changes(since: 5, session: "s").header(7) == ListHeader(isFull: false, since: 5, until: 7))
   }
 
-  /// Writes parts, and returns how many changes were listed, and the list.
+  /// Writes the list from its parts. Returns the number of changes and the text of the list.
   func write(_ parts: [[String]], isFull: Bool = false) throws -> (count: Int, list: String) {
     let files = try parts.enumerated().map { try folder.write(lines: $1, to: "part\($0)") }
     let count = try prebackup().write(files, ListHeader(isFull: isFull, since: 1, until: 2), in: folder.path)
     return (count, try String(contentsOfFile: folder.path + "/out.list", encoding: .utf8))
   }
 
-  @Test("has all that glusterfind and the changelogs have told")
+  @Test("A list contains everything that glusterfind and the changelogs report")
   func parts() throws {
     let (count, list) = try write([["NEW a", "DELETE b"], [], ["#begin 1 level=changes since=0 until=9", "MODIFY c%20d", "#end 1"]])
     #expect(count == 3)
@@ -173,7 +173,7 @@ struct PrebackupTests {
   }
 
   @Test(
-    "cannot be trusted if a part is not whole",
+    "A list with an incomplete part is not trusted",
     arguments: [
       (["NEW a", "#begin 1 level=changes since=0 until=9", "MODIFY b"], "not been read to their end"),
       (["#end 0"], "not been read to their end"),
@@ -187,7 +187,7 @@ struct PrebackupTests {
     #expect(!FileManager.default.fileExists(atPath: folder.path + "/out.list"))
   }
 
-  @Test("cannot be trusted if a part ends within a line, or is not there")
+  @Test("A list is not trusted if a part ends within a line or is missing")
   func cutOff() throws {
     let header = ListHeader(isFull: false, since: 1, until: 2)
     let part = try folder.write("NEW a\nNEW b".utf8)
@@ -198,7 +198,7 @@ struct PrebackupTests {
     }
   }
 
-  @Test("of everything names something")
+  @Test("A list of everything that names nothing is not trusted")
   func full() throws {
     #expect(throws: Glusterfind.Untrusted.self) { try write([[]], isFull: true) }
     try FileManager.default.removeItem(atPath: folder.path + "/list")
@@ -218,13 +218,13 @@ struct ListFileTests {
 
   let header = ListHeader(isFull: true, since: 0, until: 2)
 
-  @Test("is there when all of it is, for its owner alone")
+  @Test("A list appears only when it is complete, and only its owner can read it")
   func write() throws {
     let work = try ListFile.makeFolder(file.path)
     #expect(work.hasPrefix(file.path + "."))
     try file.write(in: work, header) { writer in
       #expect(!FileManager.default.fileExists(atPath: file.path))
-      // More than is written at once.
+      // More than one write buffer.
       for number in 0..<10_000 { try writer.add(line: "NEW file-\(number)".utf8) }
       try writer.directive("#crawl why\n")
     }
@@ -235,7 +235,7 @@ struct ListFileTests {
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["out.list"])
   }
 
-  @Test("stays as it was if its content fails")
+  @Test("The previous list stays unchanged if writing the new one fails")
   func failing() throws {
     try folder.write(lines: ["former"], to: "out.list")
     struct Failed: Error {}
@@ -248,7 +248,7 @@ struct ListFileTests {
     #expect(try String(contentsOfFile: file.path, encoding: .utf8) == "former\n")
   }
 
-  @Test("is written under no name that somebody else has taken")
+  @Test("A list is not written through a symbolic link of somebody else")
   func taken() throws {
     let other = try folder.write(lines: ["other"], to: "other")
     try FileManager.default.createSymbolicLink(atPath: folder.path + "/list", withDestinationPath: other)
@@ -256,7 +256,7 @@ struct ListFileTests {
     #expect(try String(contentsOfFile: other, encoding: .utf8) == "other\n")
   }
 
-  @Test("may be removed, there or not, and is no folder")
+  @Test("Removing a list succeeds if it exists or not; a folder is rejected as a list")
   func remove() throws {
     try folder.write(lines: ["former"], to: "out.list")
     try file.remove()
@@ -266,7 +266,7 @@ struct ListFileTests {
     #expect(throws: Failure.self) { try ListFile.makeFolder(folder.path + "/none/out.list") }
   }
 
-  @Test("is worked on in a folder that goes with all that is in it, and nothing beside")
+  @Test("The working folder of a list is removed with everything in it, and nothing outside")
   func removeFolder() throws {
     let kept = try folder.write(lines: ["kept"], to: "kept")
     let work = try ListFile.makeFolder(file.path)

@@ -4,14 +4,14 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-@Suite("A backup")
+@Suite("Backup")
 struct BackupTests {
   func write(_ path: String, _ text: String = "data") { _ = FileManager.default.createFile(atPath: path, contents: Data(text.utf8)) }
   func makeFolder(_ path: String) throws {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 
-  @Test("tells a directory after all that is in it, the base directory last")
+  @Test("a directory comes after its content, the base directory last")
   func order() throws {
     let (local, path) = try Scratch.folder()
     try makeFolder(local + "/a/b/c")
@@ -37,7 +37,7 @@ struct BackupTests {
     }
   }
 
-  @Test("does not enter an excluded directory")
+  @Test("a backup does not enter an excluded directory")
   func excludes() throws {
     let (local, path) = try Scratch.folder()
     try makeFolder(local + "/no/inside")
@@ -54,7 +54,7 @@ struct BackupTests {
     #expect(backup.paths == [path + "/yes/file", path + "/yes", path])
   }
 
-  @Test("without recursion carries what is in the first directory and goes no deeper")
+  @Test("a backup without recursion saves the entries of the base directory and goes no deeper")
   func noRecursion() throws {
     let (local, path) = try Scratch.folder()
     try makeFolder(local + "/directory/below")
@@ -66,12 +66,12 @@ struct BackupTests {
     #expect(Set(backup.paths) == [path + "/file", path + "/directory", path])
   }
 
-  @Test("that is incremental carries what changed since, and nothing if nothing did")
+  @Test("an incremental backup saves what changed since the last job, and nothing if nothing changed")
   func incremental() throws {
     let (local, path) = try Scratch.folder()
     write(local + "/old")
     write(local + "/new")
-    // ctime cannot be set: what is old is so because the backup's time lies ahead of it.
+    // ctime cannot be set. The since time of the job lies an hour ahead instead, so that the entries count as unchanged.
     var options = MiniJob.Options()
     options.level = UInt8(ascii: "I")
     options.since = Int(Date().timeIntervalSince1970) + 3600
@@ -93,7 +93,7 @@ struct BackupTests {
     #expect(nothing.paths == [])
   }
 
-  @Test("that is incremental carries a file whose modification time was set back")
+  @Test("an incremental backup saves a file whose modification time was set back")
   func setBack() throws {
     let (local, path) = try Scratch.folder()
     write(local + "/set-back")
@@ -110,7 +110,7 @@ struct BackupTests {
   }
 
   @Test(
-    "that is incremental and accurate makes, with the full one, what is on the volume",
+    "a full and an accurate incremental backup together restore the content of the volume",
     arguments: [ABI.bareos21, .bareos26, .bacula9, .bacula15])
   func crawledChain(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
@@ -126,13 +126,13 @@ struct BackupTests {
     try chain.backUp()
     try change("mv a moved; rm -r gone; echo more >> moved/one; mv fifo fifo2")
     try chain.backUp()
-    #expect(!chain.carried.contains(path + "/same") && chain.carried.contains(path + "/moved/b/two"))
+    #expect(!chain.backedUp.contains(path + "/same") && chain.backedUp.contains(path + "/moved/b/two"))
     let folder = try Scratch.folder()
     let difference = try chain.difference("plain", from: local, path, in: folder)
     #expect(difference.isEmpty, "\(difference)")
   }
 
-  @Test("in accurate mode carries what the catalog has otherwise, or not")
+  @Test("an accurate backup saves files that the catalog lacks or has with another time or size")
   func accurate() throws {
     let (local, path) = try Scratch.folder()
     for name in ["same", "other-time", "other-size", "unknown"] { write(local + "/" + name) }
@@ -154,7 +154,7 @@ struct BackupTests {
     #expect(Set(backup.paths) == ["other-time", "other-size", "unknown"].reduce(into: []) { $0.insert(path + "/" + $1) })
   }
 
-  @Test("is estimated without being made")
+  @Test("an estimate counts the entries and bytes that a backup would save")
   func estimate() throws {
     let (local, path) = try Scratch.folder()
     write(local + "/file", String(repeating: "x", count: 1000))
@@ -170,14 +170,14 @@ struct BackupTests {
     }
   }
 
-  @Test("tells an entry that vanishes, and goes on")
+  @Test("a backup reports an entry that was deleted before it was read, and goes on")
   func vanishing() throws {
     let (local, path) = try Scratch.folder()
     for number in 0..<50 { write(local + "/\(number)", String(repeating: "x", count: 4096)) }
     let backup = MemoryBackup()
     var removed = 0
     backup.onBegin = { entry in
-      // All but the one that is just being told go, of which a few have been fetched.
+      // Delete all files except the one that the daemon receives now. A few of them have been read ahead already.
       guard removed == 0 else { return }
       let told = String(decoding: entry.path, as: UTF8.self)
       for number in 0..<50 where told != "\(path)/\(number)" {
@@ -187,7 +187,7 @@ struct BackupTests {
     }
     try withJob { job throws in
       let counts = try #require(try job.backup(Scratch.line("plain", path, ":readahead=16384"), to: backup))
-      // The daemon counted each record that said so, and each has a message with path and reason.
+      // The daemon counts each record that reports a failure, and each of these has a message with path and reason.
       #expect(counts.failed > 0)
       let told = job.messages.filter { $0.severity == .notSaved }
       #expect(told.count == counts.failed)
@@ -197,7 +197,7 @@ struct BackupTests {
     }
   }
 
-  @Test("leaves its numbers for Prometheus, as does a restore; one that fails or is cancelled is no success")
+  @Test("a backup and a restore write metrics for Prometheus; a failed or cancelled job is no success")
   func metrics() throws {
     let (local, path) = try Scratch.folder()
     for number in 1...3 { _ = FileManager.default.createFile(atPath: "\(local)/\(number)", contents: Data("data".utf8)) }
@@ -214,7 +214,7 @@ struct BackupTests {
     #expect(try value("entries", "backup", ",type=\"file\"") == "3" && value("entries", "backup", ",type=\"directory\"") == "1")
     try withJob { job throws in _ = try backup.restore(job, line) }
     #expect(try value("last_run_success", "restore") == "1" && value("entries", "restore", ",type=\"any\"") == "4")
-    // An estimate is no job.
+    // An estimate writes no metrics.
     try withJob { job throws in _ = job.estimate(line) { _ in } }
     #expect(try value("entries", "backup", ",type=\"file\"") == "3")
     let success = try value("last_success_time_seconds")
@@ -226,7 +226,7 @@ struct BackupTests {
     #expect(try value("last_run_success") == "0" && value("last_success_time_seconds") == success && success != nil)
     try withJob { job throws in _ = try job.backup(line, to: MemoryBackup()) }
     #expect(try value("last_run_success") == "1")
-    // Of a directory that is not there.
+    // A backup of a missing directory writes metrics as well.
     let missing = Scratch.line("plain", path + "/missing:metrics=\(file)")
     try withJob { job throws in #expect(try job.backup(missing, to: MemoryBackup()) == nil) }
     let text = try String(contentsOfFile: file, encoding: .utf8)
@@ -237,7 +237,7 @@ struct BackupTests {
     }
   }
 
-  @Test("warns of two volumes in one job whose entries have the same paths")
+  @Test("a backup warns if entries of two volumes in one job have the same paths")
   func sameNames() throws {
     _ = try Scratch.mount("distributed")
     let (_, path) = try Scratch.folder()
@@ -255,7 +255,7 @@ struct BackupTests {
     }
   }
 
-  @Test("warns once of CheckFileChanges, with which Bareos looks for each file on its own disk")
+  @Test("a backup warns once about CheckFileChanges, with which Bareos looks for each file on its own disk")
   func looksForChanges() throws {
     let (local, path) = try Scratch.folder()
     for number in 1...3 { _ = FileManager.default.createFile(atPath: "\(local)/\(number)", contents: Data("x".utf8)) }
@@ -269,7 +269,7 @@ struct BackupTests {
   }
 
   @Test(
-    "among files that come, go, move, shrink and grow all the time carries what nobody touches, and tells what it does not carry whole",
+    "a backup of a changing tree saves untouched files exactly, and reports every file that it saves incompletely",
     arguments: ["plain", "distributed", "replicated"])
   func amidChanges(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
@@ -289,7 +289,7 @@ struct BackupTests {
           _ = try #require(try job.backup(Scratch.line(kind, path), to: backup))
           #expect(!job.messages.contains { $0.severity == .fatal || $0.text.contains("/still/") }, "\(job.messages)")
           for (name, content) in still { #expect(backup.item(name)?.data == content, "\(name)") }
-          // The further names of a file have no data of their own.
+          // Additional hard links have no data of their own.
           let files = backup.items.filter { $0.entry.status.st_mode & S_IFMT == S_IFREG && $0.entry.type != FD_FT_LNKSAVED }
           for item in files where item.data.count != item.entry.status.st_size {
             let name = String(decoding: item.entry.path, as: UTF8.self)
@@ -301,7 +301,7 @@ struct BackupTests {
     }
   }
 
-  @Test("of a distributed volume carries each file once that is moved from brick to brick while its directory is listed")
+  @Test("a backup of a distributed volume saves each file once, even if it moves to another brick during the listing")
   func moved() throws {
     let (local, path) = try Scratch.folder(on: "distributed")
     let bricks = try Scratch.bricks(of: "distributed").map { $0 + path }
@@ -309,8 +309,8 @@ struct BackupTests {
       var status = stat()
       return lstat("\(bricks[brick])/\(name)", &status) == 0 && status.st_mode & 0o1777 != 0o1000
     }
-    // Renamed, a file stays on its brick; about half of the new names belong on the other one. (Foundation writes a file under a
-    // temporary name, by which Gluster would put all of a process onto one brick.)
+    // A renamed file stays on its brick, and about half of the new names belong on the other brick. A shell makes the files, because
+    // Foundation writes a file under a temporary name, by which Gluster would put all files of a process onto one brick.
     let commands = "cd '\(local)' && for n in $(seq 900); do echo $n > $n; done && for n in $(seq 2 2 900); do mv $n renamed-$n; done"
     #expect(try run("sh", "-c", commands).status == 0)
     let names = try FileManager.default.contentsOfDirectory(atPath: local)
@@ -318,11 +318,11 @@ struct BackupTests {
     let backup = MemoryBackup()
     var (moved, said) = (0, "")
     backup.onBegin = { entry in
-      // The first of those on the second brick: the first one has been listed.
+      // Wait for the first entry from the second brick: by then the first brick has been listed.
       let name = String(decoding: entry.path.dropFirst(path.utf8.count + 1), as: UTF8.self)
       guard moved == 0, !name.isEmpty, isData(name, on: 1) else { return }
       let there = names.filter { isData($0, on: 1) }
-      // Of those that belong there nothing is moved, which is an error of each.
+      // Files that belong on the second brick do not move, and setfattr reports an error for each of them.
       let move = "for name; do setfattr -n trusted.distribute.migrate-data -v force \"$name\"; done"
       do { said = try run("sh", ["-c", move, "sh"] + there.map { "\(local)/\($0)" }).output } catch { said = "\(error)" }
       moved = there.count { isData($0, on: 0) }
@@ -335,7 +335,7 @@ struct BackupTests {
     #expect(backup.paths.dropLast().sorted() == names.map { path + "/" + $0 }.sorted())
   }
 
-  @Test("tells a directory that vanishes, and goes on above it")
+  @Test("a backup reports a directory that was deleted during the job, and goes on above it")
   func vanishingDirectory() throws {
     let (local, path) = try Scratch.folder()
     for number in 0..<50 {
@@ -360,7 +360,7 @@ struct BackupTests {
     }
   }
 
-  @Test("tells a file that shrinks or grows while it is read")
+  @Test("a backup reports a file that shrinks or grows while it is read")
   func changing() throws {
     for (size, word) in [(15_000_000, "15000000 were read"), (32_000_000, "32000000 were read")] {
       let (local, path) = try Scratch.folder()
@@ -383,10 +383,10 @@ struct BackupTests {
     }
   }
 
-  @Test("tells paths that are longer than a daemon takes, one by one")
+  @Test("a backup reports each path that is longer than a daemon accepts")
   func longPaths() throws {
     let (local, path) = try Scratch.folder()
-    // No call takes such a path: it comes about when a directory far above gets a longer name.
+    // No call accepts a path of this length. Such a path arises if a directory far above gets a longer name.
     let script = """
       cd '\(local)'; name=$(printf 'd%.0s' $(seq 250))
       mkdir short; cd short; for level in $(seq 15); do mkdir $name; cd $name; done
@@ -404,7 +404,7 @@ struct BackupTests {
     #expect(backup.paths.count == 18)
   }
 
-  @Test("carries the data of hard links once, and every name")
+  @Test("a backup saves the data of a hard linked file once, and every name")
   func hardLinks() throws {
     let (local, path) = try Scratch.folder()
     write(local + "/one", "shared")
@@ -423,7 +423,7 @@ struct BackupTests {
     #expect(each.items.count { $0.data.count == 6 } == 3)
   }
 
-  @Test("of a file with huge holes fetches only its data")
+  @Test("a backup of a sparse file fetches only its data")
   func holes() throws {
     let (local, path) = try Scratch.folder()
     let descriptor = open(local + "/file", O_WRONLY | O_CREAT, 0o644)
@@ -434,7 +434,7 @@ struct BackupTests {
       var zero = 0, other = 0
       func begin(_ entry: SavedEntry) {}
       func data(_ bytes: UnsafeRawBufferPointer) {
-        // Only the block that holds the data is looked at closely.
+        // A block counts as data unless all its bytes are zero.
         if bytes.count > 0, memcmp(bytes.baseAddress!, bytes.baseAddress! + 1, bytes.count - 1) == 0, bytes[0] == 0 {
           zero += bytes.count
         } else {
@@ -446,7 +446,7 @@ struct BackupTests {
     let target = Counting()
     func fetched() throws -> Int {
       let text = try run("gluster", "--mode=script", "volume", "profile", "plain", "info", "incremental").output
-      // Lines of a table; its last columns are the number of calls and the name of the call.
+      // The last two columns of the table are the number of calls and the name of the call.
       let lines = text.split(separator: "\n").map { $0.split(separator: " ") }
       return lines.filter { $0.last == "READ" }.reduce(0) { $0 + (Int($1[$1.count - 2]) ?? 0) }
     }
@@ -462,7 +462,7 @@ struct BackupTests {
     #expect((1..<20).contains(try fetched()))
   }
 
-  @Test("with noatime or keepatime leaves access times as they were")
+  @Test("a backup with noatime or keepatime does not change access times")
   func accessTimes() throws {
     let (local, path) = try Scratch.folder()
     let old = timespec(tv_sec: 1_000_000_000, tv_nsec: 0)
@@ -484,7 +484,7 @@ struct BackupTests {
   }
 
   @Test(
-    "with keepatime changes nothing on the volume: access times stay, and an incremental one right after it carries nothing",
+    "a backup with keepatime keeps access times, and an incremental backup right after it saves nothing",
     arguments: ["features.ctime": "off", "ctime.noatime": "off", "features.read-only": "on"].map { ($0, $1) })
   func keepsAccessTimes(_ option: String, _ value: String) throws {
     let (local, path) = try Scratch.folder(on: "small")
@@ -498,10 +498,10 @@ struct BackupTests {
       nextSecond()
       var chain = Chain(Scratch.line("small", path))
       try chain.backUp { $0.keepsAccessTime = true }
-      #expect(chain.carried.count == 3 && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.messages)")
+      #expect(chain.backedUp.count == 3 && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.messages)")
       nextSecond()
       try chain.backUp(accurate: false) { $0.keepsAccessTime = true }
-      #expect(chain.carried == [] && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.carried) \(chain.messages)")
+      #expect(chain.backedUp == [] && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.backedUp) \(chain.messages)")
       for name in ["small", "large"] {
         #expect(chain.items.first { $0.entry.path == Array("\(path)/\(name)".utf8) }?.entry.status.st_atim.tv_sec == 1_000_000_000)
         if option == "features.ctime" {
@@ -513,12 +513,12 @@ struct BackupTests {
     try FileManager.default.removeItem(atPath: local)
   }
 
-  @Test("of a sharded volume carries all that is in its root, wherever Gluster lists its own directory of shards", arguments: [1, 2])
+  @Test("a backup of a sharded volume saves its whole root, wherever Gluster lists its directory of shards", arguments: [1, 2])
   func shardedRoot(_ bricks: Int) throws {
     try Scratch.withVolume("root", bricks: bricks) {
       try Scratch.shard("root")
       let local = try Scratch.mount("root")
-      // In memory the oldest entry is listed last: after the first file is gone that is `.shard`.
+      // A file system in memory lists the oldest entry last. After the first file is deleted, this is `.shard`.
       let commands = "cd '\(local)'; head -c 9000000 /dev/urandom > first; rm first; mkdir d; for n in 1 2 3 4 5 6; do echo $n > $n; done"
       #expect(try run("sh", "-ec", commands).status == 0)
       let backup = MemoryBackup()
@@ -527,7 +527,7 @@ struct BackupTests {
     }
   }
 
-  @Test("carries the context of SELinux, which a volume lists under another name")
+  @Test("a backup saves the SELinux context, which a volume lists under another name")
   func selinux() throws {
     let context = Array("system_u:object_r:httpd_sys_content_t:s0".utf8)
     var status = stat()
@@ -537,7 +537,7 @@ struct BackupTests {
     let saved = MemoryBackup([.init(entry: entry, data: [7])])
     let (_, path) = try Scratch.folder()
     var options = RestoreOptions()
-    options.place = Array(path.utf8)
+    options.prefix = Array(path.utf8)
     try withJob { job throws in
       #expect(try saved.restore(job, Scratch.line(), options).failed == 0, "\(job.messages)")
     }
@@ -547,7 +547,7 @@ struct BackupTests {
     #expect(attributes.count == 1 && attributes.first?.name == Array("security.selinux".utf8) && attributes.first?.value == context)
   }
 
-  @Test("carries ACLs as ACLs and not once more as extended attributes")
+  @Test("a backup saves ACLs as ACLs, and not again as extended attributes")
   func aclsOnce() throws {
     let (local, path) = try Scratch.folder()
     write(local + "/file")
@@ -564,12 +564,12 @@ struct BackupTests {
     }
   }
 
-  @Test("tells extended attributes that are more than a daemon takes, and carries the others")
+  @Test("a backup reports extended attributes beyond the daemon's limit, and saves the others")
   func tooManyAttributes() throws {
     let (local, path) = try Scratch.folder()
     write(local + "/file")
     let value = [UInt8](repeating: 7, count: 60_000)
-    // Trusted ones: in-memory bricks limit those of users to less.
+    // Use `trusted.` attributes: bricks in memory have a lower limit for `user.` ones.
     let script = "import os\nfor n in range(20): os.setxattr('\(local)/file', f'trusted.number-{n}', b'\\7' * 60000)"
     #expect(try run("python3", "-c", script).status == 0)
     let backup = MemoryBackup()
@@ -577,12 +577,12 @@ struct BackupTests {
       _ = try job.backup(Scratch.line("plain", path), to: backup)
       #expect(job.messages.contains { $0.severity == .error && $0.text.contains("was not saved") && $0.text.contains(path) })
     }
-    let carried = try #require(backup.item(path + "/file")).entry.extendedAttributes
-    #expect(carried.count == 17)
-    #expect(carried.allSatisfy { $0.value == value })
+    let saved = try #require(backup.item(path + "/file")).entry.extendedAttributes
+    #expect(saved.count == 17)
+    #expect(saved.allSatisfy { $0.value == value })
   }
 
-  @Test("of the volume's root begins at /")
+  @Test("a backup of the volume's root has paths that begin with /")
   func root() throws {
     var options = MiniJob.Options()
     options.recurses = false
@@ -592,7 +592,7 @@ struct BackupTests {
     #expect(backup.paths.dropLast().allSatisfy { $0.hasPrefix("/") && !$0.hasPrefix("//") })
   }
 
-  @Test("takes plugin options over the definition")
+  @Test("a backup prefers plugin options to the definition")
   func options() throws {
     let (_, path) = try Scratch.folder(on: "replicated")
     var options = MiniJob.Options()
@@ -602,7 +602,7 @@ struct BackupTests {
     #expect(backup.paths == [path])
   }
 
-  @Test("tells of a directory of a distributed volume the latest of the times that its bricks have")
+  @Test("a backup saves the latest time that the bricks of a distributed volume have for a directory")
   func timesOfDistributedDirectories() throws {
     let (local, path) = try Scratch.folder(on: "distributed")
     #expect(

@@ -5,13 +5,13 @@ import Testing
 
 @testable import MiniDaemon
 
-@Suite("In Bacula's terms")
+@Suite("Bacula interface")
 struct BaculaInterfaceTests {
   static let releases = ABI.allCases.filter(\.isBacula)
 
   func calls(_ job: MiniJob) throws -> BaculaCalls { try #require(job.calls as? BaculaCalls) }
 
-  @Test("a further name of a file is a link with the number of the first", arguments: releases)
+  @Test("for Bacula, an additional hard link has the file index of the first name", arguments: releases)
   func hardLinks(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
     let commands = """
@@ -34,13 +34,13 @@ struct BaculaInterfaceTests {
     }
     #expect(backup.item(path + "/tree/alone")?.entry.linkIndex == 0)
     var options = RestoreOptions()
-    options.place = Array((path + "/restored").utf8)
+    options.prefix = Array((path + "/restored").utf8)
     _ = try withJob(abi: abi) { try backup.restore($0, Scratch.line(), options) }
     let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/restored" + path + "/tree")
     #expect(comparison.status == 0, "\(comparison.output)")
   }
 
-  @Test("the flags are 64 bits wide, and ask to leave zeros out where a file has holes", arguments: releases)
+  @Test("a save packet for Bacula has 64 bits of flags, with the sparse flag for a file with holes", arguments: releases)
   func flags(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-c", "cd '\(local)' && truncate -s 1M hole && echo x > whole && : > empty").status == 0)
@@ -56,7 +56,7 @@ struct BaculaInterfaceTests {
       #expect(sparse == ["hole": true, "whole": false, "empty": false, String(path.dropFirst()): false])
     }
     guard abi == .bacula9 else { return }
-    // What the daemon has set beyond bit 31 stays.
+    // Flags beyond bit 31 that the daemon has set stay set.
     try withJob(abi: abi) { job throws in
       let calls = try calls(job)
       #expect(job.send(.backupCommand, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
@@ -70,7 +70,7 @@ struct BaculaInterfaceTests {
     }
   }
 
-  @Test("ACLs and extended attributes come stream by stream until there is none; the content stays the plugin's", arguments: releases)
+  @Test("Bacula gets ACLs and extended attributes one stream at a time, in memory that the plugin owns", arguments: releases)
   func attributes(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
     let commands = """
@@ -82,7 +82,7 @@ struct BaculaInterfaceTests {
     try withJob(abi: abi) { job throws in
       #expect(try job.backup(Scratch.line("plain", path), to: backup)?.entries == 2)
       let calls = try calls(job)
-      // Nothing in hand: nothing to hand out.
+      // Without a current entry there are no attributes to return.
       #expect(calls.acls() == [] && calls.extendedAttributes().isEmpty)
     }
     let entry = try #require(backup.item(path + "/file")).entry
@@ -91,7 +91,7 @@ struct BaculaInterfaceTests {
     #expect(attributes == ["user.one": Array("1".utf8), "user.empty": [], "user.binary": [0, 1, 2, 255, 0]])
   }
 
-  @Test("more extended attributes than Bareos takes are carried, and come back")
+  @Test("more extended attributes than Bareos accepts are backed up and restored with Bacula")
   func manyAttributes() throws {
     let (local, path) = try Scratch.folder()
     let script = """
@@ -114,7 +114,7 @@ struct BaculaInterfaceTests {
     #expect(names.split(separator: "\n").count { $0.hasPrefix("user.") } == 30, "\(names)")
   }
 
-  @Test("a stream of attributes of any origin is taken as it is or told: nothing is read beyond its end")
+  @Test("a malformed stream of attributes from Bacula is reported, and nothing is read beyond its end")
   func malformedStreams() throws {
     let (local, path) = try Scratch.folder()
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data())
@@ -147,7 +147,7 @@ struct BaculaInterfaceTests {
         }
       }
     }
-    // A null pointer, a negative count, a function that there is not.
+    // A null pointer, a negative count, and an unknown function.
     try withJob(abi: .bacula9) { job throws in
       let calls = try calls(job)
       for (function, count, answer) in [(BACULA_ACL_RESTORE, 9, FD_OK), (BACULA_XATTR_RESTORE, -9, FD_OK), (99, 0, FD_ERROR)] {
@@ -160,7 +160,7 @@ struct BaculaInterfaceTests {
     }
   }
 
-  @Test("messages have each release's numbers: the ones of 13 and later are others", arguments: ABI.allCases)
+  @Test("messages have the numbers of the daemon's release; Bacula 13 and later use other numbers", arguments: ABI.allCases)
   func messageTypes(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data())
@@ -174,15 +174,15 @@ struct BaculaInterfaceTests {
     }
   }
 
-  @Test("events have Bacula's numbers: 20 is no plugin option, 24 is told to be in the wrong place")
+  @Test("events have Bacula's numbers: 20 is no plugin option, and 24 reports the wrong place of a line")
   func events() throws {
     try withJob(abi: .bacula9) { job throws in
       let calls = try calls(job)
-      // Bareos's number for plugin options: a wrong one would end the job.
+      // 20 is Bareos's number for plugin options, where a wrong line would end the job.
       var line = Array("gfapi:nonsense".utf8) + [0]
       #expect(line.withUnsafeMutableBytes { calls.send(number: BACULA_EVENT_PLUGIN_COMMAND, $0.baseAddress) } == Int32(FD_OK))
       #expect(job.messages.isEmpty)
-      // As an option plugin it would be asked for the data of every local file.
+      // Bacula asks an option plugin for the data of every local file.
       for _ in 1...2 { #expect(calls.send(number: BACULA_EVENT_HANDLE_BACKUP_FILE, nil) == Int32(FD_CORE)) }
       #expect(job.messages.count == 1 && job.messages[0].text.contains("Include"))
       for number in [0, 7, 15, 18, 26, 27, 99] { #expect(calls.send(number: number, nil) == Int32(FD_OK)) }
@@ -190,7 +190,7 @@ struct BaculaInterfaceTests {
   }
 
   @Test(
-    "a restore with a wrong line is refused entry by entry: an error would let the daemon restore onto its own disk", arguments: releases)
+    "a restore with a wrong line refuses each entry: after an error Bacula would restore onto its own disk", arguments: releases)
   func refusedRestore(_ abi: ABI) throws {
     try withJob(abi: abi) { job throws in
       let calls = try calls(job)
@@ -200,7 +200,7 @@ struct BaculaInterfaceTests {
     }
   }
 
-  @Test("in 9.6 a second restore waits for the first, and can be cancelled while it waits", arguments: [false, true])
+  @Test("in Bacula 9.6 a second restore waits for the first, and can be cancelled while it waits", arguments: [false, true])
   func restoreTurn(_ isCancelled: Bool) throws {
     let line = Array(Scratch.line().utf8)
     try withJob(abi: .bacula9) { first throws in
@@ -212,7 +212,7 @@ struct BaculaInterfaceTests {
         done.signal()
       }
       #expect(eventually { second.messages.contains { $0.text.contains("waits for another restore") } })
-      // Not while the first is at it, however many entries it has.
+      // The second restore waits as long as the first one runs, however many entries that one has.
       #expect(first.send(.restoreCommand, line: line) == Int32(FD_OK))
       #expect(done.wait(timeout: .now() + .milliseconds(300)) == .timedOut)
       if isCancelled { second.cancel() } else { first.send(.endRestoreJob) }
@@ -222,7 +222,7 @@ struct BaculaInterfaceTests {
     }
   }
 
-  @Test("the options of a restore are offered with each backup, and lead it to another volume and directory", arguments: releases)
+  @Test("each backup for Bacula offers restore options, which redirect a restore to another volume and directory", arguments: releases)
   func restoreOptions(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-c", "cd '\(local)' && mkdir d && echo x > d/file && ln d/file d/second").status == 0)
@@ -232,7 +232,7 @@ struct BaculaInterfaceTests {
       #expect(try job.backup(Scratch.line("plain", path), to: backup)?.entries == 4)
       let offered = String(decoding: job.restoreOptions, as: UTF8.self)
       #expect(offered.contains("\nvolume=@STR@\n") && offered.contains("OptPrompt="))
-      // It is one of the job's entries for the daemon, and none for an estimate.
+      // The daemon counts the record of the restore options as an entry of the job. An estimate does not count it.
       #expect(backup.items.first?.entry.fileIndex == 2)
       #expect(job.estimate(Scratch.line("plain", path))?.entries == 4)
     }
@@ -240,7 +240,7 @@ struct BaculaInterfaceTests {
       try calls(job).setOptions(
         "# Plugin configuration file\n# Version 1\n# Restore\nvolume=\"gluster://scratch/replicated\(otherPath)/new\"\n\n",
         for: Scratch.line("plain", path))
-      // Another line of the FileSet has its own, another plugin too.
+      // Other lines of the FileSet and other plugins have options of their own.
       try calls(job).setOptions("volume=\"gluster://scratch/plain/wrong\"", for: Scratch.line("plain", "/elsewhere"))
       try calls(job).setOptions("something=else", for: "bpipe:/x:cat:cat")
       _ = try backup.restore(job, Scratch.line("plain", path))
@@ -248,14 +248,14 @@ struct BaculaInterfaceTests {
     }
     let comparison = try run(Scratch.script("compare-trees"), local, other + "/new")
     #expect(comparison.status == 0, "\(comparison.output)")
-    // What is wrong or lost is told, and nothing goes where it was not asked to go.
+    // Wrong or lost options are reported, and nothing is restored to another place than requested.
     try FileManager.default.removeItem(atPath: local + "/d")
     for (text, words) in [("volume=\"nonsense\"", "nonsense"), ("place=x", "place"), ("volume", "key=value"), ("", "arrived empty")] {
       try withJob(abi: abi) { job throws in
         try calls(job).setOptions(text, for: Scratch.line("plain", path))
         _ = try backup.restore(job, Scratch.line("plain", path))
         #expect(job.messages.contains { $0.severity == .fatal && $0.text.contains(words) }, "\(job.messages)")
-        // Whether or not the daemon stops at the message.
+        // The plugin creates no file even if the daemon goes on after the fatal message.
         #expect(job.send(.restoreCommand, line: Array(Scratch.line("plain", path).utf8)) == Int32(FD_OK))
         #expect(try calls(job).createFile(fd_restore_packet(), original: []) == FD_CF_ERROR)
       }
@@ -263,7 +263,7 @@ struct BaculaInterfaceTests {
     #expect(!FileManager.default.fileExists(atPath: local + "/d"))
   }
 
-  @Test("the stream stays as it is, and a question from the console is answered line by line", arguments: releases)
+  @Test("a query from the console of Bacula 11 or later is answered line by line", arguments: releases)
   func questions(_ abi: ABI) throws {
     let (_, path) = try Scratch.folder()
     try withJob(abi: abi) { job throws in
@@ -275,7 +275,7 @@ struct BaculaInterfaceTests {
       }
       let lines = try #require(calls.query("volume", line))
       #expect(lines.contains("type=replicated, 3 bricks\n") && lines.contains("acls=supported\n"), "\(lines)")
-      // The console takes backslashes away.
+      // The console removes backslashes.
       #expect(
         calls.query("volume", Array("gfapi:volume=gluster://scratch:24007/replicated:".utf8))
           == lines.map {
@@ -288,7 +288,7 @@ struct BaculaInterfaceTests {
     }
   }
 
-  @Test("packets of a size that no release has are refused with one fatal message", arguments: releases)
+  @Test("packets of a size that no Bacula release has are refused with one fatal message", arguments: releases)
   func packetSizes(_ abi: ABI) throws {
     let (_, path) = try Scratch.folder()
     func refused(_ what: String, _ call: (BaculaCalls, UnsafeMutableRawPointer) -> Int32) throws {
@@ -320,7 +320,7 @@ struct BaculaInterfaceTests {
     }
   }
 
-  @Test("a message longer than Bacula's is told whole, in parts")
+  @Test("a message longer than Bacula's limit is sent whole, in parts")
   func longMessages() throws {
     let (local, path) = try Scratch.folder()
     let component = String(repeating: "é", count: 120)
@@ -330,7 +330,7 @@ struct BaculaInterfaceTests {
     _ = FileManager.default.createFile(atPath: deep + "/file", contents: Data("x".utf8))
     let backup = MemoryBackup()
     _ = try withJob(abi: .bacula9) { try $0.backup(Scratch.line("plain", path), to: backup) }
-    // A file stands in the place of the directory: restored, each entry is refused with a message that names it.
+    // A directory stands in the place of the file, so the restore refuses the file with a message that names it.
     let file = try #require(backup.items.first { $0.entry.path.last == UInt8(ascii: "e") })
     try FileManager.default.removeItem(atPath: deep + "/file")
     try FileManager.default.createDirectory(atPath: deep + "/file", withIntermediateDirectories: true)

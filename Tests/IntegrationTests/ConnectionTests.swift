@@ -3,9 +3,9 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-@Suite("A volume in trouble")
+@Suite("Connection problems")
 struct ConnectionTests {
-  @Test("that does not exist is told with transport, server, port, volume and error")
+  @Test("a missing volume is reported with transport, server, port, volume and error")
   func noVolume() throws {
     try withJob { job throws in
       #expect(try job.backup(#"gfapi:volume=gluster+tcp\://scratch\:24007/nosuchvolume"#, to: MemoryBackup()) == nil)
@@ -15,20 +15,20 @@ struct ConnectionTests {
     }
   }
 
-  @Test("that is about to start is waited for")
+  @Test("a backup waits for a volume that is about to start")
   func starting() throws {
     let (local, path) = try Scratch.folder(on: "small")
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
     #expect(try run("gluster", "--mode=script", "volume", "stop", "small", "force").status == 0)
     defer { try? Scratch.remount("small") }
-    // Not by `run`: the bricks are its children.
+    // Use `system`, not `run`: the bricks become children of the command and keep its pipe open.
     #expect(system("(sleep 2; gluster --mode=script volume start small) > /dev/null 2>&1 < /dev/null &") == 0)
     try withJob { job throws in
       #expect(try job.backup(Scratch.line("small", path), to: MemoryBackup())?.entries == 2, "\(job.messages)")
     }
   }
 
-  @Test("with nobody at its port is told")
+  @Test("a refused connection is reported with the advice to check glusterd")
   func nobody() throws {
     try withJob { job throws in
       #expect(try job.backup(#"gfapi:volume=gluster\://127.0.0.1\:9/v:timeout=30"#, to: MemoryBackup()) == nil)
@@ -36,22 +36,22 @@ struct ConnectionTests {
     }
   }
 
-  @Test("whose server has no name that this host can resolve: the message names it")
+  @Test("a server name that this host cannot resolve is reported with the name")
   func unknownName() throws {
-    // In a process of its own: libgfapi goes on with such a connection for some time.
+    // Use a process of its own: libgfapi keeps trying such a connection for some time.
     let archive = try Scratch.temporaryFile(".pax")
     let result = try run(Scratch.tool, "backup", #"gfapi:volume=gluster\://nosuchhost.invalid/v:timeout=3"#, "-o", archive)
     #expect(result.status == 2 && result.output.contains("nosuchhost.invalid:24007: "), "\(result.output)")
     #expect(result.output.contains("correct the server in volume=, or the name resolution of this host"), "\(result.output)")
   }
 
-  @Test("used by a process that is not root: one warning at the beginning of the job, and one of `check`, say what it lacks")
+  @Test("a job and `check` each warn once if the process is not root, and say what it lacks")
   func otherUser() throws {
     try Scratch.withVolume("unprivileged", bricks: 1) {
       let local = try Scratch.mount("unprivileged")
       let commands = "cd '\(local)'; echo x > open; for n in 1 2 3; do mkdir -m 700 closed$n; echo x > closed$n/f; done"
       #expect(try run("sh", "-ec", commands).status == 0)
-      // Where that user may read and write.
+      // A folder in which this user may read and write.
       let folder = try Scratch.temporaryFile()
       #expect(
         try run("sh", "-ec", "mkdir -m 777 '\(folder)'; cp '\(Scratch.tool)' '\(Scratch.modulePath)' '\(folder)'; chmod a+x '\(folder)/..'")
@@ -67,7 +67,7 @@ struct ConnectionTests {
       for number in 1...3 { #expect(saved.output.contains("/closed\(number): the directory cannot be read"), "\(saved.output)") }
       let check = try asOther("check")
       #expect(check.status == 1 && check.output.contains("user:        problem: this is user 65534, not root"), "\(check.output)")
-      // libgfapi uses no port below 1024, as which user it may run.
+      // libgfapi never uses a port below 1024, whatever user it runs as.
       try Scratch.gluster("volume", "set", "unprivileged", "server.allow-insecure", "off")
       try Scratch.gluster("volume", "stop", "unprivileged", "force")
       try Scratch.gluster("volume", "start", "unprivileged")
@@ -76,14 +76,14 @@ struct ConnectionTests {
     }
   }
 
-  @Test("that is stopped, or refuses this host: the message says which", arguments: [false, true])
+  @Test("the message about an unreachable volume says whether it is stopped or refuses this host", arguments: [false, true])
   func unreachable(_ isRefused: Bool) throws {
     try Scratch.withVolume("away", bricks: 1) {
       if isRefused { try Scratch.gluster("volume", "set", "away", "auth.reject", "*") }
       try Scratch.gluster("volume", "stop", "away", "force")
       if isRefused { try Scratch.gluster("volume", "start", "away") }
       let said = isRefused ? "the bricks refuse this host: check auth.allow" : "no brick runs, or too few of them: is the volume started"
-      // Also if libgfapi logs elsewhere.
+      // The message is the same if libgfapi logs to another file.
       for logging in ["", ":logfile=\(try Scratch.temporaryFile(".log"))"] {
         try withJob { job throws in
           #expect(try job.backup(Scratch.line("away", ":timeout=4" + logging), to: MemoryBackup()) == nil)
@@ -94,7 +94,7 @@ struct ConnectionTests {
     }
   }
 
-  @Test("whose server never answers, or drops packets, is given up after timeout=", arguments: [false, true])
+  @Test("a job gives up on a server that never answers or drops packets, after timeout=", arguments: [false, true])
   func silent(_ dropsPackets: Bool) throws {
     let server = try SilentServer(dropsPackets: dropsPackets)
     try withJob { job throws in
@@ -106,7 +106,7 @@ struct ConnectionTests {
     }
   }
 
-  @Test("is reached through glusterd's Unix socket")
+  @Test("a volume is reachable through glusterd's Unix socket")
   func unixSocket() throws {
     let (_, path) = try Scratch.folder()
     try withJob { job throws in
@@ -117,7 +117,7 @@ struct ConnectionTests {
     #expect(check.status == 0 && check.output.contains("unix /run/glusterd.socket, volume plain"), "\(check.output)")
   }
 
-  @Test("whose first server is dead is reached through the next")
+  @Test("a volume is reachable through the next server if the first one is dead")
   func fallback() throws {
     let (_, path) = try Scratch.folder()
     try withJob { job throws in
@@ -125,7 +125,7 @@ struct ConnectionTests {
     }
   }
 
-  @Test("whose base directory is missing, or is a file or behind a link, ends the job with a message")
+  @Test("a base directory that is missing, a file or behind a symbolic link ends the job with a message")
   func base() throws {
     let (local, path) = try Scratch.folder()
     _ = FileManager.default.createFile(atPath: local + "/file", contents: nil)
@@ -138,7 +138,7 @@ struct ConnectionTests {
     }
   }
 
-  @Test("whose brick dies ends a backup and a restore with one fatal message")
+  @Test("a backup and a restore end with one fatal message if the brick dies")
   func brickDies() throws {
     let (local, path) = try Scratch.folder(on: "small")
     for number in 0..<300 { _ = FileManager.default.createFile(atPath: local + "/\(number)", contents: Data("x".utf8)) }
@@ -180,7 +180,7 @@ struct ConnectionTests {
     try restartBrick()
   }
 
-  @Test("that is distributed, with a brick missing, is not backed up in part: neither from the beginning nor from then on")
+  @Test("a distributed volume with a missing brick is never backed up in part, at the start or during the job")
   func subvolumeMissing() throws {
     let (local, path) = try Scratch.folder(on: "distributed")
     for number in 0..<200 {
@@ -197,7 +197,7 @@ struct ConnectionTests {
             return backup.items.count == 221
           }
         })
-      // The mount's own client takes its time to come back.
+      // The client of the mount takes some time to reconnect.
       try Scratch.remount("distributed")
     }
     func killBrick() throws { kill(try Scratch.firstBrick("distributed"), SIGKILL) }
@@ -215,7 +215,7 @@ struct ConnectionTests {
     try restartBrick()
   }
 
-  @Test("does not keep a cancelled job waiting: while it connects")
+  @Test("a cancelled job ends at once while it connects")
   func cancelConnecting() throws {
     let server = try SilentServer()
     try withJob { job throws in
@@ -226,14 +226,14 @@ struct ConnectionTests {
     }
   }
 
-  @Test("does not keep a cancelled job waiting: while its brick hangs in the middle of a file")
+  @Test("a cancelled backup ends at once while its brick hangs in the middle of a file")
   func cancelHanging() throws {
     let (local, path) = try Scratch.folder(on: "small")
     #expect(try run("dd", "if=/dev/urandom", "of=\(local)/file", "bs=1M", "count=20").status == 0)
     let brick = try Scratch.firstBrick("small")
     defer {
       kill(brick, SIGCONT)
-      // The volume is small.
+      // Free the space: the volume is small.
       try? FileManager.default.removeItem(atPath: local)
     }
     try withJob { job throws in
@@ -249,7 +249,7 @@ struct ConnectionTests {
     }
   }
 
-  @Test("does not keep a cancelled job waiting: in the middle of a crawl")
+  @Test("a cancelled backup ends at once in the middle of a crawl")
   func cancelCrawl() throws {
     let (local, path) = try Scratch.folder()
     for number in 0..<300 { _ = FileManager.default.createFile(atPath: local + "/\(number)", contents: nil) }
@@ -275,7 +275,7 @@ struct ConnectionTests {
       }
     }
 
-    /// To be asked as soon as the job has ended.
+    /// Returns true if less than a second has passed since the cancellation. Call it as soon as the job has ended.
     func endedWithinASecond() -> Bool { ContinuousClock.now - moment < .seconds(1) }
   }
 }

@@ -3,9 +3,9 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-@Suite("A dispersed volume")
+@Suite("Dispersed volumes")
 struct DispersedTests {
-  @Test("tells the size that a file was truncated to a moment ago")
+  @Test("a backup of a dispersed volume has the size that a file was truncated to a moment ago")
   func truncated() throws {
     let (local, path) = try Scratch.folder(on: "dispersed")
     for number in 0..<10 {

@@ -4,9 +4,9 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-@Suite("An entry that is not as it should be", .serialized)
+@Suite("Entries with problems", .serialized)
 struct EntryTroubleTests {
-  /// Backs a volume up with the tool, whose process finds shards.
+  /// Backs up a volume with the tool. Unlike this process, which has Foundation, the tool finds the shards of a file.
   func backUp(_ volume: String, _ options: String = "") throws -> (status: Int32, said: String, names: Set<Substring>, archive: String) {
     let archive = try Scratch.temporaryFile(".pax")
     let result = try run(Scratch.tool, "backup", Scratch.line(volume) + options, "-o", archive)
@@ -14,7 +14,7 @@ struct EntryTroubleTests {
     return (result.status, result.output, Set(names), archive)
   }
 
-  @Test("of a sharded volume is carried whole, whatever listings tell of its size", arguments: ["performance.parallel-readdir", "group"])
+  @Test("a backup saves a sharded file whole, whatever size listings report", arguments: ["performance.parallel-readdir", "group"])
   func readAhead(_ option: String) throws {
     try Scratch.withVolume("ahead", bricks: 2) {
       try Scratch.shard("ahead")
@@ -30,7 +30,7 @@ struct EntryTroubleTests {
       #expect(saved.status == 0 && !saved.said.contains("warning"), "\(saved.said)")
       let restored = try run(Scratch.tool, "restore", saved.archive, Scratch.line("ahead"), "--where", "/restored")
       #expect(restored.status == 0, "\(restored.output)")
-      // With this option a FUSE mount, too, reads wrong data of a sharded file now and then (10.3).
+      // With this option a FUSE mount, too, sometimes reads wrong data of a sharded file (10.3).
       try Scratch.gluster("volume", "set", "ahead", "performance.parallel-readdir", "off")
       try Scratch.remount("ahead")
       let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/restored/tree")
@@ -38,7 +38,7 @@ struct EntryTroubleTests {
     }
   }
 
-  @Test("is in shards and the volume gives its first alone: is an error, and `check` says so")
+  @Test("a backup and `check` report files in shards if features.shard is off")
   func shardOff() throws {
     try Scratch.withVolume("unsharded", bricks: 1) {
       try Scratch.shard("unsharded")
@@ -60,12 +60,12 @@ struct EntryTroubleTests {
     }
   }
 
-  /// The process of a brick.
+  /// Kills the process of a brick.
   func kill(_ volume: String, _ number: Int) throws {
     #expect(try run("pkill", "-9", "-f", "glusterfsd.*--volfile-id \(volume)[.].*\(volume)\(number) ").status == 0)
   }
 
-  @Test("has no good copy that can be reached: is told once, by name, the others are carried, and it is not taken for deleted")
+  @Test("a file without a reachable good copy is reported once and not as deleted, and the others are saved")
   func noGoodCopy() throws {
     let volume = "arbiter"
     try Scratch.withVolume(volume, bricks: 3, "replica", "3", "arbiter", "1") {
@@ -79,7 +79,7 @@ struct EntryTroubleTests {
       var chain = Chain(Scratch.line(volume, ":timeout=4"))
       try chain.backUp()
       try kill(volume, 1)
-      // The client has noticed it when a write is answered.
+      // Once a write returns, the client has noticed the dead brick.
       #expect(try run("sh", "-ec", "echo new > '\(local)/bad'").status == 0)
       try Scratch.startBricks(volume)
       try kill(volume, 2)
@@ -94,7 +94,7 @@ struct EntryTroubleTests {
     }
   }
 
-  @Test("has copies that are different entries, so that clients have an I/O error: one is saved, with an error that names it")
+  @Test("if the copies of an entry are different entries, a backup saves one and reports an error that names it")
   func copiesDiffer() throws {
     let volume = "copies"
     try Scratch.withVolume(volume, bricks: 3, "replica", "3") {
@@ -105,7 +105,7 @@ struct EntryTroubleTests {
       #expect(try run("sh", "-ec", "mkdir '\(folder)'; cd '\(folder)'; echo same > same; mkdir alike").status == 0)
       func make(_ content: String, without bricks: Int...) throws {
         for brick in bricks { try kill(volume, brick) }
-        // The client may not have connected to the others yet.
+        // The client may not have connected to the other bricks yet.
         #expect(eventually { mkdir(folder + "/directory", 0o755) == 0 })
         #expect(try run("sh", "-ec", "cd '\(folder)'; echo \(content) > file; ln -s \(content) link; mkfifo fifo").status == 0)
         try Scratch.startBricks(volume)
@@ -120,7 +120,7 @@ struct EntryTroubleTests {
       }
       #expect(eventually { names.allSatisfy(isBroken) })
       var chain = Chain(Scratch.line(volume, "/t"))
-      // A full and an incremental job.
+      // The first job is full, the second one incremental.
       for _ in 1...2 {
         try chain.backUp()
         let told = chain.messages.filter { $0.severity != .info }.map(\.text)
@@ -137,7 +137,7 @@ struct EntryTroubleTests {
   }
 
   @Test(
-    "is locked, so that reading it is blocked: is told after timeout=, the others are carried, and cancelling works at once",
+    "a backup reports a file blocked by a lock after timeout=, saves the others, and can be cancelled at once",
     arguments: [false, true])
   func locked(_ isLarge: Bool) throws {
     let volume = "locking"
@@ -157,7 +157,7 @@ struct EntryTroubleTests {
       ]
       try holder.run()
       defer {
-        // It may have this process's blocked signals.
+        // Use SIGKILL: the child may have inherited the blocked signals of this process.
         Glibc.kill(holder.processIdentifier, SIGKILL)
         holder.waitUntilExit()
       }
@@ -178,7 +178,7 @@ struct EntryTroubleTests {
     }
   }
 
-  @Test("may not be read by root, on a volume with server.root-squash: an error names it, the others come back exactly")
+  @Test("with server.root-squash, a backup reports what root may not read, and saves the other entries exactly")
   func rootSquash() throws {
     try Scratch.withVolume("squashed", bricks: 1) {
       let local = try Scratch.mount("squashed")
@@ -208,7 +208,7 @@ struct EntryTroubleTests {
     }
   }
 
-  @Test("is in the trash of the volume, which clients cannot read: it gets an error, and one message explains the trash")
+  @Test("a backup reports the unreadable entries in the trash of a volume, and one message explains the trash")
   func trash() throws {
     try Scratch.withVolume("trash", bricks: 1) {
       try Scratch.gluster("volume", "set", "trash", "features.trash", "on")
@@ -224,7 +224,7 @@ struct EntryTroubleTests {
     }
   }
 
-  @Test("is a snapshot that users may see: is not saved")
+  @Test("a backup leaves out snapshots that users may see")
   func visibleSnapshots() throws {
     try Scratch.withVolume("visible", bricks: 1) {
       for option in ["features.uss", "features.show-snapshot-directory"] { try Scratch.gluster("volume", "set", "visible", option, "on") }
@@ -238,7 +238,7 @@ struct EntryTroubleTests {
     }
   }
 
-  @Test("has the mark that the tool's archive gives to sockets: is what it is")
+  @Test("an entry with the mark of sockets in the tool's archive is restored as what it is")
   func marked() throws {
     let (local, path) = try Scratch.folder()
     let commands = """
@@ -255,7 +255,7 @@ struct EntryTroubleTests {
     #expect(comparison.status == 0, "\(comparison.output)")
   }
 
-  @Test("in an entry point of snapshots that would end the process is refused before")
+  @Test("`check` refuses a snapdir= with an entry point of snapshots that would end the process")
   func snapshotDirectory() throws {
     try Scratch.withVolume("uss", bricks: 1) {
       try Scratch.gluster("volume", "set", "uss", "features.uss", "enable")
@@ -272,11 +272,11 @@ struct EntryTroubleTests {
   }
 }
 
-@Suite("What stands in the place of a restore", .serialized)
+@Suite("Restore over existing files", .serialized)
 struct InPlaceTests {
   static let names = (1...60).map { "f\($0)" } + ["link", "hard", "fifo"]
 
-  /// A tree with its backup.
+  /// Makes a tree and a backup of it.
   func make(on kind: String, size: Int = 200_000) throws -> (local: String, path: String, backup: MemoryBackup) {
     let (local, path) = try Scratch.folder(on: kind, "place")
     let commands =
@@ -287,10 +287,10 @@ struct InPlaceTests {
     return (local, path, backup)
   }
 
-  /// The names in a folder.
+  /// Returns the names in a folder.
   func names(_ local: String) throws -> Set<String> { Set(try FileManager.default.contentsOfDirectory(atPath: local)) }
 
-  @Test("is replaced by what is complete", arguments: ["plain", "distributed", "replicated"])
+  @Test("a restore replaces existing files by complete ones", arguments: ["plain", "distributed", "replicated"])
   func replaced(_ kind: String) throws {
     let (local, path, backup) = try make(on: kind)
     #expect(
@@ -306,7 +306,7 @@ struct InPlaceTests {
   }
 
   @Test(
-    "is whole at any moment of a restore that is cancelled, and nothing else is left",
+    "a restore cancelled at any moment leaves existing files whole, and no other files",
     arguments: Soak.cases(["plain"], of: ["plain", "distributed", "dispersed"]))
   func cancelled(_ kind: String) throws {
     let (local, path, backup) = try make(on: kind)
@@ -330,7 +330,7 @@ struct InPlaceTests {
     }
   }
 
-  @Test("stays as it was where the volume has no room for the other")
+  @Test("a restore leaves an existing file unchanged if the volume has no room for the new one")
   func noRoom() throws {
     let (local, path, backup) = try make(on: "small", size: 100_000)
     #expect(try run("sh", "-ec", "cd '\(local)'; rm f5[0-9]; for n in $(seq 40); do echo old > f$n; done").status == 0)
@@ -352,7 +352,7 @@ struct InPlaceTests {
     #expect(try run("rm", "-r", local).status == 0)
   }
 
-  @Test("gets an error for a file of which the backup has only a part", arguments: [ABI.bareos21, .bareos26, .bacula9, .bacula15])
+  @Test("a restore reports a file of which the backup has only a part", arguments: [ABI.bareos21, .bareos26, .bacula9, .bacula15])
   func short(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
     var status = stat()
@@ -369,7 +369,7 @@ struct InPlaceTests {
     #expect(try FileManager.default.attributesOfItem(atPath: local + "/part")[.size] as? Int == 262_136)
   }
 
-  /// The items of a backup with each of `lines`.
+  /// Backs up each of `lines`, and returns the items of each backup.
   private static func backUp(_ lines: [String], abi: ABI = .bareos26) throws -> [[MemoryBackup.Item]] {
     try lines.map { line in
       let backup = MemoryBackup()
@@ -380,7 +380,7 @@ struct InPlaceTests {
 
   /// Restores `items`, which were backed up with `line`.
   ///
-  /// - Returns: of each item, whether the job goes on after it.
+  /// - Returns: for each item, true if the job goes on after it.
   private static func restore(_ items: [MemoryBackup.Item], of line: String, with restore: inout Restore) throws -> [Bool] {
     restore.goOn(with: line)
     var goesOn: [Bool] = []
@@ -391,19 +391,19 @@ struct InPlaceTests {
     return goesOn
   }
 
-  @Test("of one plugin line fails late: the next line is restored, and the job does not end well", arguments: [ABI.bareos26, .bacula9])
+  @Test("a restore goes on with the next plugin line after a late error, and counts the error", arguments: [ABI.bareos26, .bacula9])
   func lines(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-ec", "cd '\(local)'; mkdir -p one two; echo 1 > one/f; echo 2 > two/g; echo 3 > two/h").status == 0)
     let lines = ["one", "two"].map { Scratch.line("plain", "\(path)/\($0)") }
     let backups = try Self.backUp(lines, abi: abi)
-    // A directory in the place of a file.
+    // A directory stands in the place of a file.
     #expect(try run("sh", "-ec", "cd '\(local)'; rm -r one two; mkdir -p one/f").status == 0)
     var finished = false
     let messages = try withJob(abi: abi) { job throws in
       var restore = Restore(job, lines[0])
       for (line, items) in zip(lines, backups) {
-        // The directory's own record first: what fails is the last of its line.
+        // Restore the directory's own record first, so that the failing entry is the last one of its line.
         finished = try Self.restore(items.reversed(), of: line, with: &restore).last == true
       }
       let failed = restore.end().failed
@@ -418,7 +418,7 @@ struct InPlaceTests {
   }
 
   @Test(
-    "is a hard link from one line's directory to another's: with an override it is one of what that line has restored",
+    "with an override, a hard link across plugin lines links to the file that the restore has made",
     arguments: ["plain", "distributed"])
   func linkAcrossLines(_ kind: String) throws {
     let (local, path) = try Scratch.folder()
@@ -428,7 +428,7 @@ struct InPlaceTests {
     let backups = try Self.backUp(lines).map { items in
       items.map { item in
         var item = item
-        // A daemon knows the first name from the line before.
+        // A daemon knows the first name from the plugin line before.
         if item.entry.path.ends(with: "/g") { (item.entry.type, item.entry.link, item.data) = (FD_FT_LNKSAVED, first, []) }
         return item
       }
@@ -438,7 +438,7 @@ struct InPlaceTests {
       var options = MiniJob.Options()
       options.pluginOptions = Scratch.line(kind, target.path)
       var restoreOptions = RestoreOptions()
-      restoreOptions.place = place.isEmpty ? [] : Array((target.path + place).utf8)
+      restoreOptions.prefix = place.isEmpty ? [] : Array((target.path + place).utf8)
       try withJob(options) { job throws in
         var restore = Restore(job, lines[0], restoreOptions)
         for (line, items) in zip(lines, backups) {
@@ -454,12 +454,12 @@ struct InPlaceTests {
       #expect(lstat(folder + "/d/f", &file) == 0 && lstat(folder + "/g", &link) == 0 && file.st_ino == link.st_ino, "\(place)")
       #expect(file.st_nlink == 2)
     }
-    // Not one of the files that are there.
+    // The restore has linked nothing to the existing files.
     var file = stat()
     #expect(lstat(local + "/one/d/f", &file) == 0 && file.st_nlink == 2)
   }
 
-  @Test("in a directory that an earlier line has restored: it keeps its time")
+  @Test("a directory restored by an earlier plugin line keeps its time when a later line restores into it")
   func times() throws {
     let (local, path) = try Scratch.folder()
     #expect(
@@ -469,10 +469,10 @@ struct InPlaceTests {
     let backups = try Self.backUp(lines)
     let target = try Scratch.folder("restored")
     var options = RestoreOptions()
-    options.place = Array(target.path.utf8)
+    options.prefix = Array(target.path.utf8)
     try withJob { job throws in
       var restore = Restore(job, lines[0], options)
-      // The incremental job has the file alone.
+      // The incremental job has only the file.
       let later = backups[0].filter { $0.entry.path.ends(with: "/f") }
       for (line, items) in [(lines[0], backups[0]), (lines[1], backups[1]), (lines[0], later)] {
         let goesOn = try Self.restore(items, of: line, with: &restore)

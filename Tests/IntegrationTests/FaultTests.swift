@@ -4,22 +4,22 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-/// What fails on the volume while a job is at it.
-@Suite("A fault of the volume", .serialized)
+/// Faults and changes of a volume during a job.
+@Suite("Faults of a volume", .serialized)
 struct FaultTests {
-  /// In the middle of what a job is when the fault comes.
+  /// The phase of a job in which the fault strikes.
   enum Moment: String, CaseIterable {
     case crawl, smallFiles, largeFile, restore
-    /// Small files, while the daemon takes a hundredth of a second for each.
+    /// A backup of small files for a daemon that takes a hundredth of a second for each.
     case slowDaemon
   }
 
-  /// A tree on which a job is at a moment for long enough.
+  /// Makes a tree that keeps a job in a phase for long enough.
   ///
   /// - Parameters:
-  ///   - count: of its entries, about.
-  ///   - hasLink: with a symbolic link in it. A replicated volume never gets healed of one (10.3, on a kernel that changes no
-  ///     link's mode).
+  ///   - count: the approximate number of its entries.
+  ///   - hasLink: true for a tree with a symbolic link. Gluster never finishes healing a symbolic link on a replicated volume (10.3,
+  ///     on a kernel that does not change the mode of a link).
   func tree(_ moment: Moment, _ local: String, _ count: Int = 400, hasLink: Bool = true) throws {
     let commands =
       switch moment {
@@ -36,7 +36,7 @@ struct FaultTests {
     #expect(comparison.status == 0, "\(comparison.output.suffix(2000))")
   }
 
-  /// Compares what a round trip has restored, as soon as a new mount knows all bricks.
+  /// Compares the tree with its restored copy, as soon as a new mount is connected to all bricks.
   func compareEventually(_ kind: String, _ local: String, _ path: String) {
     var comparison = ""
     #expect(
@@ -50,10 +50,10 @@ struct FaultTests {
       }, "\(comparison)")
   }
 
-  /// Backs a tree up and restores it beside it; `strike` is called in the middle of one of both.
+  /// Backs up a tree and restores it beside the original. Calls `strike` in the middle of one of the two jobs.
   ///
-  /// - Parameter strike: given what says whether the job has noticed that it has to wait, or has ended.
-  /// - Returns: what both jobs said, and whether both ended well.
+  /// - Parameter strike: called with a function that returns true once the job has noticed that it has to wait, or has ended.
+  /// - Returns: the messages of both jobs, and true if both ended well.
   func roundTrip(
     _ moment: Moment, _ path: String, on kind: String = "small", timeout: Int = 60,
     _ strike: @escaping (_ isNoticed: @escaping @Sendable () -> Bool) -> Void
@@ -85,7 +85,7 @@ struct FaultTests {
     guard isWell else { return (messages, isWell) }
     try withWatched { job, isNoticed throws in
       var options = RestoreOptions()
-      options.place = Array((path + "/restored").utf8)
+      options.prefix = Array((path + "/restored").utf8)
       let counts = try saved.restore(job, line, options) { if moment == .restore, $0 == saved.items.count / 4 { strike(isNoticed) } }
       messages += job.messages
       isWell = counts.failed == 0 && !job.hasFailed
@@ -93,7 +93,7 @@ struct FaultTests {
     return (messages, isWell)
   }
 
-  /// Runs a job, of which may be asked whether it has noticed that it has to wait, or has ended.
+  /// Runs a job. Passes `body` a function that returns true once the job has noticed that it has to wait, or has ended.
   func withWatched(_ body: (MiniJob, _ isNoticed: @escaping @Sendable () -> Bool) throws -> Void) throws {
     let hasEnded = Mutex(false)
     try withJob { job throws in
@@ -106,13 +106,13 @@ struct FaultTests {
     #expect(throws: Never.self) { try Scratch.killBrick(kind) }
   }
 
-  /// Until the job has noticed it.
+  /// Kills a brick for at least so many seconds, until the job has noticed it.
   func killBrick(_ kind: String, for seconds: Int = 0, until isNoticed: @escaping @Sendable () -> Bool) {
     #expect(throws: Never.self) { try Scratch.killBrick(kind, for: UInt32(seconds), until: isNoticed) }
   }
 
   @Test(
-    "that goes by: the job waits for the brick, goes on, and the tree is identical",
+    "a job waits for a killed brick and goes on when it returns, and the restored tree is identical",
     arguments: Soak.cases([.smallFiles, .restore], of: Moment.allCases))
   func comesBack(_ moment: Moment) throws {
     let (local, path) = try Scratch.folder(on: "small")
@@ -128,7 +128,7 @@ struct FaultTests {
     #expect(try run("rm", "-r", local).status == 0)
   }
 
-  /// What takes the small volume away, until it is made good again.
+  /// A fault that makes the small volume unreachable until `mend()` ends it.
   enum Fault: String, CaseIterable {
     case bricksKilled, bricksHang, volumeStopped, networkCut
 
@@ -145,13 +145,13 @@ struct FaultTests {
       switch self {
       case .bricksKilled, .volumeStopped: try Scratch.gluster("volume", "start", "small", "force")
       case .bricksHang: kill(try Scratch.firstBrick("small"), SIGCONT)
-      // Not by `run`: Foundation does not see a process end while there is no network.
+      // Use `system`, not `run`: Foundation does not notice the end of a process while there is no network.
       case .networkCut: #expect(system("ip link set lo up") == 0)
       }
     }
   }
 
-  /// Each fault and each moment, or all pairs of them.
+  /// Pairs with each fault and each moment at least once; in a long run, all pairs.
   static let stayingFaults: [(Fault, Moment)] = Soak.cases(
     [
       (.bricksKilled, .crawl), (.bricksHang, .smallFiles), (.volumeStopped, .largeFile), (.networkCut, .restore),
@@ -159,7 +159,7 @@ struct FaultTests {
     ],
     of: Soak.pairs(Fault.allCases, Moment.allCases))
 
-  @Test("that stays fails the job with one reason within timeout=, and the next job works", arguments: stayingFaults)
+  @Test("a fault that stays fails the job with one reason within timeout=, and the next job works", arguments: stayingFaults)
   func stays(_ fault: Fault, _ moment: Moment) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try tree(moment, local)
@@ -170,7 +170,7 @@ struct FaultTests {
       #expect(throws: Never.self) { try fault.strike() }
     }
     #expect(!isWell)
-    // Within timeout=, and what striking and ending the job take on a busy machine.
+    // Allow for timeout=, and for the time that the fault and the end of the job take on a busy machine.
     #expect(ContinuousClock.now - struck < .seconds(3 + 6))
     #expect(messages.count { $0.severity == .fatal && $0.text.contains("the volume is unreachable, the ") } == 1, "\(messages)")
     try fault.mend()
@@ -183,13 +183,13 @@ struct FaultTests {
     #expect(try roundTrip(moment, path) { _ in }.isWell)
     try compare(local + "/tree", local + "/restored" + path + "/tree")
     #expect(try run("rm", "-r", local).status == 0)
-    // The end of a connection takes ten seconds, that of one whose volume is gone a minute.
+    // A connection takes ten seconds to end, or a minute if its volume is unreachable.
     guard Soak.isOn else { return }
     #expect(try eventually(within: 120) { try ProcessUsage.clients(getpid()).subtracting(clients).isEmpty })
   }
 
   @Test(
-    "of one brick of three changes nothing, neither while it is away nor when it is healed",
+    "a job is not affected by the loss of one brick of three, neither before nor after it is healed",
     arguments: Soak.cases(
       [(.crawl, "replicated"), (.restore, "replicated"), (.smallFiles, "dispersed"), (.largeFile, "dispersed")],
       of: Soak.pairs(Moment.allCases, ["replicated", "dispersed"])))
@@ -207,13 +207,13 @@ struct FaultTests {
     try compare(local + "/tree", local + "/restored" + path + "/tree", "--healed")
   }
 
-  @Test("of glusterd changes nothing: a job needs it only to begin", arguments: Soak.cases([.restore], of: [Moment.smallFiles, .restore]))
+  @Test("a running job is not affected if glusterd is killed", arguments: Soak.cases([.restore], of: [Moment.smallFiles, .restore]))
   func glusterdKilled(_ moment: Moment) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try tree(moment, local)
     let (messages, isWell) = try roundTrip(moment, path) { _ in
       #expect(throws: Never.self) { try Scratch.killGlusterd() }
-      // The restore that follows needs it.
+      // The restore that follows needs glusterd to begin.
       if moment != .restore { #expect(throws: Never.self) { try Scratch.startGlusterd() } }
     }
     if moment == .restore { try Scratch.startGlusterd() }
@@ -224,7 +224,7 @@ struct FaultTests {
   }
 
   @Test(
-    "of one brick of a distributed volume that goes by: the job waits, nothing is left out",
+    "a job waits for a killed brick of a distributed volume, and leaves nothing out",
     arguments: Soak.cases([.smallFiles, .restore], of: Moment.allCases))
   func oneOfTwoComesBack(_ moment: Moment) throws {
     let (local, path) = try Scratch.folder(on: "distributed")
@@ -236,16 +236,16 @@ struct FaultTests {
     compareEventually("distributed", local, path)
   }
 
-  @Test("of one brick of a distributed volume is waited for by a restore that begins then")
+  @Test("a restore that begins while a brick of a distributed volume is down waits for the brick")
   func restoreBegins() throws {
     let (local, path) = try Scratch.folder(on: "distributed")
-    // So many directories that some belong on that brick.
+    // There are enough directories that some belong on the killed brick.
     #expect(
       try run("sh", "-c", "cd '\(local)' && mkdir tree && cd tree && for n in $(seq 20); do mkdir $n; echo $n > $n/file; done").status == 0)
     let saved = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("distributed", path + "/tree"), to: saved) }
     var options = RestoreOptions()
-    options.place = Array((path + "/restored").utf8)
+    options.prefix = Array((path + "/restored").utf8)
     try withWatched { job, isNoticed throws in
       killBrick("distributed", until: isNoticed)
       #expect(try saved.restore(job, Scratch.line("distributed"), options).failed == 0, "\(job.messages)")
@@ -255,7 +255,7 @@ struct FaultTests {
     compareEventually("distributed", local, path)
   }
 
-  @Test("of one brick of a distributed volume, in a restore into directories that are there: the job waits, nothing is left out")
+  @Test("a restore into existing directories waits for a killed brick of a distributed volume, and leaves nothing out")
   func oneOfTwoComesBackToWhatIsThere() throws {
     let (local, path) = try Scratch.folder(on: "distributed")
     let commands =
@@ -264,7 +264,7 @@ struct FaultTests {
     let saved = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("distributed", path + "/tree", ":readahead=65536"), to: saved) }
     var options = RestoreOptions()
-    options.place = Array((path + "/restored").utf8)
+    options.prefix = Array((path + "/restored").utf8)
     for isStruck in [false, true] {
       try withWatched { job, isNoticed throws in
         let counts = try saved.restore(job, Scratch.line("distributed", "", ":readahead=65536"), options) {
@@ -276,9 +276,9 @@ struct FaultTests {
     compareEventually("distributed", local, path)
   }
 
-  /// What an administrator does to a volume while a job is at it.
+  /// A change that an administrator makes to a volume during a job.
   enum Change: String, CaseIterable {
-    /// Clients take a new graph of translators.
+    /// Clients load a new graph of translators.
     case option
     /// Files move to another brick.
     case rebalance
@@ -291,7 +291,7 @@ struct FaultTests {
         try Scratch.addBrick(volume)
         try Scratch.rebalance(volume)
       case .replaceBrick:
-        // Of a volume without copies the files are moved away first.
+        // On a volume without copies, Gluster first moves the files to other bricks.
         let last = try #require(try Scratch.bricks(of: volume).last)
         try Scratch.addBrick(volume)
         try Scratch.gluster("volume", "remove-brick", volume, "scratch:\(last)", "start")
@@ -300,7 +300,7 @@ struct FaultTests {
   }
 
   @Test(
-    "that is none: a brick of a replicated volume is replaced by an empty one, and the tree is identical",
+    "a job is not affected if a brick of a replicated volume is replaced by an empty one",
     arguments: Soak.cases([.smallFiles], of: [Moment.crawl, .smallFiles, .largeFile, .restore]))
   func brickReplaced(_ moment: Moment) throws {
     let volume = "replacing"
@@ -312,14 +312,14 @@ struct FaultTests {
       }
       #expect(isWell, "\(messages)")
       #expect(messages.allSatisfy { $0.severity == .info }, "\(messages)")
-      // Until then the new brick tells of a hard link that it has one name.
+      // Until it is healed, the new brick reports a hard linked file with one name only.
       #expect(try Scratch.heal(volume, below: path) == [])
       try compare(local + "/tree", local + "/restored" + path + "/tree")
     }
   }
 
   @Test(
-    "that is none: the volume is changed under way, and the tree is identical",
+    "a job is not affected if an administrator changes the volume during the job",
     arguments: Soak.cases(
       [(.option, .crawl), (.rebalance, .smallFiles), (.replaceBrick, .largeFile)],
       of: Soak.pairs(Change.allCases, [Moment.crawl, .smallFiles, .largeFile])))

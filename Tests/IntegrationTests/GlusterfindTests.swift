@@ -3,9 +3,9 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-@Suite("The real glusterfind, asked by the wrapper", .serialized)
+@Suite("Wrapper with the real glusterfind", .serialized)
 struct GlusterfindTests {
-  /// A folder of a volume whose changes are logged, with a full backup from a list.
+  /// A folder of a volume that logs its changes, with a full backup from a list.
   struct Watched {
     let volume: String
     let local: String
@@ -13,9 +13,9 @@ struct GlusterfindTests {
     let list: String
     var chain: Chain
     let session: String?
-    /// When the next list begins, in seconds since 1970.
+    /// The time at which the next list begins, in seconds since 1970.
     private(set) var since = 0
-    /// The last list, and what the wrapper said.
+    /// The content of the last list, and the output of the wrapper.
     private(set) var listed = ""
     private(set) var said = ""
 
@@ -49,11 +49,11 @@ struct GlusterfindTests {
         assert os.spawnlp(os.P_WAIT, 'setfacl', 'setfacl', *(['-d'] if default else []), '-m', 'u:7:rx', name) == 0
       """
 
-    /// Has the list written and runs the job, which ends well.
+    /// Lets the wrapper write the list, runs the job, and then the wrapper's `postbackup`. All of them are expected to succeed.
     ///
     /// - Parameters:
-    ///   - waits: until glusterfind itself can know all changes.
-    ///   - options: of the wrapper.
+    ///   - waits: true to wait until glusterfind itself can know all changes.
+    ///   - options: more options of the wrapper.
     mutating func backUp(_ level: String, exit: String = "OK", waits: Bool = true, _ options: String...) throws {
       if waits { #expect(try Glusterfind.waitForChangelogs(volume)) }
       let began = Int(Date().timeIntervalSince1970)
@@ -65,12 +65,12 @@ struct GlusterfindTests {
       try chain.backUp(":gffilelist=\(list)") { $0.since = since }
       let after = try Glusterfind.wrap(sessionOption + ["--exit", exit, "postbackup", volume, list])
       #expect(after.status == 0 && !FileManager.default.fileExists(atPath: list), "\(after.output)")
-      // A session that does not reach back to the job's time is not used, and stays as well.
+      // A session that does not reach back to the job's time is not used, and stays where it was as well.
       if session != nil, level == "Full" || exit != "OK" {
         #expect(after.output.contains(exit.hasPrefix("OK") ? "has moved on" : "stays where it was"), "\(after.output)")
       }
       since = began
-      // Changes come in a later second than the backup.
+      // Later changes have to be in a later second than the backup.
       nextSecond()
     }
 
@@ -80,11 +80,11 @@ struct GlusterfindTests {
       #expect(difference.isEmpty, "\(comment) \(difference)\n\(listed)")
     }
 
-    /// Messages other than what counts.
+    /// The messages that are more than information.
     var complaints: [String] { chain.messages.filter { $0.severity != .info }.map(\.text) }
   }
 
-  /// Everything that changes. All files are smaller than a shard.
+  /// The tree for `changes`. All files are smaller than a shard.
   static let tree = """
     for name in ['modified', 'deleted', 'renamed', 'touched', 'mode', 'owner', 'xattr', 'acl', 'modified and deleted',
                  'modified and renamed', 'over', 'overwritten', 'linked', 'link 1', 'truncated', 'plus+and%20 %', 'stays']:
@@ -116,12 +116,12 @@ struct GlusterfindTests {
     """
 
   @Test(
-    "lists so that a full backup and the ones after it hold what is on the volume",
+    "backups from the wrapper's lists, a full one and the ones after it, restore the content of the volume",
     arguments: [
       "plain-logged", "distributed-logged", "sharded-logged",
     ])
   func changes(_ volume: String) throws {
-    // By time on one volume, by a session on the others.
+    // One volume is listed by time, the others by a session.
     let session = volume == "plain-logged" ? nil : "nightly-\(UUID().uuidString.prefix(8))"
     var watched = try Watched(on: volume, Self.tree, session: session)
     #expect(watched.complaints == [])
@@ -130,14 +130,14 @@ struct GlusterfindTests {
     try watched.backUp("Incremental")
     #expect(!watched.chain.messages.contains { [.fatal, .error, .warning].contains($0.severity) }, "\(watched.chain.messages)")
     try watched.expectNoDifference("incremental")
-    // What has been in one list is not in the next.
+    // A change that was in one list is not in the next.
     try watched.change("os.rename('directory', 'directory 2'); os.unlink('stays'); settle()")
     try watched.backUp("Incremental")
     try watched.expectNoDifference("second incremental")
   }
 
   @Test(
-    "lists what Gluster does not date, and a job without a list after it finds nothing more",
+    "the wrapper lists changes that Gluster does not date, and a crawl after it finds nothing more",
     arguments: Soak.cases([("plain-logged", .bareos26)], of: Soak.pairs(Scratch.kinds.map { $0 + "-logged" }, [ABI.bareos26, .bacula15])))
   func undated(_ volume: String, _ abi: ABI) throws {
     let changes = UndatedChange.all
@@ -146,13 +146,13 @@ struct GlusterfindTests {
     try watched.change(python(UndatedTree.script(changes, in: ["changed"], \.change)))
     try watched.backUp("Incremental")
     #expect(watched.complaints == [])
-    #expect(Set(watched.chain.carried).isSuperset(of: UndatedTree.paths(changes, in: watched.path + "/changed")), "\(watched.listed)")
+    #expect(Set(watched.chain.backedUp).isSuperset(of: UndatedTree.paths(changes, in: watched.path + "/changed")), "\(watched.listed)")
     try watched.expectNoDifference()
     try watched.chain.backUp(accurate: false)
-    #expect(watched.chain.carried == [], "\(watched.chain.messages)")
+    #expect(watched.chain.backedUp == [], "\(watched.chain.messages)")
   }
 
-  @Test("by a session, which moves on when the job ended well, and needs no time", .soak)
+  @Test("a session of the wrapper moves on when the job ended well, and needs no time", .soak)
   func session() throws {
     let name = "nightly-\(UUID().uuidString.prefix(8))"
     var watched = try Watched("write('a', '1'); os.mkdir('d'); write('d/f', '2')", session: name)
@@ -161,9 +161,9 @@ struct GlusterfindTests {
     try watched.expectNoDifference("incremental")
     try watched.change("write('b', '3')")
     try watched.backUp("Incremental")
-    // What was listed for the job that failed is listed again.
+    // The changes that were listed for the failed job are listed again.
     #expect(watched.listed.contains("RENAME \(String(watched.path.dropFirst()))/d "))
-    // As from Bacula, which tells no time.
+    // Bacula passes no time to the wrapper.
     try watched.change("write('c', '4'); os.unlink('b')")
     #expect(try Glusterfind.waitForChangelogs(watched.volume))
     let untimed = try Glusterfind.wrap("--session", name, "-l", "Incremental", "-s", "*none*", "prebackup", watched.volume, watched.list)
@@ -175,7 +175,7 @@ struct GlusterfindTests {
     try watched.expectNoDifference("differential")
   }
 
-  @Test("with a name that is not UTF-8: has the volume crawled, and carries everything; strictly, fails")
+  @Test("if a name is not UTF-8, the wrapper has the volume crawled, or fails with --strict")
   func notUTF8() throws {
     let volume = "plain-logged-hostile"
     var watched = try Watched(on: volume, "write('a', '1'); write('b', '2'); os.mkdir('d'); write('d/f', '3')")
@@ -188,15 +188,15 @@ struct GlusterfindTests {
     }
     try watched.backUp("Incremental")
     #expect(watched.complaints.count == 1 && watched.complaints[0].contains("not UTF-8"), "\(watched.complaints)")
-    #expect(watched.chain.carried.contains(watched.path + "/e/f"))
+    #expect(watched.chain.backedUp.contains(watched.path + "/e/f"))
     try watched.expectNoDifference()
   }
 
-  @Test("on a node without the Python module it needs: has the volume crawled; strictly, fails")
+  @Test("without the Python module that glusterfind needs, the wrapper has the volume crawled, or fails with --strict")
   func missingModule() throws {
     var watched = try Watched("write('a', '1')")
     try watched.change("write('b', '2')")
-    // Found before the real one.
+    // Python finds this module before the real one.
     let folder = try Scratch.temporaryFile()
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     try #"raise ModuleNotFoundError("No module named 'xattr'")"#.write(toFile: folder + "/xattr.py", atomically: true, encoding: .utf8)
@@ -207,12 +207,12 @@ struct GlusterfindTests {
     let crawl = try Glusterfind.wrap(arguments, environment: ["PYTHONPATH": folder])
     #expect(crawl.status == 0 && crawl.output.contains("WARNING") && crawl.output.contains("python3-pyxattr"), "\(crawl.output)")
     try watched.chain.backUp(":gffilelist=\(watched.list)")
-    #expect(watched.chain.carried.contains(watched.path + "/b"))
+    #expect(watched.chain.backedUp.contains(watched.path + "/b"))
     #expect(watched.complaints.count == 1 && watched.complaints[0].contains("python3-pyxattr"))
     try watched.expectNoDifference()
   }
 
-  @Test("without the folder of its keys, or ssh-keygen, says what is missing")
+  @Test("the wrapper reports what is missing: the folder of keys, ssh-keygen, or gluster")
   func missingNeeds() throws {
     let list = try Scratch.temporaryFile(".list")
     let sessions = "/var/lib/glusterd/glusterfind"
@@ -222,7 +222,7 @@ struct GlusterfindTests {
     try manager.moveItem(atPath: sessions + "-keys", toPath: sessions + "/.keys")
     #expect(noFolder.status == 1 && noFolder.output.contains("mkdir -p /var/lib/glusterd/glusterfind/.keys"), "\(noFolder.output)")
 
-    // A PATH with all but ssh-keygen, which is only run where there is no key yet.
+    // PATH has everything except ssh-keygen, which is only run if there is no key yet.
     let folder = try Scratch.temporaryFile()
     try manager.createDirectory(atPath: folder, withIntermediateDirectories: true)
     for tool in ["gluster", "glusterfind", "ls", "sort", "timeout"] {
@@ -237,7 +237,7 @@ struct GlusterfindTests {
     #expect(!manager.fileExists(atPath: list))
   }
 
-  @Test("for a time before the changelogs, for 0, and where logging was off, lists everything and says so")
+  @Test("the wrapper lists everything and says so for time 0, a time before the changelogs, or if logging was off")
   func fallsBack() throws {
     let (local, path) = try Scratch.folder(on: "plain-logged")
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
@@ -251,7 +251,7 @@ struct GlusterfindTests {
       let content = try String(contentsOfFile: list, encoding: .utf8)
       #expect(content.hasPrefix("#begin 1 level=full since=0 ") && content.contains("NEW \(String(path.dropFirst()))/file\n"))
     }
-    // Another volume logs nothing until glusterfind is asked for the first time.
+    // Another volume logs nothing until glusterfind is called for the first time.
     let volume = "plain-unlogged"
     _ = try Scratch.folder(on: volume)
     let now = Int(Date().timeIntervalSince1970)
@@ -260,9 +260,9 @@ struct GlusterfindTests {
     #expect(try String(contentsOfFile: list, encoding: .utf8).hasPrefix("#begin 1 level=full "))
   }
 
-  @Test("on a cluster of two nodes lists what is on the other one, by the wrapper there", .soak)
+  @Test("on a cluster of two nodes, the wrapper lists changes of the other node with the wrapper there", .soak)
   func twoNodes() throws {
-    // The files are on both bricks. glusterfind itself leaves out what was moved away before `d` was removed.
+    // The files are on both bricks. glusterfind itself leaves out files that were moved out of `d` before `d` was removed.
     let script = """
       cd /run/two; mkdir d e meta; for i in 1 2 3 4 5 6 7 8; do echo $i > d/f$i; done
       settle() {
@@ -290,9 +290,9 @@ struct GlusterfindTests {
     #expect(result.output.contains("/run/wrapper is needed on each node"))
   }
 
-  @Test("that does not answer is asked again, and then done without")
+  @Test("the wrapper calls glusterfind again if it hangs, three times at most")
   func hangs() throws {
-    // Found before the real one: waits the first time it is called, or always.
+    // PATH has this script before the real glusterfind. The script hangs the first `times` times it is called.
     let folder = try Scratch.temporaryFile()
     let marks = try Scratch.temporaryFile()
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -317,7 +317,7 @@ struct GlusterfindTests {
     #expect(try run("pgrep", "-f", "sleep 1000").status != 0)
   }
 
-  @Test("writes its list for its own user alone, in one go, and takes it away")
+  @Test("the wrapper writes its list in one go and for its own user alone, and removes it after the job")
   func file() throws {
     let list = try Scratch.temporaryFile(".list")
     let precious = try Scratch.temporaryFile()
@@ -327,7 +327,7 @@ struct GlusterfindTests {
     var status = stat()
     #expect(lstat(list, &status) == 0 && status.st_mode == S_IFREG | 0o600)
     #expect(try String(contentsOfFile: precious, encoding: .utf8) == "precious")
-    // A job that fails leaves no list of an earlier one, and nothing else.
+    // A failed call leaves neither the list of an earlier job nor any other file.
     let failed = try Glusterfind.wrap("prebackup", "no-such-volume", list)
     #expect(failed.status == 1 && failed.output.contains("there is no volume no-such-volume"), "\(failed.output)")
     let folder = URL(fileURLWithPath: list).deletingLastPathComponent().path
@@ -341,7 +341,7 @@ struct GlusterfindTests {
     #expect(try Glusterfind.wrap("prebackup", "plain-logged", "/nonexistent/list").status == 1)
   }
 
-  @Test("explains itself, refuses what it does not understand, and leaves other jobs alone")
+  @Test("the wrapper prints help, refuses wrong arguments, and does nothing for jobs that are no backups")
   func arguments() throws {
     let help = try Glusterfind.wrap("-h")
     #expect(help.status == 0)

@@ -4,11 +4,11 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-@Suite("A hostile archive")
+@Suite("Hostile archives")
 struct HostileArchiveTests {
   /// Writes an archive.
   ///
-  /// - Parameter entries: lines of Python that add to it: `add(name, type, link="", data=b"")`, types as in `tarfile`.
+  /// - Parameter entries: lines of Python that add entries with `add(name, type, link="", data=b"")`; types as in `tarfile`.
   func archive(_ entries: String) throws -> String {
     let path = try Scratch.temporaryFile(".pax")
     let program = """
@@ -28,7 +28,9 @@ struct HostileArchiveTests {
     return path
   }
 
-  /// A folder with one beside it that nothing may come into, and what there is in that one.
+  /// Makes a folder for a restore, and a folder `outside` in which nothing may change.
+  ///
+  /// - Returns: the paths of the folder that has both, and a function that describes the content of `outside`.
   func makePlace() throws -> (local: String, path: String, outside: () throws -> String) {
     let (local, path) = try Scratch.folder()
     let commands = """
@@ -40,7 +42,7 @@ struct HostileArchiveTests {
   }
 
   @Test(
-    "writes nothing outside the restore's place: paths that climb, links planted on the way, names of what is outside",
+    "a restore writes nothing outside its place: through climbing paths, planted links, or names of outside files",
     arguments: [
       #"add("../escaped")"#,
       #"add("a/../../escaped")"#,
@@ -62,13 +64,13 @@ struct HostileArchiveTests {
     #expect([0, 1].contains(result.status), "\(result.output)")
     try Scratch.remount("plain")
     #expect(try outside() == before, "\(result.output)")
-    // Nor elsewhere on the volume.
+    // Nothing was written elsewhere on the volume either.
     let others = try run("find", try Scratch.mount("plain"), "-name", "escaped*", "-not", "-path", "*/root/*")
     #expect(others.output == "", "\(others.output)")
     #expect(try FileManager.default.contentsOfDirectory(atPath: local).sorted() == ["outside", "root"])
   }
 
-  @Test("is not let through a link that stands at the restore's place or above it", arguments: ["root", "root/below/further"])
+  @Test("a restore refuses a symbolic link at its place or above it", arguments: ["root", "root/below/further"])
   func linkedRoot(_ place: String) throws {
     let (local, path, outside) = try makePlace()
     try #require(try run("sh", "-c", "cd '\(local)' && rmdir root && ln -s outside root").status == 0)
@@ -81,7 +83,7 @@ struct HostileArchiveTests {
     #expect(try outside() == before)
   }
 
-  @Test("with device files makes them and opens none")
+  @Test("a restore makes device files and opens none")
   func devices() throws {
     let (local, path, _) = try makePlace()
     let archive = try archive(#"add("c", tarfile.CHRTYPE); add("b", tarfile.BLKTYPE); add("f", tarfile.FIFOTYPE); add("after")"#)
@@ -91,7 +93,7 @@ struct HostileArchiveTests {
     #expect(made == "after regular file 0 0\nb block special file 1 3\nc character special file 1 3\nf fifo 0 0\n", "\(made)")
   }
 
-  @Test("that is cut off, or none, is told; what came before is there", arguments: [100, 600, 1300, 100_000])
+  @Test("a restore reports an archive that is cut off or invalid, and restores the entries before", arguments: [100, 600, 1300, 100_000])
   func cutOff(_ length: Int) throws {
     let (local, path, _) = try makePlace()
     let whole = try archive(#"add("first"); add("second", data=bytes(200000))"#)
@@ -99,19 +101,19 @@ struct HostileArchiveTests {
     let result = try run(Scratch.tool, "restore", whole, Scratch.line(), "--where", path + "/root")
     #expect(result.status == (length > 512 ? 1 : 2), "\(result.output)")
     #expect(result.output.contains("the archive cannot be read: "), "\(result.output)")
-    if length == 100_000 { #expect(result.output.contains("error: /second: incomplete"), "\(result.output)") }
+    if length == 100_000 { #expect(result.output.contains("error: GFD-303 /second: incomplete"), "\(result.output)") }
     if length > 1024 { #expect(try String(contentsOfFile: local + "/root/first", encoding: .utf8) == "planted") }
   }
 }
 
-@Suite("What is at its limit")
+@Suite("Attributes at their limits")
 struct LimitTests {
   @Test(
-    "comes back: ACLs and extended attributes as large and as many as a FUSE mount takes",
+    "a restore brings back ACLs and extended attributes as large and as many as a FUSE mount accepts",
     arguments: Soak.cases(["plain", "replicated"], of: ["plain", "distributed", "replicated", "dispersed"]))
   func attributes(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
-    // A value that begins with 0x or 0s would be taken for an encoded one.
+    // setfattr would take a value that begins with 0x or 0s for an encoded one.
     let commands = """
       cd '\(local)' && mkdir tree tree/folder && echo data > tree/file &&
       seq 10001 10490 | sed 's/.*/u:&:r-x/' | setfacl -M - tree/file &&
@@ -134,15 +136,15 @@ struct LimitTests {
   }
 
   @Test(
-    "comes back: an ACL of a thousand users, which no FUSE mount takes",
+    "a restore brings back an ACL of a thousand users, which no FUSE mount accepts",
     arguments: Soak.cases(["plain", "dispersed"], of: ["plain", "distributed", "replicated", "dispersed"]))
   func largeACL(_ kind: String) throws {
     func number(_ number: Int, _ size: Int) -> [UInt8] { (0..<size).map { UInt8(number >> (8 * $0) & 0xff) } }
-    // As the extended attribute holds it: version 2, then tag, permissions and id of each entry, little-endian.
+    // The extended attribute holds version 2, then tag, permissions and id of each entry, little-endian.
     var value = number(2, 4) + [1, 0, 7, 0, 255, 255, 255, 255]
     for user in 10_001...11_000 { value += [2, 0, 5, 0] + number(user, 4) }
     for tag in [4, 16, 32] as [UInt8] { value += [tag, 0, 5, 0, 255, 255, 255, 255] }
-    // As the stream holds it: lengths big-endian, the name with its NUL.
+    // The stream holds big-endian lengths, and the name with its NUL.
     let name = Array("system.posix_acl_access\0".utf8)
     let stream = number(name.count, 4).reversed() + name + number(value.count, 4).reversed() + value
     let (local, path) = try Scratch.folder(on: kind)

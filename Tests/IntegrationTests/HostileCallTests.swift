@@ -4,10 +4,10 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A daemon that is broken: calls in any order, packets with anything in them that a pointer and a length allow.
-@Suite("Calls that no daemon makes", .serialized)
+/// Calls of a broken daemon: in any order, and with any content of the packets that a pointer and a length allow.
+@Suite("Hostile calls", .serialized)
 struct HostileCallTests {
-  /// Makes up calls of one job.
+  /// Makes random calls of one job.
   final class Caller {
     private let job: MiniJob
     private let line: String
@@ -16,13 +16,13 @@ struct HostileCallTests {
     private let place: String
     private var strings: [UnsafeMutablePointer<CChar>] = []
     private let buffer = UnsafeMutablePointer<CChar>.allocate(capacity: 1 << 16)
-    /// What was called, for the message of a failure.
+    /// The names of the calls so far, for the message of a failure.
     private(set) var story: [String] = []
 
     /// - Parameters:
-    ///   - line: a good definition.
-    ///   - place: where restores go.
-    ///   - names: names for restored entries, with ways out of that place.
+    ///   - line: a valid definition.
+    ///   - place: the directory into which restores write.
+    ///   - names: names for restored entries; some of them lead out of `place`.
     init(_ job: MiniJob, line: String, place: String, names: [String], seed: UInt64) {
       (self.job, self.line, self.place, self.names, random) = (job, line, place, names, Random(seed: seed))
       buffer.initialize(repeating: 7, count: 1 << 16)
@@ -83,7 +83,7 @@ struct HostileCallTests {
     private func io(_ function: Int) {
       var packet = fd_io_packet()
       packet.func = Int32(function)
-      // What a buffer has room for is the daemon's word alone; without one no count is true.
+      // The plugin cannot check the size of a buffer, so counts do not exceed the size of this one. Without a buffer every count is wrong.
       packet.buf = chance(85) ? buffer : nil
       packet.count = Int32(pick(packet.buf == nil ? [0, 1, -1, Int(Int32.max), Int(Int32.min)] : [0, 1, 65536, 512, -1, Int(Int32.min)]))
       packet.flags = pick([O_WRONLY | O_CREAT | O_TRUNC, O_RDONLY, -1])
@@ -93,7 +93,7 @@ struct HostileCallTests {
       _ = job.calls.io(&packet)
     }
 
-    /// Raw pointers in the packets of ACLs and extended attributes.
+    /// Passes raw pointers in the packets of ACLs and extended attributes, and null pointers in place of packets.
     private func rawAttributes() {
       if let calls = job.calls as? BareosCalls {
         var acl = bareos_acl_packet()
@@ -193,9 +193,9 @@ struct HostileCallTests {
     }
   }
 
-  // Raw bytes behind a pointer cannot be checked: a name without an end, or a length past it, is the daemon's word.
+  // The plugin cannot check the bytes behind a pointer: it has to trust the daemon that a name ends and that a length is right.
   @Test(
-    "crash nothing and write nothing beside the restore's place; the next job works",
+    "hostile calls crash nothing and write nothing outside the restore's place, and the next job works",
     arguments: Soak.cases([.bareos26, .bacula9, .bacula15], of: ABI.allCases))
   func calls(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder()
@@ -212,7 +212,7 @@ struct HostileCallTests {
         .output
     }
     let before = try outside()
-    // By their connections.
+    // The calls that made each connection, by connection.
     var stories = Dictionary(uniqueKeysWithValues: try ProcessUsage.clients(getpid()).map { ($0, "before") })
     let names = [
       "/file", "/file", "/dir", "/dir/file", "/link", "/link/through", "/../outside/file", "/dir/../../outside/new", "/./x",
@@ -230,7 +230,7 @@ struct HostileCallTests {
     let saved = MemoryBackup()
     let counts = try withJob(abi: abi) { try $0.backup(Scratch.line("plain", path + "/source"), to: saved) }
     #expect(counts?.entries == 12 && counts?.failed == 0, "\(String(describing: counts))")
-    // The end of a connection takes ten seconds.
+    // A connection takes ten seconds to end.
     var left: [String] = []
     #expect(
       try eventually(within: 60) {

@@ -4,13 +4,13 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-@Suite("A volume that fails one kind of call", .serialized)
+@Suite("Injected errors of a volume", .serialized)
 struct InjectedErrorTests {
   /// Runs `body` while each call of one kind fails on the brick of the small volume.
   func failing<R>(_ call: String, _ body: () throws -> R) throws -> R { try Scratch.withErrors(in: call, body) }
 
   @Test(
-    "is told for each entry with path and reason, and the job goes on",
+    "a backup reports each entry for which a call fails, with path and reason, and goes on",
     arguments: [
       ("read", "/file", "(glfs_h_anonymous_read)"), ("read", "/large", "(glfs_pread)"), ("opendir", "", "(glfs_h_opendir)"),
       ("readdirp", "", "(glfs_xreaddirplus_r)"),
@@ -19,9 +19,9 @@ struct InjectedErrorTests {
   func backup(_ call: String, _ name: String, _ words: String) throws {
     let (local, path) = try Scratch.folder(on: "small")
     defer { try? FileManager.default.removeItem(atPath: local) }
-    // Larger than what the client takes along with a look-up.
+    // Larger than the data that the client gets along with a look-up.
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data(repeating: 7, count: 200_000))
-    // Larger than what is read without opening it.
+    // Larger than a file that is read without opening it.
     _ = FileManager.default.createFile(atPath: local + "/large", contents: Data(repeating: 7, count: 1_100_000))
     try FileManager.default.createSymbolicLink(atPath: local + "/link", withDestinationPath: "target")
     try failing(call) {
@@ -38,7 +38,7 @@ struct InjectedErrorTests {
     }
   }
 
-  @Test("that kept data from being read is made up for by the next incremental backup, and counts each entry once")
+  @Test("the next incremental backup saves files that could not be read, and each failed entry is counted once")
   func unreadData() throws {
     let (local, path) = try Scratch.folder(on: "small")
     for (name, size) in [("small", 10), ("large", 3_000_000)] {
@@ -52,20 +52,20 @@ struct InjectedErrorTests {
     #expect(counts?.1 == "1" && counts?.2 == "3", "\(chain.messages)")
     nextSecond()
     try chain.backUp(accurate: false)
-    #expect(Set(chain.carried) == Set(["small", "link", "large"].map { "\(path)/\($0)" }), "\(chain.messages)")
+    #expect(Set(chain.backedUp) == Set(["small", "link", "large"].map { "\(path)/\($0)" }), "\(chain.messages)")
     try chain.backUp(accurate: false)
-    #expect(chain.carried == [])
+    #expect(chain.backedUp == [])
     try FileManager.default.removeItem(atPath: local)
   }
 
-  @Test("is not asked for the data of what did not change")
+  @Test("a backup does not read the data of unchanged files")
   func unchanged() throws {
     let (local, path) = try Scratch.folder(on: "small")
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data(repeating: 7, count: 200_000))
     var options = MiniJob.Options()
     options.level = UInt8(ascii: "I")
     options.since = Int(Date().timeIntervalSince1970) + 3600
-    // The job that it is compared with.
+    // The earlier job that the incremental one is compared with.
     _ = try withJob { try $0.backup(Scratch.line("small", path), to: MemoryBackup()) }
     try failing("open") {
       try withJob(options) { job throws in
@@ -75,7 +75,7 @@ struct InjectedErrorTests {
     }
   }
 
-  @Test("keeps what a list names and it could not look at", arguments: [ABI.bareos26, .bacula9])
+  @Test("an accurate backup from a list does not report unread entries as deleted", arguments: [ABI.bareos26, .bacula9])
   func unreadListed(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try FileManager.default.createDirectory(atPath: local + "/directory", withIntermediateDirectories: true)
@@ -95,7 +95,7 @@ struct InjectedErrorTests {
     }
   }
 
-  @Test("keeps what it could not look into in the accurate list", arguments: [ABI.bareos26, .bacula9, .bacula15])
+  @Test("an accurate backup does not report entries of an unreadable directory as deleted", arguments: [ABI.bareos26, .bacula9, .bacula15])
   func unread(_ abi: ABI) throws {
     let (local, path) = try Scratch.folder(on: "small")
     try FileManager.default.createDirectory(atPath: local + "/directory", withIntermediateDirectories: true)
@@ -109,7 +109,7 @@ struct InjectedErrorTests {
       let deleted = Set(job.deleted.map { String(decoding: $0, as: UTF8.self) })
       #expect(deleted == Set(["/directory/file", "/directory/below/", "/gone"].map { path + $0 } + ["/elsewhere"]))
     }
-    // Of the base directory itself nothing can be said, so of nothing in it.
+    // The base directory cannot be read, so nothing is known about the entries in it.
     try failing("opendir") {
       try withJob(options, abi: abi) { job throws in
         _ = try job.backup(Scratch.line("small", path), to: MemoryBackup())
@@ -118,7 +118,7 @@ struct InjectedErrorTests {
     }
   }
 
-  @Test("lets Bacula have a further name with its own data where the first could not be read")
+  @Test("for Bacula, an additional hard link is not saved as a link if the first name could not be read")
   func firstNameFails() throws {
     let (local, path) = try Scratch.folder(on: "small")
     #expect(FileManager.default.createFile(atPath: local + "/a", contents: Data(repeating: 7, count: 200_000)))
@@ -133,7 +133,7 @@ struct InjectedErrorTests {
     }
   }
 
-  @Test("is told for each entry that could not be restored as it was", arguments: ["write", "mkdir", "symlink", "setxattr", "setattr"])
+  @Test("a restore reports each entry that it cannot restore completely", arguments: ["write", "mkdir", "symlink", "setxattr", "setattr"])
   func restore(_ call: String) throws {
     let (local, path) = try Scratch.folder()
     try FileManager.default.createDirectory(atPath: local + "/directory", withIntermediateDirectories: true)
@@ -149,11 +149,11 @@ struct InjectedErrorTests {
         #expect(counts.entries == saved.items.count)
         let name = call == "symlink" ? "/link" : call == "mkdir" ? "/directory" : "/directory/file"
         #expect(job.messages.contains { $0.severity == .error && $0.text.contains(path + name) }, "\(job.messages)")
-        // What came to light at the end ends the job, after all has been tried.
+        // Errors that appear only at the end fail the job, after every entry has been tried.
         let fatal = job.messages.filter { $0.severity == .fatal }
         #expect(fatal.count <= 1 && fatal.allSatisfy { $0.text.contains("entries failed, see the errors above") }, "\(fatal)")
         #expect(!job.messages.last!.text.contains(" 0 failed"))
-        // A file is told under each of its names, and counted so.
+        // A file is reported and counted under each of its names.
         if call == "write" || call == "setxattr" {
           for name in ["file", "second"] {
             #expect(job.messages.contains { $0.severity == .error && $0.text.contains("\(path)/directory/\(name):") }, "\(job.messages)")
@@ -165,7 +165,7 @@ struct InjectedErrorTests {
     }
   }
 
-  // MARK: Now and then
+  // MARK: Occasional errors
 
   struct Injected: Sendable, CustomStringConvertible {
     let call: String
@@ -173,10 +173,10 @@ struct InjectedErrorTests {
     var description: String { "\(call) \(error)" }
   }
 
-  /// Those that Gluster's translator knows and that a brick may give.
+  /// The errors that Gluster's error-gen translator supports and that a brick may return.
   static let errors = ["EIO", "ENOENT", "EINTR", "EAGAIN", "ENOSPC"]
 
-  /// Each call with one of the errors; in a long run with each of them.
+  /// Returns each call with one of the errors, in a long run with each of them.
   static func pairs(_ calls: [String]) -> [Injected] {
     calls.enumerated().flatMap { number, call in
       (Soak.isOn ? errors : [errors[number % errors.count]]).map { Injected(call: call, error: $0) }
@@ -188,7 +188,7 @@ struct InjectedErrorTests {
     try Scratch.withErrors(in: pair.call, share: 20, error: pair.error, body)
   }
 
-  /// Files of all kinds below a folder of the small volume.
+  /// Makes entries of all types in a folder of the small volume.
   func makeTree(_ local: String) throws {
     let commands = """
       cd '\(local)' && for d in 1 2 3; do mkdir $d; for n in $(seq 12); do head -c $((n * 3000)) /dev/urandom > $d/$n; done; done
@@ -198,7 +198,7 @@ struct InjectedErrorTests {
     #expect(try run("sh", "-c", commands).status == 0)
   }
 
-  /// Whether something was told of an entry, or of a directory that it is in.
+  /// Returns true if a message reports an entry, or a directory above it.
   func isTold(_ path: String, _ messages: [MiniJob.Message]) -> Bool {
     let told = messages.filter { $0.severity != .info }
     var above = path
@@ -210,7 +210,7 @@ struct InjectedErrorTests {
   }
 
   @Test(
-    "now and then: a backup tells each entry that it does not carry, and carries the others exactly",
+    "with occasional errors, a backup reports each entry that it does not save, and saves the others exactly",
     arguments: pairs(["lookup", "stat", "opendir", "readdirp", "open", "read", "getxattr", "readlink", "seek", "fstat"]))
   func backupNowAndThen(_ pair: Injected) throws {
     let (local, path) = try Scratch.folder(on: "small")
@@ -228,7 +228,7 @@ struct InjectedErrorTests {
       }
     }
     #expect(try run("rm", "-r", local).status == 0)
-    // A volume that gives its root away only now and then may not be connected to.
+    // The job may fail to connect if the volume returns its root only now and then.
     if messages.contains(where: { $0.severity == .fatal }) {
       #expect(messages.contains { $0.severity == .fatal && $0.text.contains("(glfs_") }, "\(messages)")
       return
@@ -242,7 +242,7 @@ struct InjectedErrorTests {
       guard item.entry.type == FD_FT_REG, let content = contents[name] else { continue }
       #expect(content == item.data || isTold, "\(name): \(content.count) \(item.data.count) \(messages)")
     }
-    // The counts add up, unless there are entries that nobody saw: those in a directory that cannot be read.
+    // The counts add up, except for entries that no listing returned: those in a directory that cannot be read.
     if !["lookup", "opendir", "readdirp"].contains(pair.call) {
       #expect(saved.items.count + failed >= names.count + 1, "\(saved.items.count) \(failed) \(names.count) \(messages)")
       #expect(saved.items.count <= names.count + 1)
@@ -253,7 +253,7 @@ struct InjectedErrorTests {
   }
 
   @Test(
-    "now and then: a restore tells each entry that is not as it was, and the others are",
+    "with occasional errors, a restore reports each entry that differs, and restores the others exactly",
     arguments: pairs([
       "lookup", "create", "mkdir", "symlink", "mknod", "link", "write", "setattr", "setxattr", "open", "fsetattr", "truncate", "ftruncate",
     ])
@@ -265,7 +265,7 @@ struct InjectedErrorTests {
     _ = try withJob { try $0.backup(Scratch.line("small", path), to: saved) }
     let (copy, place) = try Scratch.folder(on: "small", "copy")
     var options = RestoreOptions()
-    options.place = Array(place.utf8)
+    options.prefix = Array(place.utf8)
     let (counts, messages) = try withJob { job throws in
       let counts = try failingNowAndThen(pair) { try saved.restore(job, Scratch.line("small", path, ":timeout=10"), options) }
       return (counts, job.messages)
@@ -273,14 +273,14 @@ struct InjectedErrorTests {
     let comparison = try run(Scratch.script("compare-trees"), local, copy + path)
     #expect(try run("rm", "-rf", local, copy).status == 0)
     let hasFailed = messages.contains { $0.severity == .fatal }
-    // One that does not end is told by one message that says so.
+    // A restore that does not finish reports this with a fatal message.
     guard counts.entries == saved.items.count else {
       #expect(hasFailed, "\(messages)")
       return
     }
     for line in comparison.output.split(separator: "\n") where line.hasPrefix("b'") {
       let name = String(line.dropFirst(2).prefix { $0 != "'" })
-      // A name that is not there shows at the other name of the same file as well.
+      // A missing name is also a difference of the other name of the same file.
       let isOfLink = line.contains("': names: ") || line.contains("': first name: ")
       let names = isOfLink ? ["1/1", "name"] : [name]
       let isAnyTold = names.contains { isTold(place + path + "/" + $0, messages) }

@@ -3,13 +3,13 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-/// What a list is made of may be missing, cut off, on another brick, or of another time. What cannot be known is listed, and the reason
-/// is said.
-@Suite("A list of the wrapper has every change", .serialized)
+/// The sources of a list may be missing, cut off, on another brick, or of another time. The wrapper then lists everything that may have
+/// changed, and reports the reason.
+@Suite("Completeness of the wrapper's lists", .serialized)
 struct ListLossTests {
   typealias Watched = GlusterfindTests.Watched
 
-  /// Files that are on all bricks, and a job that has them.
+  /// Makes files on all bricks, and a full backup of them.
   static func watched(on volume: String, files: Int = 40) throws -> Watched {
     try Watched(
       on: volume,
@@ -22,22 +22,22 @@ struct ListLossTests {
     os.unlink('gone'); os.rename('renamed', 'd/renamed'); os.rename('e', 'e2'); write('d/new', 'x'); settle()
     """
 
-  /// The files that changed, and the new names.
+  /// The paths of the changed files, and the new names.
   static let changed = (10..<20).map { "d/f\($0)" } + ["d/f3", "d/f4", "d/renamed", "e2/g", "d/new"]
 
-  /// Runs an incremental job by list, and one by crawl after it.
+  /// Runs an incremental job from a list, and then one by crawl, which is expected to find nothing more.
   ///
   /// - Parameters:
-  ///   - changed: paths that it has.
-  ///   - reason: why everything is listed; nil: only changes are.
-  ///   - mayBeEverything: as long as some things take, everything is listed or not.
-  ///   - isHealing: directories get new times meanwhile, and a crawl has them.
+  ///   - changed: paths that the job from the list is expected to save.
+  ///   - reason: the reason why everything is listed; nil if only changes are.
+  ///   - mayBeEverything: true if it depends on the time that some steps take whether everything is listed.
+  ///   - isHealing: true if directories get new times meanwhile, so that a crawl would save them.
   func expectAll(
     _ watched: inout Watched, _ changed: [String] = Self.changed, everything reason: String? = nil, mayBeEverything: Bool = false,
     isHealing: Bool = false,
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
-    // For the crawl after it.
+    // Otherwise the crawl below would find changes of this second again.
     nextSecond()
     try watched.backUp("Incremental", waits: false)
     #expect(watched.complaints == [], sourceLocation: sourceLocation)
@@ -45,24 +45,24 @@ struct ListLossTests {
       mayBeEverything || watched.said.contains("everything is listed: ") == (reason != nil), "\(watched.said)",
       sourceLocation: sourceLocation)
     if let reason { #expect(watched.said.contains(reason), "\(watched.said)", sourceLocation: sourceLocation) }
-    let missing = changed.filter { !watched.chain.carried.contains("\(watched.path)/\($0)") }
+    let missing = changed.filter { !watched.chain.backedUp.contains("\(watched.path)/\($0)") }
     #expect(missing == [], "\(watched.listed)", sourceLocation: sourceLocation)
     try watched.expectNoDifference()
     guard !isHealing else { return }
     try watched.chain.backUp(accurate: false)
-    #expect(watched.chain.carried == [], "a crawl finds more", sourceLocation: sourceLocation)
+    #expect(watched.chain.backedUp == [], "a crawl finds more", sourceLocation: sourceLocation)
   }
 
   // MARK: Bricks that come and go
 
-  @Test("that a rebalance has moved to another brick, or is moving", arguments: [true, false])
+  @Test("a list has changed files that a rebalance has moved or is moving to another brick", arguments: [true, false])
   func rebalanced(_ isOver: Bool) throws {
     try Scratch.withVolume("moving", bricks: 2) {
       try Scratch.log("moving")
       try Scratch.addBrick("moving")
       try Scratch.gluster("volume", "rebalance", "moving", "fix-layout", "start")
       _ = eventually(within: 60) { (try? Scratch.gluster("volume", "rebalance", "moving", "status"))?.contains("completed") ?? false }
-      // Files lie where the layout of before puts them.
+      // The files lie on the bricks where the former layout puts them.
       var watched = try Self.watched(on: "moving")
       let third = try Scratch.bricks(of: "moving")[2]
       try watched.change("[os.rename(f'd/f{n}', f'd/r{n}') for n in range(40)]")
@@ -79,7 +79,7 @@ struct ListLossTests {
     }
   }
 
-  @Test("that was made on a brick that was removed, of which the reason tells")
+  @Test("a list has everything after a brick was removed, and the reason names the brick")
   func brickRemoved() throws {
     try Scratch.withVolume("shrinking", bricks: 2) {
       try Scratch.log("shrinking")
@@ -97,7 +97,7 @@ struct ListLossTests {
     }
   }
 
-  @Test("where a brick was added to those that a volume is distributed over")
+  @Test("a list has everything after a brick was added to a distributed volume")
   func brickAdded() throws {
     try Scratch.withVolume("wider", bricks: 2) {
       try Scratch.log("wider")
@@ -109,7 +109,7 @@ struct ListLossTests {
     }
   }
 
-  @Test("where a brick was replaced or reset")
+  @Test("a list has everything after a brick was replaced or reset")
   func brickNew() throws {
     try Scratch.withVolume("growing", bricks: 3, "replica", "3") {
       try Scratch.log("growing")
@@ -119,7 +119,7 @@ struct ListLossTests {
       try expectAll(&watched, everything: "(seconds since 1970)", isHealing: true)
       try watched.change("write('d/f1', 'again', 'a')")
       try expectAll(&watched, ["d/f1"], isHealing: true)
-      // On the same folder, emptied.
+      // Reset the brick on the same folder, which is emptied.
       let last = try Scratch.bricks(of: "growing").last!
       try watched.change("write('d/f2', 'again', 'a')")
       try Scratch.gluster("volume", "reset-brick", "growing", "scratch:\(last)", "start")
@@ -129,12 +129,14 @@ struct ListLossTests {
     }
   }
 
-  @Test("that was made while a brick of several was away", arguments: Soak.cases(["replicated"], of: ["replicated", "dispersed"]))
+  @Test(
+    "a list has changes that were made while one of several bricks was down",
+    arguments: Soak.cases(["replicated"], of: ["replicated", "dispersed"]))
   func brickAway(_ kind: String) throws {
     var watched = try Self.watched(on: "\(kind)-logged", files: 20)
     try Scratch.killBrick("\(kind)-logged")
     try watched.change(Self.changes)
-    // Its changelogs are read without it.
+    // The changelogs of a brick are readable while its process is down.
     try expectAll(&watched)
     try watched.change("write('d/f1', 'again', 'a')")
     try Scratch.startBricks("\(kind)-logged")
@@ -146,7 +148,7 @@ struct ListLossTests {
 
   // MARK: Changelogs
 
-  @Test("that was in the open changelog when a brick was killed or stopped", arguments: ["kill", "stop"])
+  @Test("a list has the changes of the changelog that was open when a brick was killed or stopped", arguments: ["kill", "stop"])
   func brickRestarted(_ how: String) throws {
     let volume = "plain-logged-restart"
     var watched = try Self.watched(on: volume)
@@ -159,12 +161,12 @@ struct ListLossTests {
       try Scratch.gluster("volume", "start", volume)
     }
     try Scratch.remount(volume)
-    // A volume that was stopped may have had logging off meanwhile, if that took longer than a changelog does, and a brick that starts
-    // may close two changelogs in one second.
+    // A volume may have had logging off while it was stopped, if that took longer than a changelog lasts. A brick that starts may close
+    // two changelogs in one second.
     try expectAll(&watched, mayBeEverything: true)
   }
 
-  @Test("where changelogs were removed by hand, the latest as well", arguments: ["head", "tail"])
+  @Test("a list has everything after changelogs were removed by hand, also the latest one", arguments: ["head", "tail"])
   func changelogsRemoved(_ which: String) throws {
     let volume = "plain-logged-restart"
     var watched = try Self.watched(on: volume)
@@ -178,7 +180,7 @@ struct ListLossTests {
   }
 
   @Test(
-    "where logging was off for a while, also if it was turned on while the brick was away",
+    "a list has everything after logging was off for a while, also if it was turned on while the brick was down",
     arguments: Soak.cases([false], of: [false, true]))
   func loggingOff(_ whileAway: Bool) throws {
     let volume = "plain-logged-off"
@@ -186,7 +188,7 @@ struct ListLossTests {
     try Scratch.gluster("volume", "set", volume, "changelog.changelog", "off")
     try watched.change(Self.changes)
     if whileAway {
-      // Longer than a brick takes between two changelogs, at most.
+      // Wait for longer than the longest time between two changelogs of a brick.
       let off = time(nil)
       #expect(eventually(within: 60) { time(nil) > off + 40 })
       try Self.setLogging("on", whileStopped: volume)
@@ -200,7 +202,7 @@ struct ListLossTests {
   }
 
   @Test(
-    "where changelogs are in another folder, or in a form that is not read",
+    "the wrapper lists everything or crawls if changelogs are in another folder or encoding",
     arguments: [("changelog.changelog-dir", "/mnt/tmp/changelogs"), ("changelog.encoding", "binary")])
   func otherForm(_ option: String, _ value: String) throws {
     let volume = "plain-logged-form"
@@ -223,7 +225,7 @@ struct ListLossTests {
     try Scratch.remount(volume)
   }
 
-  @Test("where logging was off while a stopped volume ran again, however shortly")
+  @Test("a list has everything if logging was off while a stopped volume ran again, however shortly")
   func loggingOffBetween() throws {
     let volume = "plain-logged-off"
     var watched = try Self.watched(on: volume, files: 20)
@@ -236,19 +238,19 @@ struct ListLossTests {
     try expectAll(&watched, everything: "(seconds since 1970)")
   }
 
-  /// Sets how many seconds a changelog is written to before the next one.
+  /// Sets the number of seconds after which a brick begins the next changelog.
   private static func setRollover(_ seconds: String, of volume: String) throws {
     _ = try Scratch.mount(volume)
     try Scratch.gluster("volume", "set", volume, "changelog.rollover-time", seconds)
   }
 
-  @Test("where two changelogs were closed in one second: the later has the name of the other")
+  @Test("a list is complete if two changelogs were closed in one second, so that the later has the name of the other")
   func sameSecond() throws {
     let volume = "plain-logged-restart"
     try Self.setRollover("15", of: volume)
     defer { try? Self.setRollover("2", of: volume) }
     var watched = try Watched(on: volume, "[write(f'f{n}', 'x') for n in range(40)]", waits: false)
-    // Some of so many are closed in one second.
+    // Some of these many changelogs are closed in the same second.
     for number in 0..<12 {
       try watched.change("os.chmod('f\(number)', 0o600)")
       try Scratch.gluster("volume", "set", volume, "server.event-threads", "\(2 + number % 2)")
@@ -256,7 +258,7 @@ struct ListLossTests {
     try expectAll(&watched, (0..<12).map { "f\($0)" }, mayBeEverything: true)
   }
 
-  @Test("whenever a new changelog is begun")
+  @Test("a list is complete whenever a new changelog begins")
   func rollover() throws {
     let volume = "plain-logged-restart"
     try Self.setRollover("3600", of: volume)
@@ -271,7 +273,7 @@ struct ListLossTests {
     try expectAll(&watched, ["b", "c"], everything: "(seconds since 1970)")
   }
 
-  @Test("that a file had before it was moved to another brick: a hole")
+  @Test("a list has files with new holes that were then moved to another brick")
   func holeMoved() throws {
     try Scratch.withVolume("moving", bricks: 2) {
       try Scratch.log("moving")
@@ -293,7 +295,7 @@ struct ListLossTests {
     }
   }
 
-  @Test("that a file has lost a name because another one was renamed over it, in each of its other names")
+  @Test("a list has all other names of a file that lost a name because another file was renamed over it")
   func renamedOver() throws {
     var watched = try Watched("os.mkdir('h'); os.mkdir('g'); write('h/a', 'old'); os.link('h/a', 'g/c'); write('h/b', 'new')")
     let made = time(nil)
@@ -303,7 +305,7 @@ struct ListLossTests {
     try expectAll(&watched, ["h/a", "g/c"])
   }
 
-  @Test("of a file of which not all names are kept")
+  @Test("a list has everything if Gluster does not keep all names of a file (storage.gfid2path)")
   func namesNotKept() throws {
     let volume = "plain-logged-restart"
     _ = try Scratch.mount(volume)
@@ -314,7 +316,7 @@ struct ListLossTests {
     try expectAll(&watched, ["a", "b", "c"], everything: "names of a file are kept (storage.gfid2path)")
   }
 
-  @Test("that bricks do not log: fallocate, holes, zeroed ranges", arguments: Soak.cases(["plain"], of: Scratch.kinds))
+  @Test("a list has changes that bricks do not log: fallocate, holes, zeroed ranges", arguments: Soak.cases(["plain"], of: Scratch.kinds))
   func notLogged(_ kind: String) throws {
     let volume = "\(kind)-logged"
     let calls = [("hole", "-p -o 0 -l 262144"), ("zeros", "-z -o 131072 -l 262144"), ("longer", "-l 900000")]
@@ -322,7 +324,7 @@ struct ListLossTests {
       "import subprocess; subprocess.run(['fallocate', *'\(options)'.split(), '\(name)'], check=True)"
     }
     var watched = try Watched(on: volume, calls.map { "write('\($0.0)', os.urandom(600000), 'wb')" }.joined(separator: "; ") + "; settle()")
-    // Not in the list for having just been made.
+    // Wait, so that the next list does not have the files because they are new.
     let made = time(nil)
     #expect(eventually(within: 60) { time(nil) > made + 7 })
     try watched.backUp("Incremental")
@@ -332,14 +334,14 @@ struct ListLossTests {
     #expect(trusting.status == 0)
     let path = String(watched.path.dropFirst())
     let trusted = try String(contentsOfFile: list, encoding: .utf8)
-    // The day that bricks log them, nothing needs to look for them.
+    // If this fails, bricks log these changes, and the wrapper need not look for them any more.
     if kind == "plain" { for (name, _) in calls { #expect(!trusted.contains("\(path)/\(name)\n"), "\(trusted)") } }
     try expectAll(&watched, calls.map(\.0))
   }
 
   // MARK: Others
 
-  @Test("while other jobs and a monitoring ask glusterd at the same time")
+  @Test("a list is complete while other jobs and monitoring call glusterd at the same time")
   func atOnce() throws {
     let volumes = ["plain-logged", "replicated-logged"]
     var all = try volumes.map { try Self.watched(on: $0, files: 20) }
@@ -349,7 +351,7 @@ struct ListLossTests {
     monitor.arguments = ["-c", "while :; do gluster volume status plain-logged; done > /dev/null 2>&1"]
     try monitor.run()
     defer {
-      // It may have this process's blocked signals.
+      // Use SIGKILL: the child may have inherited the blocked signals of this process.
       kill(monitor.processIdentifier, SIGKILL)
       monitor.waitUntilExit()
     }
@@ -371,7 +373,7 @@ struct ListLossTests {
     #expect(group.wait(timeout: .now() + 240) == .success)
   }
 
-  @Test("after glusterd was killed, and beside a session that another job has")
+  @Test("a list is complete after glusterd was killed, and beside a session of another job")
   func glusterdRestarted() throws {
     var watched = try Watched(
       "os.mkdir('d'); [write(f'd/f{n}', str(n)) for n in range(20)]; write('gone', 'x'); write('renamed', 'x'); os.mkdir('e'); write('e/g', 'x')",
@@ -393,19 +395,19 @@ struct ListLossTests {
     try expectAll(&watched, ["d/f1"])
   }
 
-  @Test("of a node whose clock is behind, which is asked for as much more, and told")
+  @Test("a list of a node whose clock is behind begins earlier by the difference")
   func clockBehind() throws {
     let brick = try Scratch.bricks(of: "plain-logged")[0]
     _ = try Scratch.folder(on: "plain-logged")
     let now = time(nil)
     let result = try run(
       Glusterfind.wrapper, "changelogs", brick, "/dev/stdout", "--since", "\(now)", "--now", "\(now + 60)")
-    // Nobody's clock is turned here: this node is behind one that says so.
+    // No clock is changed here: the call passes a time of the other node that is later than this node's.
     let since = result.output.firstMatch(of: /#begin 1 level=changes since=(\d+) until=(\d+)\n/).flatMap { Int($0.1) }
     #expect(result.status == 0 && since.map { now - 67...now - 65 ~= $0 } ?? result.output.contains("only since"), "\(result.output)")
   }
 
-  @Test("as far back as `gfapi-fd check` says of each brick, with what that takes")
+  @Test("`gfapi-fd check` reports how far back the changelogs of each brick reach, and their size")
   func check() throws {
     let volume = "distributed-logged"
     _ = try Scratch.folder(on: volume)
@@ -427,7 +429,7 @@ struct ListLossTests {
     #expect(none.output.contains(/changelogs:  warning: scratch:.*1: .*No such file/), "\(none.output)")
   }
 
-  @Test("since a time of the clock, the first where an hour comes twice; since a time that is to come, everything")
+  @Test("a list begins at the first of two equal clock times, and has everything if its time is in the future")
   func times() throws {
     let list = try Scratch.temporaryFile(".list")
     _ = try Scratch.folder(on: "plain-logged")
@@ -438,7 +440,7 @@ struct ListLossTests {
     }
     for (since, seconds) in [
       ("2026-10-25 02:30:00", 1_792_888_200), ("2026-10-25 01:30:00", 1_792_884_600), ("2026-10-25 03:30:00", 1_792_895_400),
-      // Does not come at all.
+      // This time of the clock does not exist.
       ("2026-03-29 02:30:00", 1_774_744_200),
     ] {
       let said = try ask(since)

@@ -3,9 +3,9 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-@Suite("A backup from a list")
+@Suite("Backup from a list")
 struct ListTests {
-  /// A folder with a tree that a full backup has.
+  /// A folder with a tree, and a full backup of it.
   struct Base {
     let local: String
     let path: String
@@ -41,8 +41,8 @@ struct ListTests {
       try chain.backUp(":gffilelist=\(list)\(more)", accurate: accurate, change)
     }
 
-    /// What the last job carried and what it took for deleted, without the folder.
-    var carried: Set<String> { Set(chain.carried.map { String($0.dropFirst(path.count)) }) }
+    /// The paths that the last job saved and those that it reported as deleted, without the folder.
+    var backedUp: Set<String> { Set(chain.backedUp.map { String($0.dropFirst(path.count)) }) }
     var deleted: Set<String> { Set(chain.deleted.map { String($0.dropFirst(path.count)) }) }
 
     func expectNoDifference(_ kind: String = "plain") throws {
@@ -58,32 +58,32 @@ struct ListTests {
 
   static let abis: [ABI] = [.bareos21, .bareos26, .bacula9, .bacula13]
 
-  @Test("carries what the list names and the directories around it, and nothing else", arguments: abis)
+  @Test("a backup from a list saves the listed entries and the directories around them, and nothing else", arguments: abis)
   func changes(_ abi: ABI) throws {
     var base = try Base(abi: abi, "mkdir a b c; echo 1 > a/one; echo 2 > a/two; echo 3 > b/three; echo 4 > c/four; ln -s four c/link")
     try base.change("echo more >> a/one; rm a/two; echo new > b/new; chmod 600 c/four; echo 5 > c/unlisted")
     try base.backUp(["MODIFY @/a/one", "DELETE @/a/two", "NEW @/b/new", "MODIFY @/c/four"])
-    #expect(base.carried == ["/a/one", "/a", "/b/new", "/b", "/c/four", "/c"])
+    #expect(base.backedUp == ["/a/one", "/a", "/b/new", "/b", "/c/four", "/c"])
     #expect(base.deleted == ["/a/two"])
     #expect(base.says(.info, "list: 4 changes, 0 deleted since"))
   }
 
-  @Test("carries the whole subtree of a renamed directory, and forgets the old one", arguments: abis, Scratch.kinds)
+  @Test("a backup from a list saves the subtree of a renamed directory and reports the old one as deleted", arguments: abis, Scratch.kinds)
   func renamedDirectory(_ abi: ABI, _ kind: String) throws {
     guard abi == .bareos26 || kind == "plain" else { return }
     var base = try Base(
       on: kind, abi: abi,
       "mkdir -p old/deep/er stays; echo 1 > old/one; echo 2 > old/deep/two; ln -s x old/deep/er/link; mkfifo old/fifo; echo s > stays/same")
     try base.change("mv old new; rm new/one; mv new/deep/two stays/two; find . -type d -exec touch -d @1700000000 {} +")
-    // As glusterfind tells it: with the names of now.
+    // glusterfind lists entries with their present names.
     try base.backUp(["RENAME @/old @/new", "DELETE @/new/one", "RENAME @/new/deep/two @/stays/two"])
-    #expect(base.carried.isSuperset(of: ["/new", "/new/deep", "/new/deep/er", "/new/deep/er/link", "/new/fifo", "/stays/two"]))
-    #expect(!base.carried.contains("/stays/same"))
+    #expect(base.backedUp.isSuperset(of: ["/new", "/new/deep", "/new/deep/er", "/new/deep/er/link", "/new/fifo", "/stays/two"]))
+    #expect(!base.backedUp.contains("/stays/same"))
     #expect(base.deleted == ["/old/", "/old/one", "/old/deep/", "/old/deep/two", "/old/deep/er/", "/old/deep/er/link", "/old/fifo"])
     try base.expectNoDifference(kind)
   }
 
-  /// Name, tree, changes, list.
+  /// The name, tree, changes and list of each history.
   static let histories: [(String, String, String, [String])] = [
     (
       "nested renames", "mkdir -p a/b/c; echo 1 > a/b/c/f; echo 2 > a/g",
@@ -136,7 +136,7 @@ struct ListTests {
     ),
   ]
 
-  @Test("and the full one before it hold what is on the volume", arguments: histories.map(\.0))
+  @Test("a full backup and one from a list together restore the content of the volume", arguments: histories.map(\.0))
   func history(_ name: String) throws {
     let (_, tree, changes, lines) = try #require(Self.histories.first { $0.0 == name })
     var base = try Base(tree)
@@ -146,7 +146,7 @@ struct ListTests {
     try base.expectNoDifference()
   }
 
-  @Test("keeps to the base directory, by whole components")
+  @Test("a backup from a list saves only what is below the base directory, compared by whole components")
   func baseDirectory() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("sh", "-ec", "cd '\(local)'; mkdir dir dir2; echo 1 > dir/in; echo 2 > dir2/out; echo 3 > dirx").status == 0)
@@ -160,24 +160,24 @@ struct ListTests {
       #expect(job.messages.map(\.text).contains { $0.contains("5 names outside the base directory") })
     }
     #expect(backup.paths == [path + "/dir/in", path + "/dir"])
-    // The base directory itself has a new path: so has all in it.
+    // The base directory itself has a new path, and so has every entry in it.
     try "RENAME \(here)/former \(here)\n".write(toFile: list, atomically: true, encoding: .utf8)
     let whole = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("plain", path + "/dir", ":gffilelist=\(list)"), to: whole) }
     #expect(whole.paths == [path + "/dir/in", path + "/dir"])
   }
 
-  @Test("leaves out what the FileSet excludes, and what is below it")
+  @Test("a backup from a list leaves out what the FileSet excludes, and everything below it")
   func exclusions() throws {
     var base = try Base("mkdir -p no/deep yes; echo 1 > no/deep/f; echo 2 > yes/g; echo 3 > yes/h.tmp")
     try base.backUp(["MODIFY @/no/deep/f", "MODIFY @/yes/g", "MODIFY @/yes/h.tmp", "NEW @/no/deep"]) {
       $0.excludes = ["*/no", "*.tmp"]
       $0.accurate = nil
     }
-    #expect(base.carried.subtracting(["/yes", ""]) == ["/yes/g"])
+    #expect(base.backedUp.subtracting(["/yes", ""]) == ["/yes/g"])
   }
 
-  @Test("without recursion keeps to the first directory")
+  @Test("a backup from a list without recursion saves only the entries of the base directory")
   func noRecursion() throws {
     var base = try Base("mkdir -p d/e; echo 1 > d/f; echo 2 > g")
     try base.backUp(["NEW @/d", "NEW @/d/e", "NEW @/d/f", "NEW @/g"]) {
@@ -185,19 +185,19 @@ struct ListTests {
       $0.accurate = nil
       $0.level = UInt8(ascii: "F")
     }
-    #expect(base.carried == ["/d", "/g", ""])
+    #expect(base.backedUp == ["/d", "/g", ""])
   }
 
-  @Test("follows no symbolic link, on the way nor at the end")
+  @Test("a backup from a list follows no symbolic link, neither in a parent nor at the end of a path")
   func links() throws {
     var base = try Base("mkdir real; echo 1 > real/f; ln -s real link; ln -s real/f file; ln -s nowhere dangling")
     try base.backUp(["NEW @/link/f", "MODIFY @/file", "MODIFY @/dangling", "MODIFY @/link"])
-    #expect(base.carried.subtracting(["", "/real"]) == ["/link", "/file", "/dangling"])
+    #expect(base.backedUp.subtracting(["", "/real"]) == ["/link", "/file", "/dangling"])
     #expect(base.says(.notSaved, "/link/f: in the list, but deleted since"))
     try base.expectNoDifference()
   }
 
-  @Test("tells a listed entry that is gone, counts it, and goes on")
+  @Test("a backup from a list reports a listed entry that is gone, counts it, and goes on")
   func vanished() throws {
     var base = try Base("echo 1 > a")
     try base.backUp(["NEW @/gone", "MODIFY @/nowhere/deep", "RENAME @/a @/b", "MODIFY @/a", "NEW @/a/below"])
@@ -209,7 +209,7 @@ struct ListTests {
     try base.expectNoDifference()
   }
 
-  @Test("tells a line that cannot be read with its number, and ends with a warning")
+  @Test("a backup from a list reports an invalid line with its number, and ends with a warning")
   func unreadable() throws {
     var base = try Base("echo 1 > a; echo 2 > b")
     try base.backUp(["MODIFY @/a", "CHANGED @/b", "RENAME @/a", "NEW", "", "MODIFY @/b%2"] + (0..<30).map { "bad \($0)" })
@@ -219,23 +219,23 @@ struct ListTests {
     }
     #expect(base.chain.messages.count { $0.text.contains("of the list is left out") } == 20)
     #expect(base.says(.info, "35 lines left out"))
-    #expect(base.carried.contains("/a"))
+    #expect(base.backedUp.contains("/a"))
   }
 
-  @Test("fails if the list cannot be trusted", arguments: try Fixtures.rows("lists-bad.txt"))
+  @Test("a backup from a list fails if the list cannot be trusted", arguments: try Fixtures.rows("lists-bad.txt"))
   func untrusted(_ row: [String]) throws {
     var base = try Base("echo 1 > a")
     let list = Fixtures.package.appendingPathComponent("fixtures/lists/bad/\(row[0])").path
     try base.chain.backUp(":gffilelist=\(list)") {
       $0.level = UInt8(ascii: row[1] == "F" ? "F" : "I")
-      // A clone gives files the time of now, or not: no job is later than they are.
+      // A fresh clone may give files any time, so the since time of the job is earlier than all of them.
       if row[0] == "cut-off.list" { $0.since = 1 }
     }
     #expect(base.says(.fatal, row[2]), "\(base.chain.messages)")
-    #expect(base.carried.isEmpty)
+    #expect(base.backedUp.isEmpty)
   }
 
-  @Test("fails if there is no list, or none that is a file")
+  @Test("a backup from a list fails if the list is missing or not a regular file")
   func missing() throws {
     for (list, reason) in [("/nonexistent/list", "No such file"), ("/tmp", "Is a directory"), ("/dev/null", "no regular file")] {
       var base = try Base("echo 1 > a")
@@ -244,7 +244,7 @@ struct ListTests {
     }
   }
 
-  @Test("of which the time is before the job's since time fails")
+  @Test("a backup from a list fails if the list was written before the job's since time")
   func stale() throws {
     var base = try Base("echo 1 > a")
     try base.write(["MODIFY @/a"])
@@ -252,14 +252,14 @@ struct ListTests {
     #expect(base.says(.fatal, "was written at"), "\(base.chain.messages)")
   }
 
-  @Test("that is full takes a list of everything")
+  @Test("a full backup accepts a list of everything")
   func full() throws {
     var base = try Base("echo 1 > a")
     try base.backUp(["#begin 1 level=full since=0 until=9", "NEW @/a", "#end 1"]) { $0.level = UInt8(ascii: "F") }
-    #expect(base.carried.contains("/a"))
+    #expect(base.backedUp.contains("/a"))
   }
 
-  @Test("says so when there is no room to keep what the list names")
+  @Test("a backup from a list fails with the reason if there is no room to store the names")
   func noRoom() throws {
     let (_, path) = try Scratch.folder()
     let list = try Scratch.temporaryFile(".list")
@@ -273,29 +273,29 @@ struct ListTests {
     #expect(backup.status == 2 && backup.output.contains("the list cannot be kept") && backup.output.contains("full"), "\(backup.output)")
   }
 
-  @Test("with an empty list warns, unless the list itself says that nothing changed")
+  @Test("a backup from an empty list warns, unless the list itself says that nothing changed")
   func empty() throws {
     var base = try Base("echo 1 > a")
     try base.backUp([])
     #expect(base.says(.warning, "is empty"))
-    #expect(base.carried == [] && base.deleted == [])
+    #expect(base.backedUp == [] && base.deleted == [])
     try base.backUp(["#begin 1 level=changes since=0 until=99999999999", "#end 0"])
     #expect(base.chain.messages.allSatisfy { $0.severity == .info }, "\(base.chain.messages)")
-    #expect(base.carried == [] && base.deleted == [])
+    #expect(base.backedUp == [] && base.deleted == [])
   }
 
-  @Test("crawls where the list says so, and warns")
+  @Test("a backup from a list crawls if the list says so, and warns")
   func crawl() throws {
     var base = try Base("echo 1 > a; echo 2 > b")
     try base.change("echo more >> a; rm b; echo 3 > c")
     try base.backUp(["#begin 1 level=changes since=0 until=99999999999", "#crawl a node has failed", "#end 0"])
     #expect(base.says(.warning, "a node has failed"))
-    #expect(base.carried.subtracting([""]) == ["/a", "/c"] && base.deleted == ["/b"])
+    #expect(base.backedUp.subtracting([""]) == ["/a", "/c"] && base.deleted == ["/b"])
     try base.expectNoDifference()
   }
 
   @Test(
-    "in an accurate job whose FileSet strips paths loses nothing: Bareos's is refused, Bacula's keeps what it has",
+    "an accurate backup from a list with Strip Path loses nothing: Bareos's job fails, Bacula's deletes nothing",
     arguments: [ABI.bareos21, .bareos26, .bacula9, .bacula13])
   func stripped(_ abi: ABI) throws {
     var base = try Base(abi: abi, "for n in 1 2 3; do echo $n > $n; mkdir d$n; echo x > d$n/f; done")
@@ -304,16 +304,16 @@ struct ListTests {
     #expect(base.deleted == [])
     switch abi {
     case .bareos21, .bareos26:
-      #expect(base.carried == [] && base.says(.fatal, "Strip Path"), "\(base.chain.messages)")
+      #expect(base.backedUp == [] && base.says(.fatal, "Strip Path"), "\(base.chain.messages)")
     default:
-      #expect(base.carried.isSuperset(of: ["/1"]) && base.says(.warning, "Strip Path"), "\(base.chain.messages)")
+      #expect(base.backedUp.isSuperset(of: ["/1"]) && base.says(.warning, "Strip Path"), "\(base.chain.messages)")
     }
-    // By crawl it is no matter.
+    // Strip Path does not matter in a job by crawl.
     try base.chain.backUp { $0.stripsPaths = true }
     #expect(!base.says(.warning, "Strip Path") && base.deleted == ["/2"], "\(base.chain.messages)")
   }
 
-  @Test("carries what only looks like Gluster's own, and attributes that do")
+  @Test("a backup from a list saves entries and attributes that only look like Gluster's own")
   func lookalikes() throws {
     let plain = try Scratch.mount("plain")
     let folders = [".glusterfs-notes", ".shard", ".gfid"]
@@ -338,44 +338,44 @@ struct ListTests {
     }
   }
 
-  @Test("without accurate mode says once that deletions cannot be carried")
+  @Test("a backup from a list without accurate mode says once that it cannot report deletions")
   func notAccurate() throws {
     var base = try Base("echo 1 > a; echo 2 > b")
     try base.change("rm a; mv b c")
     try base.backUp(["DELETE @/a", "RENAME @/b @/c"], accurate: false)
     #expect(base.chain.messages.count { $0.text.contains("without accurate mode") } == 1)
-    #expect(base.carried.contains("/c"))
+    #expect(base.backedUp.contains("/c"))
   }
 
-  @Test("carries an entry that is listed many times once")
+  @Test("a backup from a list saves an entry once that is listed many times")
   func duplicates() throws {
     var base = try Base("mkdir d; echo 1 > d/a")
     try base.backUp((0..<100).flatMap { _ in ["MODIFY @/d/a", "NEW @/d/a", "RENAME @/d/b @/d/a"] })
-    #expect(base.chain.carried.count { $0.hasSuffix("/d/a") } == 1)
+    #expect(base.chain.backedUp.count { $0.hasSuffix("/d/a") } == 1)
   }
 
-  @Test("reads other encodings and field separators")
+  @Test("a backup reads lists with other encodings and field separators")
   func formats() throws {
     var base = try Base("echo 1 > 'a b+c'; echo 2 > 'x y'; mkdir 'd e'; echo 3 > 'd e/f'")
     try base.backUp(["MODIFY @/a+b%2Bc"], ":gfencoding=plus")
-    #expect(base.carried.contains("/a b+c"))
+    #expect(base.backedUp.contains("/a b+c"))
     try base.backUp(["MODIFY @/a b+c"], ":gfencoding=none")
-    #expect(base.carried.contains("/a b+c"))
+    #expect(base.backedUp.contains("/a b+c"))
     try base.backUp(["RENAME\t@/old\t@/a b+c"], ":gfencoding=none:gfseparator=%09")
-    #expect(base.carried.contains("/a b+c"))
-    // Blanks between names with blanks: whatever is there of the ways to read it.
+    #expect(base.backedUp.contains("/a b+c"))
+    // If blanks separate names with blanks, each way to read the line counts that gives an existing entry.
     try base.change("mv 'x y' 'x z'; mv 'd e' 'd g'")
     try base.backUp(["RENAME @/x y @/x z", "RENAME @/d e @/d g"], ":gfencoding=none")
-    #expect(base.carried.isSuperset(of: ["/x z", "/d g", "/d g/f"]))
+    #expect(base.backedUp.isSuperset(of: ["/x z", "/d g", "/d g/f"]))
     #expect(base.deleted.isSuperset(of: ["/x y", "/d e/", "/d e/f"]))
     #expect(base.chain.messages.allSatisfy { $0.severity == .info }, "\(base.chain.messages)")
     try base.expectNoDifference()
   }
 
-  @Test("finds the file of a shard that is listed alone")
+  @Test("a backup from a list finds the file of a shard that is listed alone")
   func shards() throws {
-    // By the tool: Foundation, which this process has, brings a `uuid_unparse` of its own, and Gluster's client would ask for
-    // shards in capital letters.
+    // Use the tool: Foundation in this process has a `uuid_unparse` of its own, with which Gluster's client would ask for shards in
+    // capital letters.
     let (local, path) = try Scratch.folder(on: "sharded")
     #expect(try run("sh", "-ec", "cd '\(local)'; echo 1 > small; dd if=/dev/urandom of=big bs=1M count=13 status=none").status == 0)
     let gfid = try run("getfattr", "--absolute-names", "-n", "glusterfs.gfid.string", "--only-values", local + "/big").output
@@ -390,7 +390,7 @@ struct ListTests {
     #expect(try run("cmp", local + "/big", "\(local)/restored\(path)/big").status == 0)
   }
 
-  @Test("finds the names that glusterfind cuts: at commas, and blanks at the end")
+  @Test("a backup from a list finds names that glusterfind cuts at commas and at blanks at the end")
   func cutNames() throws {
     var base = try Base("mkdir d; echo 1 > d/a; mkdir 'd/q,r'; echo 2 > 'd/q,r/s'")
     try base.change(
@@ -399,18 +399,18 @@ struct ListTests {
     try base.backUp([
       "NEW @/d/x", "NEW y", "NEW @/d/c", "NEW d", "NEW @/d/c", "NEW d/f", "NEW @/d/trail", "NEW @/d/tab\tx", "MODIFY @/d/q", "MODIFY r/s",
     ])
-    #expect(base.carried.isSuperset(of: ["/d/x,y", "/d/c,d", "/d/c,d/f", "/d/trail\r", "/d/tab\tx", "/d/q,r/s"]), "\(base.carried)")
+    #expect(base.backedUp.isSuperset(of: ["/d/x,y", "/d/c,d", "/d/c,d/f", "/d/trail\r", "/d/tab\tx", "/d/q,r/s"]), "\(base.backedUp)")
     try base.expectNoDifference()
   }
 
-  @Test("needs no more memory for a long list than for a short one", .enabled(if: !Soak.isSanitized))
+  @Test("a backup needs no more memory for a long list than for a short one", .enabled(if: !Soak.isSanitized))
   func memory() throws {
     let (local, path) = try Scratch.folder()
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
     let list = try Scratch.temporaryFile(".list")
-    /// Of the tool, in KiB.
+    /// Returns the peak memory of the tool with a list of so many changes, in KiB.
     func peak(_ lines: Int) throws -> Int {
-      // Each name is long, and there are many directories: none is there.
+      // The names are long and in many directories, none of which exists.
       let script = """
         with open('\(list)', 'w') as file:
           for i in range(\(lines)):
@@ -421,11 +421,11 @@ struct ListTests {
       return try peakMemory(Scratch.tool, "backup", Scratch.line("plain", path, ":gffilelist=\(list)"), "-o", "/dev/null")
     }
     let (short, long) = (try peak(10), try peak(Soak.rounds(50_000, 200_000)))
-    // SQLite's cache, 8 MiB, and what comes with it.
+    // Allow for SQLite's cache of 8 MiB, and its overhead.
     #expect(long - short < 16 << 10, "\(short) KiB, \(long) KiB")
   }
 
-  @Test("estimates")
+  @Test("an estimate from a list has the listed entries and the directories around them")
   func estimate() throws {
     var base = try Base("echo 1 > a; echo 2 > b")
     try base.write(["MODIFY @/a"])

@@ -5,15 +5,15 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-/// What a daemon does for weeks.
+/// Many jobs in one process, as in a daemon that runs for weeks.
 @Suite("Many jobs in one process", .serialized)
 struct LongRunTests {
-  /// A second one outlives the connection's memory by a moment, and on a busy machine ends the process.
-  @Test("have one thread of the client's for what the bricks answer, on each kind of volume")
+  /// A second event thread outlives the memory of the connection by a moment, and on a busy machine ends the process.
+  @Test("a connection has one event thread of libgfapi, on each kind of volume")
   func oneEventThread() throws {
-    // Makes the volumes.
+    // Mounting makes the volumes.
     for kind in Scratch.kinds { _ = try Scratch.mount(kind) }
-    // Connections of the tests before are still being ended.
+    // Wait until the connections of earlier tests have ended.
     _ = try ProcessUsage.settled(getpid())
     let volumes = try Scratch.kinds.map { try Volume(VolumeURI("gluster://scratch/\($0)".utf8)) }
     for volume in volumes { _ = try volume.root() }
@@ -35,11 +35,11 @@ struct LongRunTests {
     #expect(backup?.entries == 65 && backup?.failed == 0)
     guard number % 4 == 0 else { return }
     var options = RestoreOptions()
-    options.place = Array("\(path)-\(number)".utf8)
+    options.prefix = Array("\(path)-\(number)".utf8)
     #expect(try withJob { try saved.restore($0, Scratch.line(kind, path), options) }.failed == 0)
   }
 
-  @Test("leave no thread and no open file behind, in a row and side by side")
+  @Test("jobs leave no thread and no open file behind, in a row and side by side")
   func nothingLeft() throws {
     let path = try makeTree("plain")
     for number in 0..<10 { try job("plain", path, number) }
@@ -58,16 +58,16 @@ struct LongRunTests {
       #expect(usage.descriptors <= first.descriptors + 2, "\(first); \(inARow); \(last)")
       // The queue that runs the jobs keeps threads of its own.
       #expect(usage.threads <= first.threads + 30, "\(first); \(inARow); \(last)")
-      // What libgfapi never gives back: some 150 KiB for each connection, most of it stacks of threads that it does not join.
+      // libgfapi never frees some 150 KiB for each connection, most of it stacks of threads that it does not join.
       #expect(Soak.isSanitized || usage.memory <= first.memory + 30_000 + rounds * 300, "\(first); \(inARow); \(last)")
     }
   }
 
-  @Test("are cancelled at any moment within two seconds, and leave no connection", arguments: ["plain", "replicated"])
+  @Test("a job cancelled at any moment ends within two seconds, and leaves no connection", arguments: ["plain", "replicated"])
   func cancelled(_ kind: String) throws {
     let path = try makeTree(kind)
     let saved = MemoryBackup()
-    // By their connections.
+    // The jobs that made each connection, by connection.
     var stories = Dictionary(uniqueKeysWithValues: try ProcessUsage.clients(getpid()).map { ($0, "before") })
     _ = try withJob { try $0.backup(Scratch.line(kind, path), to: saved) }
     var random = Random(seed: 7)
@@ -86,12 +86,12 @@ struct LongRunTests {
           _ = try job.backup(Scratch.line(kind, path), to: MemoryBackup())
         } else {
           var options = RestoreOptions()
-          options.place = Array("\(path)-cancelled-\(number)".utf8)
+          options.prefix = Array("\(path)-cancelled-\(number)".utf8)
           _ = try saved.restore(job, Scratch.line(kind, path), options)
         }
         let ended = ContinuousClock.now
         done.wait()
-        // The job may have ended before.
+        // The job may have ended before it was cancelled.
         #expect(ended - cancelled.withLock { $0 } < .seconds(2), "\(number) \(delay)")
         #expect(!job.hasFailed || job.isCancelled, "\(job.messages)")
         for client in try ProcessUsage.clients(getpid()) where stories[client] == nil {
@@ -100,7 +100,7 @@ struct LongRunTests {
       }
     }
     #expect(try withJob { try $0.backup(Scratch.line(kind, path), to: MemoryBackup()) }?.failed == 0)
-    // The end of a connection takes ten seconds.
+    // A connection takes ten seconds to end.
     var left: [String] = []
     #expect(
       try eventually(within: 60) {
@@ -112,10 +112,10 @@ struct LongRunTests {
 
 @Suite("Many entries")
 struct ManyEntriesTests {
-  @Test("need little more memory than few: ten times as many, a million in a long run", .enabled(if: !Soak.isSanitized))
+  @Test("a backup and a restore of ten times as many entries need little more memory", .enabled(if: !Soak.isSanitized))
   func memory() throws {
     let (_, path) = try Scratch.folder()
-    /// Of the tool in a restore and a backup of so many files, in KiB.
+    /// Returns the peak memory of the tool in a restore and in a backup of so many files, in KiB.
     func peaks(_ files: Int) throws -> [Int] {
       let archive = try Scratch.temporaryFile(".pax")
       defer { try? FileManager.default.removeItem(atPath: archive) }
@@ -136,7 +136,7 @@ struct ManyEntriesTests {
     let many = Soak.rounds(10_000, 1_000_000)
     let (first, last) = (try peaks(many / 10), try peaks(many))
     print("\(many / 10) and \(many) files, restore and backup: \(first) KiB, \(last) KiB")
-    // What libgfapi remembers of inodes, and how many may be on their way; as of 40 bytes an entry.
+    // Allow for the inodes that libgfapi remembers, for entries that are being transferred, and for some 40 bytes an entry.
     for (first, last) in zip(first, last) { #expect(last - first < (32 << 10) + many * 40 / 1024, "\(first) KiB, \(last) KiB") }
   }
 }

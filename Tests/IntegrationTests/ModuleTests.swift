@@ -7,14 +7,14 @@ import Testing
 
 @Suite("The module")
 struct ModuleTests {
-  @Test("exports loadPlugin and unloadPlugin and nothing else")
+  @Test("the module exports loadPlugin and unloadPlugin and nothing else")
   func exports() throws {
     let symbols = try run("nm", "-D", "--defined-only", "--extern-only", Scratch.modulePath)
     let names = symbols.output.split(separator: "\n").compactMap { $0.split(separator: " ").last }
     #expect(names.sorted() == ["loadPlugin", "unloadPlugin"])
   }
 
-  @Test("needs only libgfapi, libacl, libattr, SQLite and the C and C++ runtime")
+  @Test("the module needs only libgfapi, libacl, libattr, SQLite and the C and C++ runtime")
   func needs() throws {
     let dynamic = try run("readelf", "-dW", Scratch.modulePath)
     let needed = dynamic.output.split(separator: "\n").filter { $0.contains("(NEEDED)") }
@@ -27,7 +27,7 @@ struct ModuleTests {
     #expect(Set(needed).isSubset(of: allowed), "\(needed)")
   }
 
-  @Test("survives being loaded, unloaded and loaded again, with work in between")
+  @Test("the module can be loaded, unloaded and loaded again, with jobs in between")
   func reload() throws {
     let (local, path) = try Scratch.folder()
     _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("x".utf8))
@@ -41,34 +41,34 @@ struct ModuleTests {
     }
   }
 
-  @Test("refuses a daemon that it does not know, and says what it knows", arguments: [0, 9, 11, 15, 24, 99] as [UInt32])
+  @Test("the module refuses a daemon with an unknown interface version", arguments: [0, 9, 11, 15, 24, 99] as [UInt32])
   func unknownVersion(_ version: UInt32) throws {
     #expect(throws: DaemonError.self) { try PluginModule(Scratch.modulePath, version: version) }
   }
 
-  @Test("refuses a table of callbacks of another size", arguments: ABI.allCases)
+  @Test("the module refuses a table of callbacks of another size", arguments: ABI.allCases)
   func unknownTable(_ abi: ABI) throws {
     #expect(throws: DaemonError.self) { try PluginModule(Scratch.modulePath, abi, tableSize: 184) }
   }
 
-  @Test("shows what it is to Bareos's bpluginfo, which announces interface 1 and has a table of 64 bytes")
+  @Test("the module describes itself to Bareos's bpluginfo, which announces interface 1 and has a table of 64 bytes")
   func shown() throws {
     let module = try PluginModule(Scratch.modulePath, version: 1, tableSize: 64)
     #expect(module.description.contains("GlusterFS") && module.usage?.contains("volume=") == true)
     module.unload()
   }
 
-  @Test("refuses a job through Bareos's gRPC bridge, which announces interface 1, and says what to do")
+  @Test("the module refuses a job through Bareos's gRPC bridge, which announces interface 1, and says what to do")
   func bridge() throws {
     let module = try PluginModule(Scratch.modulePath, version: 1)
     let error = #expect(throws: DaemonError.self) { try MiniJob(module) }
     #expect(error?.description.contains("add gfapi to Plugin Names of the file daemon") == true, "\(error?.description ?? "")")
-    // The daemon itself is served as before.
+    // Jobs of the daemon itself work as before.
     let (_, path) = try Scratch.folder()
     try withJob { job throws in #expect(try job.backup(Scratch.line("plain", path), to: MemoryBackup())?.entries == 1) }
   }
 
-  @Test("answers each daemon with its own version, in its own terms: only Bareos is told the usage", arguments: ABI.allCases)
+  @Test("the module answers each daemon in its own format; only Bareos gets the usage", arguments: ABI.allCases)
   func answers(_ abi: ABI) throws {
     let module = try PluginModule(Scratch.modulePath, abi)
     #expect(module.informationSize == (abi.isBacula ? 56 : 64))
@@ -80,7 +80,7 @@ struct ModuleTests {
     }
   }
 
-  @Test("refuses packets of a size that it does not know, with one fatal message")
+  @Test("the module refuses packets of an unknown size with one fatal message")
   func unknownPackets() throws {
     let (_, path) = try Scratch.folder()
     try withJob { job throws in
@@ -105,7 +105,7 @@ struct ModuleTests {
     }
   }
 
-  @Test("tells its name and description", arguments: ABI.allCases)
+  @Test("the module returns its name and description", arguments: ABI.allCases)
   func values(_ abi: ABI) throws {
     try withJob(abi: abi) { job throws in
       for (variable, text) in [(FD_PLUGIN_VAR_NAME, "gfapi"), (FD_PLUGIN_VAR_DESCRIPTION, "GlusterFS")] {
@@ -119,7 +119,7 @@ struct ModuleTests {
     }
   }
 
-  @Test("serves two jobs on two volumes at once")
+  @Test("the module serves two jobs on two volumes at once")
   func twoJobs() async throws {
     let folders = try ["plain", "replicated"].map { kind in
       let (local, path) = try Scratch.folder(on: kind)
@@ -144,7 +144,7 @@ struct ModuleTests {
     }
   }
 
-  /// Threads of libgfapi in this process.
+  /// Returns the threads of libgfapi in this process.
   private func clientThreads() throws -> Set<String> {
     let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")
     return Set(
@@ -163,12 +163,12 @@ struct ModuleTests {
         _ = restores ? try saved.restore(job, Scratch.line()) : try job.backup(Scratch.line("plain", path), to: saved)
         #expect(try !clientThreads().subtracting(before).isEmpty)
       }
-      // The job's thread is at it.
+      // The job's thread is still disconnecting the volume.
       #expect(try !clientThreads().subtracting(before).isEmpty)
     }
   }
 
-  @Test("answers a wrong definition with a fatal message that quotes the argument and shows the grammar")
+  @Test("the module reports a wrong definition with a fatal message that quotes the argument and shows the grammar")
   func wrongDefinition() throws {
     try withJob { job throws in
       #expect(try job.backup(#"gfapi:volume=gluster\://host\:x/vol"#, to: MemoryBackup()) == nil)

@@ -4,13 +4,13 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-@Suite("Work ahead of the daemon, and behind its back")
+@Suite("Reading ahead and writing behind")
 struct ReadAheadTests {
   func write(_ path: String, _ size: Int, _ byte: UInt8 = 7) {
     _ = FileManager.default.createFile(atPath: path, contents: Data(repeating: byte, count: size))
   }
 
-  /// Directories in directories, files of many sizes, a link.
+  /// Makes nested directories, files of many sizes, and a symbolic link.
   func makeTree(_ local: String) throws {
     for number in 0..<60 {
       let folder = "\(local)/\(number % 7)/\(number % 3)/\(number)"
@@ -24,7 +24,7 @@ struct ReadAheadTests {
 
   static let options = ["", ":workers=0", ":readahead=0", ":workers=1", ":workers=64", ":readahead=5000"]
 
-  @Test("changes neither the records nor their order", arguments: options)
+  @Test("reading ahead changes neither the records of a backup nor their order", arguments: options)
   func sameRecords(_ options: String) throws {
     let (local, path) = try Scratch.folder()
     try makeTree(local)
@@ -39,14 +39,14 @@ struct ReadAheadTests {
     #expect(zip(plain.items, other.items).allSatisfy { $0.data == $1.data })
   }
 
-  @Test("restores the same", arguments: options)
+  @Test("a restore with any number of workers and any read-ahead has the same result", arguments: options)
   func sameRestore(_ options: String) throws {
     let (local, path) = try Scratch.folder()
     try makeTree(local + "/tree")
     let saved = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("plain", path + "/tree"), to: saved) }
     var place = RestoreOptions()
-    place.place = Array((path + "/to").utf8)
+    place.prefix = Array((path + "/to").utf8)
     try withJob { job throws in
       #expect(try saved.restore(job, Scratch.line("plain", "", options), place).failed == 0)
       #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
@@ -57,19 +57,19 @@ struct ReadAheadTests {
   }
 
   @Test(
-    "asks nothing of the volume for what the FileSet leaves out, and for what has not changed once for attributes, or not at all",
+    "a backup makes no calls for excluded entries, and at most one, for attributes, for an unchanged entry",
     arguments: [("dated", 0), ("check", 200)])
   func callsForNothing(_ attributes: String, _ expected: Int) throws {
     let (local, path) = try Scratch.folder()
     for number in 0..<200 { write("\(local)/old-\(number)", 5000) }
-    // What the file daemon compares has whole seconds.
+    // The file daemon compares whole seconds.
     nextSecond()
     let since = time(nil)
     for number in 0..<200 { write("\(local)/left-out-\(number)", 5000) }
     write(local + "/new", 5000)
     func calls() throws -> [String: Int] {
       let text = try run("gluster", "--mode=script", "volume", "profile", "plain", "info", "incremental").output
-      // Lines of a table; its last columns are the number of calls and the name of the call.
+      // The last two columns of the table are the number of calls and the name of the call.
       let lines = text.split(separator: "\n").map { $0.split(separator: " ") }.filter { $0.count > 4 }
       return lines.reduce(into: [:]) { calls, line in calls[String(line.last!), default: 0] += Int(line[line.count - 2]) ?? 0 }
     }
@@ -97,7 +97,7 @@ struct ReadAheadTests {
     return .init(entry: SavedEntry(type: type, path: Array(path.utf8), link: Array(link.utf8), status: status), data: data)
   }
 
-  @Test("keeps the order of what depends on other entries: names that come again, links to what is on its way")
+  @Test("a restore keeps the order of dependent entries: repeated names, and links to files still being written")
   func order() throws {
     let (local, path) = try Scratch.folder()
     let large = [UInt8](repeating: 9, count: 20 << 20)
@@ -107,7 +107,7 @@ struct ReadAheadTests {
       item(FD_FT_REG, path + "/again", mode: S_IFREG | 0o644, data: large),
       item(FD_FT_LNK, path + "/again", mode: S_IFLNK | 0o777, link: "target"),
       item(FD_FT_REG, path + "/again", mode: S_IFREG | 0o600, data: Array("last".utf8)),
-      // A directory in the place of what is on its way, a file in the place of a directory that is.
+      // A directory in the place of a file that is still being written, and a file in the place of such a directory.
       item(FD_FT_REG, path + "/file", mode: S_IFREG | 0o644, data: large),
       item(FD_FT_REG, path + "/file/below", mode: S_IFREG | 0o644, data: [1]),
       item(FD_FT_REG, path + "/b/c/large", mode: S_IFREG | 0o644, data: large),
@@ -136,7 +136,7 @@ struct ReadAheadTests {
     }
   }
 
-  @Test("does not keep a cancelled restore waiting while its brick hangs")
+  @Test("a cancelled restore ends at once while its brick hangs")
   func cancelRestore() throws {
     let (local, path) = try Scratch.folder(on: "small")
     defer { try? FileManager.default.removeItem(atPath: local) }

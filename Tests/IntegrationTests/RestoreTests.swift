@@ -4,7 +4,7 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-@Suite("A restore")
+@Suite("Restore")
 struct RestoreTests {
   func write(_ path: String, _ text: String = "data") { _ = FileManager.default.createFile(atPath: path, contents: Data(text.utf8)) }
   func read(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
@@ -26,7 +26,7 @@ struct RestoreTests {
     return backup
   }
 
-  /// Restores, and mounts the volume anew: a FUSE mount shows what it knew before for a second.
+  /// Restores, and mounts the volume again, because a FUSE mount shows its cached state for a second.
   @discardableResult
   func restore(
     _ backup: MemoryBackup, _ job: MiniJob, _ line: String = Scratch.line("plain"),
@@ -50,7 +50,7 @@ struct RestoreTests {
     return .init(entry: SavedEntry(type: type, path: Array(path.utf8), link: Array(link.utf8), status: status), data: Array(data.utf8))
   }
 
-  @Test("follows the replace rule, for every type of entry", arguments: RestoreOptions.Replace.allCases)
+  @Test("a restore follows the replace rule for every type of entry", arguments: RestoreOptions.Replace.allCases)
   func replace(_ rule: RestoreOptions.Replace) throws {
     let (local, path) = try Scratch.folder()
     let kinds: [(name: String, type: Int, mode: mode_t)] = [
@@ -97,7 +97,7 @@ struct RestoreTests {
     }
   }
 
-  @Test("never takes a directory for a file, or a file for a directory")
+  @Test("a restore never replaces a directory by a file, or a file by a directory")
   func clashes() throws {
     let (local, path) = try Scratch.folder()
     try makeFolder(local + "/directory")
@@ -119,7 +119,7 @@ struct RestoreTests {
     #expect(read(local + "/file") == "kept")
   }
 
-  @Test("follows no symbolic link: not in a parent, not at the entry, not for its attributes")
+  @Test("a restore follows no symbolic link: not in a parent, not at the entry, not for its attributes")
   func links() throws {
     let (local, path) = try Scratch.folder()
     try makeFolder(local + "/outside")
@@ -148,7 +148,7 @@ struct RestoreTests {
     #expect(try run("getfattr", "-n", "trusted.mark", local + "/outside/victim").status != 0)
   }
 
-  @Test("over a file leaves the data of its other names alone")
+  @Test("a restore over a file does not change the data of its other hard links")
   func otherNames() throws {
     let (local, path) = try Scratch.folder()
     write(local + "/file", "old data")
@@ -160,7 +160,7 @@ struct RestoreTests {
     #expect(read(local + "/elsewhere") == "old data")
   }
 
-  @Test("in place puts hard links there again, each the same file", arguments: ["plain", "distributed", "replicated"])
+  @Test("a restore in place makes hard links again, all to the same file", arguments: ["plain", "distributed", "replicated"])
   func linksInPlace(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
     try makeFolder(local + "/below")
@@ -168,7 +168,7 @@ struct RestoreTests {
     let names = (0..<10).flatMap { ["/link-\($0)", "/below/link-\($0)"] }
     for name in names { link(local + "/first", local + name) }
     let saved = try backup(Scratch.line(kind, path))
-    // The second time over what the first has made.
+    // The second restore goes over the result of the first.
     for _ in 0..<2 {
       write(local + "/other", "other")
       _ = try run("ln", "-f", local + "/other", local + "/below/link-3")
@@ -184,7 +184,7 @@ struct RestoreTests {
   }
 
   @Test(
-    "makes missing parents, which get their own attributes when their record comes, whatever the replace rule",
+    "a restore makes missing parents, which get their attributes from their own record, whatever the replace rule",
     arguments: RestoreOptions.Replace.allCases)
   func parents(_ rule: RestoreOptions.Replace) throws {
     let (local, path) = try Scratch.folder()
@@ -204,7 +204,7 @@ struct RestoreTests {
     #expect(try status(local + "/a/b").st_mtim.tv_sec == 1_500_000_000)
   }
 
-  @Test("of several backups leaves each directory with the times of its last record, whatever came into it later")
+  @Test("a restore of several backups gives a directory the times of its last record, whatever came into it later")
   func timesOfDirectories() throws {
     let (local, path) = try Scratch.folder()
     func directory(_ name: String, _ time: Int) -> MemoryBackup.Item {
@@ -217,7 +217,7 @@ struct RestoreTests {
       // The full backup.
       file("/a/one"), file("/a/below/one"), directory("/a/below", 1001), directory("/a", 1000),
       file("/b/one"), directory("/b", 2000), directory("", 3000),
-      // What came later: into `below` without a record of its own, into `b` with one, a new directory, a link.
+      // The later backups: a file in `below` without a record of `below`, a file in `b` with one of `b`, a new directory, and links.
       file("/a/below/two"), file("/b/two"), directory("/b", 2222), file("/c/one"), directory("/c", 4000),
       entry(FD_FT_LNK, path + "/a/link", mode: S_IFLNK | 0o777, link: "target"),
       entry(FD_FT_LNKSAVED, path + "/a/hard", mode: S_IFREG | 0o644, link: path + "/a/one"),
@@ -229,7 +229,7 @@ struct RestoreTests {
     #expect(read(local + "/a/below/two") == "data" && read(local + "/a/hard") == "data")
   }
 
-  @Test("with an override goes to another volume, and to another directory there")
+  @Test("a restore with an override goes to another volume, and to another directory there")
   func elsewhere() throws {
     let (local, path) = try Scratch.folder()
     write(local + "/file", "moved")
@@ -244,7 +244,7 @@ struct RestoreTests {
       var options = MiniJob.Options()
       options.pluginOptions = override
       var restoreOptions = RestoreOptions()
-      restoreOptions.place = Array(place.utf8)
+      restoreOptions.prefix = Array(place.utf8)
       try withJob(options) { job throws in
         #expect(try restore(saved, job, Scratch.line("plain", path), restoreOptions, on: "distributed").failed == 0)
         #expect(!job.messages.contains { $0.severity != .info }, "\(job.messages)")
@@ -254,7 +254,7 @@ struct RestoreTests {
     }
   }
 
-  @Test("onto a read-only volume ends with one message that says so", arguments: [ABI.bareos26, .bacula15])
+  @Test("a restore onto a read-only volume ends with one message that says so", arguments: [ABI.bareos26, .bacula15])
   func readOnly(_ abi: ABI) throws {
     try Scratch.withVolume("unwritable", bricks: 1) {
       let files = (1...50).map { entry(FD_FT_REG, "/d/\($0)", mode: S_IFREG | 0o600, data: "x") }
@@ -270,13 +270,13 @@ struct RestoreTests {
     }
   }
 
-  @Test("of more hard links than the volume allows tells once which option that is")
+  @Test("a restore of more hard links than the volume allows names the option once")
   func manyLinks() throws {
     try Scratch.withVolume("links", bricks: 1) {
       try Scratch.gluster("volume", "set", "links", "storage.max-hardlinks", "2")
       let links = (1...4).map { entry(FD_FT_LNKSAVED, "/\($0)", mode: S_IFREG | 0o600, link: "/first") }
       let local = try Scratch.mount("links")
-      // Bricks take the option a moment later.
+      // Bricks apply the option a moment later.
       var probes = 0
       #expect(
         eventually {
@@ -287,7 +287,7 @@ struct RestoreTests {
         })
       try withJob { job throws in
         let backup = MemoryBackup([entry(FD_FT_REG, "/first", mode: S_IFREG | 0o600, data: "x")] + links)
-        // One after another: a brick counts before it links.
+        // Make the links one after another: a brick counts the links before it makes one.
         #expect(try backup.restore(job, Scratch.line("links", ":workers=0")).failed == 3)
         #expect(job.messages.count { $0.severity == .error && $0.text.contains("Too many links") } == 3, "\(job.messages)")
         let told = job.messages.filter { $0.text.contains("storage.max-hardlinks NUMBER") }
@@ -296,24 +296,24 @@ struct RestoreTests {
     }
   }
 
-  @Test("of a hard link without the file that has its data fails, with a message that names the file to restore")
+  @Test("a restore of a hard link without the file that has its data fails with a message that names the file")
   func linkAlone() throws {
     let (_, path) = try Scratch.folder()
     try expectLinkAlone(
       path, failed: 1, .error, "it is a hard link to \(path)/first, which has its data and is not there: restore that file as well")
   }
 
-  @Test("of a hard link alone to a file that is there warns that its data are not from the backup")
+  @Test("a restore of a hard link alone to an existing file warns that its data are not from the backup")
   func linkToAnother() throws {
     let (local, path) = try Scratch.folder()
     write(local + "/first", "of now")
     try expectLinkAlone(
       path, failed: 0, .warning,
-      "it is a hard link to \(path)/first, which this restore has not restored: its data are those that are there now")
+      "it is a hard link to \(path)/first, which this restore did not restore: it has the data of the file that is on the volume now")
     #expect(read(local + "/second") == "of now")
   }
 
-  /// Restores the hard link `second` to `first` alone, and expects one message of that severity, about it.
+  /// Restores only the hard link `second` to `first`, and expects one message of this severity about `second`.
   func expectLinkAlone(_ path: String, failed: Int, _ severity: MiniJob.Message.Severity, _ said: String) throws {
     let link = entry(FD_FT_LNKSAVED, path + "/second", mode: S_IFREG | 0o600, link: path + "/first")
     try withJob { job throws in
@@ -323,7 +323,7 @@ struct RestoreTests {
     }
   }
 
-  @Test("onto a volume with features.worm leaves at most one new file that it cannot put in its place, and names it")
+  @Test("a restore onto a volume with features.worm leaves at most one file under a temporary name, and reports it")
   func worm() throws {
     try Scratch.withVolume("worm", bricks: 1) {
       let local = try Scratch.mount("worm")
@@ -342,7 +342,7 @@ struct RestoreTests {
     }
   }
 
-  @Test("of paths that RegexWhere has made, with an override that has a directory, tells once that it is not used")
+  @Test("a restore warns once that the directory of an override is not used for paths that RegexWhere has made")
   func rewritten() throws {
     let (local, path) = try Scratch.folder()
     let names = ["/elsewhere/1", "/elsewhere/2"].map { path + $0 }
@@ -357,7 +357,7 @@ struct RestoreTests {
     #expect(read(local + "/elsewhere/1") == "x" && read(local + "/elsewhere/2") == "x")
   }
 
-  @Test("tells what does not fit onto the volume with path and offset, and goes on")
+  @Test("a restore reports a file that does not fit onto the volume with path and offset, and goes on")
   func full() throws {
     let (local, path) = try Scratch.folder(on: "small")
     let large = [UInt8](repeating: 0x55, count: 40 << 20)
@@ -376,7 +376,7 @@ struct RestoreTests {
     }
   }
 
-  @Test("tells each file that a quota does not allow, and restores what it allows")
+  @Test("a restore reports each file that a quota refuses, and restores the others")
   func quota() throws {
     let (local, path) = try Scratch.folder(on: "small")
     defer { try? FileManager.default.removeItem(atPath: local) }
@@ -390,7 +390,7 @@ struct RestoreTests {
     }
     let saved = MemoryBackup(files + [entry(FD_FT_LNK, path + "/after", mode: S_IFLNK | 0o777, link: "x")])
     try Scratch.withQuota(path + "/limited", "3MB") {
-      // Gluster counts what is used some moments later.
+      // Gluster updates the used space of a quota some moments later.
       let isRefused = try eventually {
         try withJob { job throws in
           _ = try saved.restore(job, Scratch.line("small"))
@@ -408,7 +408,7 @@ struct RestoreTests {
     }
   }
 
-  @Test("makes holes of zeros, and keeps every length")
+  @Test("a restore makes holes of zeros, and keeps every length")
   func holes() throws {
     let (local, path) = try Scratch.folder()
     var shapes: [(name: String, data: [UInt8])] = [
@@ -435,7 +435,7 @@ struct RestoreTests {
     #expect(try status(local + "/mixed").st_blocks * 512 < 200_000)
   }
 
-  @Test("of a malformed or refused attribute tells it, and restores the others")
+  @Test("a restore reports a malformed or refused attribute, and restores the others")
   func attributes() throws {
     let (local, path) = try Scratch.folder()
     let good: [UInt8] = Array("value".utf8)
@@ -469,7 +469,7 @@ struct RestoreTests {
     }
   }
 
-  @Test("gives a new entry no ACL that it did not have, in a directory that passes one on")
+  @Test("a restore gives an entry no ACL from the default ACL of its directory")
   func inheritance() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run("setfacl", "-d", "-m", "u:1001:rwx", local).status == 0)
@@ -487,7 +487,7 @@ struct RestoreTests {
     #expect(try status(local + "/file").st_mode == S_IFREG | 0o640)
   }
 
-  @Test("tells a hard link whose first name is missing")
+  @Test("a restore reports a hard link whose first name is missing")
   func missingFirstName() throws {
     let (_, path) = try Scratch.folder()
     try withJob { job throws in
@@ -497,7 +497,7 @@ struct RestoreTests {
     }
   }
 
-  @Test("refuses paths that climb, and record types that hold no entry")
+  @Test("a restore refuses paths that climb, and record types that hold no entry")
   func strange() throws {
     let (local, path) = try Scratch.folder()
     try withJob { job throws in
@@ -513,7 +513,7 @@ struct RestoreTests {
     #expect(try FileManager.default.contentsOfDirectory(atPath: local) == [])
   }
 
-  @Test("takes the streams of backups that the old plugin made")
+  @Test("a restore accepts the streams of backups that the old plugin made")
   func oldBackups() throws {
     // fixtures/old-acl-stream.hex: big-endian lengths, names with NUL, values as the extended attributes hold them.
     let hex = try Fixtures.rows("old-acl-stream.hex").joined().joined().filter { !$0.isWhitespace }
@@ -527,7 +527,7 @@ struct RestoreTests {
       directory.entry.extendedAttributes = [(Array("user.old".utf8), Array("kept".utf8))]
       let backup = MemoryBackup([
         entry(FD_FT_REG, path + "/directory/file", mode: S_IFREG | 0o644, data: "old data"),
-        // The old plugin left FIFOs without no_read: their records are there, without data.
+        // The old plugin did not set no_read for FIFOs: the backup has their records, without data.
         entry(FD_FT_SPEC, path + "/directory/fifo", mode: S_IFIFO | 0o640), directory,
       ])
       #expect(try restore(backup, job, #"gfapi:volume=gluster\://scratch/plain:"#).failed == 0)

@@ -2,9 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("A hostile tree")
+@Suite("Round trips of a hostile tree")
 struct RoundTripTests {
-  @Test("comes back exactly, on every kind of volume and in every layout of packets", arguments: Scratch.kinds)
+  @Test("a hostile tree comes back exactly on every kind of volume and in every layout of packets", arguments: Scratch.kinds)
   func roundTrip(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
     let wide = kind == "plain" ? Soak.rounds(1000, 20_000) : 100
@@ -25,12 +25,12 @@ struct RoundTripTests {
       if kind == "sharded" { try Scratch.remount(kind) }
       let comparison = try run(Scratch.script("compare-trees"), local + "/tree", local + "/\(layout)\(path)/tree")
       #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
-      // So many once is enough.
+      // One round trip of so many entries is enough.
       if kind == "plain", layout == layouts.first { try FileManager.default.removeItem(atPath: local + "/tree/wide") }
     }
   }
 
-  /// One round trip of a tree on a volume.
+  /// Backs up and restores a tree on a volume once, and compares the two trees.
   ///
   /// - Parameters:
   ///   - saving: runs the backup that it is given.
@@ -39,7 +39,7 @@ struct RoundTripTests {
     _ volume: String, saving: (() throws -> CommandResult) throws -> CommandResult = { try $0() }, prepare: () throws -> Void = {}
   ) throws {
     let local = try Scratch.mount(volume)
-    // No times before 1970: not every file system has them.
+    // Use no times before 1970: not every file system supports them.
     let made = try run(Scratch.script("hostile-tree"), "--wide", "100", "--since-1970", local + "/tree")
     #expect(made.status == 0, "\(made.output)")
     let archive = try Scratch.temporaryFile(".pax")
@@ -55,13 +55,13 @@ struct RoundTripTests {
     #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
   }
 
-  @Test("comes back exactly from bricks of XFS, ext4 and btrfs", arguments: Soak.cases(["xfs"], of: ["xfs", "ext4", "btrfs"]))
+  @Test("a hostile tree comes back exactly from XFS, ext4 and btrfs bricks", arguments: Soak.cases(["xfs"], of: ["xfs", "ext4", "btrfs"]))
   func fileSystem(_ type: String) throws {
     try Scratch.withVolume("bricks", on: type) { try roundTripOnce("bricks") }
   }
 
   @Test(
-    "comes back exactly on a volume with a group of options, as administrators set them",
+    "a hostile tree comes back exactly on a volume with a group of options, as administrators set them",
     arguments: Soak.cases(
       [("samba", "distributed"), ("virt", "replicated"), ("metadata-cache", "sharded")],
       of: Soak.pairs(["samba", "metadata-cache", "nl-cache"], ["distributed", "replicated", "sharded"])
@@ -85,7 +85,7 @@ struct RoundTripTests {
     }
   }
 
-  @Test("comes back exactly on an arbiter volume, also while one of its bricks with data is away")
+  @Test("a hostile tree comes back exactly on an arbiter volume while one of its data bricks is down")
   func arbiter() throws {
     try Scratch.withVolume("options", bricks: 3, "replica", "3", "arbiter", "1") {
       try Scratch.killBrick("options")
@@ -93,14 +93,14 @@ struct RoundTripTests {
     }
   }
 
-  @Test("comes back exactly from a read-only volume")
+  @Test("a hostile tree comes back exactly from a read-only volume")
   func readOnly() throws {
     try Scratch.withVolume("options", bricks: 1) {
       try roundTripOnce("options", saving: { backUp in try Scratch.withReadOnly("options", backUp) })
     }
   }
 
-  @Test("makes the tool do nothing that valgrind finds an error in", .soak, .enabled(if: !Soak.isSanitized))
+  @Test("valgrind finds no error in gfapi-fd during a backup and a restore of a hostile tree", .soak, .enabled(if: !Soak.isSanitized))
   func valgrind() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "300", local + "/tree").status == 0)
@@ -109,7 +109,7 @@ struct RoundTripTests {
     for arguments in [
       ["backup", Scratch.line("plain", path + "/tree"), "-o", archive], ["restore", archive, Scratch.line(), "--where", restored],
     ] {
-      // 99 is no status of the tool.
+      // The tool itself never exits with 99.
       let options = ["--quiet", "--error-exitcode=99", "--num-callers=30", "--max-threads=200", Scratch.tool]
       let result = try run("valgrind", options + arguments)
       #expect(result.status == 0 && !result.output.contains("=="), "\(result.output)")
@@ -118,7 +118,7 @@ struct RoundTripTests {
     #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
   }
 
-  @Test("is unpacked from the archive by GNU tar as it was")
+  @Test("GNU tar unpacks a hostile tree exactly from the archive of gfapi-fd")
   func tar() throws {
     let (local, path) = try Scratch.folder()
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "100", local + "/tree").status == 0)
@@ -134,7 +134,7 @@ struct RoundTripTests {
     #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
   }
 
-  @Test("restored in place over itself, after damage, is what it was")
+  @Test("a restore in place over a damaged hostile tree brings it back exactly")
   func inPlace() throws {
     let (local, path) = try Scratch.folder()
     for tree in ["tree", "reference"] {
@@ -156,7 +156,7 @@ struct RoundTripTests {
     #expect(restore.status == 0, "\(restore.output)")
     let comparison = try run(Scratch.script("compare-trees"), local + "/reference/modes", local + "/tree/modes")
     #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
-    // What was restored, against the archive itself, unpacked.
+    // Compare the restored tree with the unpacked archive.
     let unpacked = try Scratch.temporaryFile()
     try FileManager.default.createDirectory(atPath: unpacked, withIntermediateDirectories: true)
     #expect(

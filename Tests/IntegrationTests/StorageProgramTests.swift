@@ -2,11 +2,11 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Parts on a volume", .serialized)
+@Suite("Storage program", .serialized)
 struct StorageProgramTests {
   static let kinds = ["plain", "replicated", "dispersed", "distributed", "sharded"]
 
-  /// Bytes that look like nothing.
+  /// Returns pseudo-random bytes.
   func random(_ count: Int, _ seed: UInt64 = 1) -> Data {
     var state = seed &* 0x9e37_79b9_7f4a_7c15
     var data = Data(count: (count + 7) / 8 * 8)
@@ -21,13 +21,13 @@ struct StorageProgramTests {
     return data.prefix(count)
   }
 
-  /// The files of a folder on the bricks, without Gluster's own.
+  /// Returns the names of files in a folder on the bricks, without Gluster's own.
   func onBricks(_ kind: String, _ path: String) throws -> [String] {
     try Scratch.bricks(of: kind).flatMap { (try? FileManager.default.contentsOfDirectory(atPath: $0 + path)) ?? [] }.sorted()
   }
 
   func expectWell(_ result: StorageProgram.Result, _ output: String = "", _ place: SourceLocation = #_sourceLocation) {
-    // Storage daemons take standard error for output.
+    // Storage daemons treat standard error as output.
     #expect(result.status == 0 && result.text == output && result.errors.isEmpty, "\(result.errors)", sourceLocation: place)
   }
 
@@ -37,14 +37,14 @@ struct StorageProgramTests {
     #expect(result.status == status, "\(result.errors)", sourceLocation: place)
     #expect(result.output.isEmpty, sourceLocation: place)
     #expect(
-      result.errors.hasPrefix("bareos-gluster-storage: ") && result.errors.count(where: \.isNewline) == 1
+      result.errors.hasPrefix("bareos-gluster-storage: GFD-\(200 + status) ") && result.errors.count(where: \.isNewline) == 1
         && result.errors.hasSuffix("\n"), "\(result.errors)", sourceLocation: place)
     for word in words { #expect(result.errors.contains(word), "\(result.errors)", sourceLocation: place) }
   }
 
   // MARK: The protocol
 
-  @Test("are stored, listed, told, read, replaced and removed", arguments: kinds)
+  @Test("the storage program stores, lists, describes, reads, replaces and removes parts", arguments: kinds)
   func everything(_ kind: String) throws {
     let (_, path) = try Scratch.folder(on: kind)
     let storage = StorageProgram(kind, path)
@@ -67,7 +67,7 @@ struct StorageProgramTests {
     for operation in ["stat", "download", "remove"] {
       expectFailure(try storage.run(operation, "Vol-0001", "0009"), 1, "no such part")
     }
-    // A shorter one in the place of a longer, and the other way round.
+    // Replace a longer part by a shorter one, and a shorter part by a longer one.
     expectWell(try storage.run("upload", "Vol-0001", "0004", input: random(1000, 2)))
     expectWell(try storage.run("upload", "Vol-0001", "0001", input: random(9 << 20, 3)))
     #expect(try storage.run("download", "Vol-0001", "0004").output == random(1000, 2))
@@ -80,7 +80,7 @@ struct StorageProgramTests {
     #expect(try onBricks(kind, path + "/Vol-0001") == [])
   }
 
-  @Test("of 300 MiB are stored and read", arguments: Soak.cases(["replicated"], of: ["plain", "replicated", "dispersed"]))
+  @Test("a part of 300 MiB can be stored and read", arguments: Soak.cases(["replicated"], of: ["plain", "replicated", "dispersed"]))
   func large(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
     let storage = StorageProgram(kind, path, timeout: 120)
@@ -95,7 +95,7 @@ struct StorageProgramTests {
     for file in [source, copy, local] { try FileManager.default.removeItem(atPath: file) }
   }
 
-  @Test("of volumes with any name are kept apart", arguments: Soak.cases(["distributed"], of: kinds))
+  @Test("the storage program keeps parts of volumes with any name apart", arguments: Soak.cases(["distributed"], of: kinds))
   func names(_ kind: String) throws {
     let (_, path) = try Scratch.folder(on: kind)
     let storage = StorageProgram(kind, path)
@@ -122,7 +122,7 @@ struct StorageProgramTests {
     expectFailure(try storage.run("upload", "a", "00 00"), 2, "a part's name has no blanks")
   }
 
-  @Test("beside files of others are told without them, and without directories")
+  @Test("the storage program does not list files of others or directories")
   func others() throws {
     let (local, path) = try Scratch.folder()
     let storage = StorageProgram("plain", path)
@@ -146,7 +146,9 @@ struct StorageProgramTests {
     #expect(try run("sh", "-c", "cd '\(local)'; ls -A v | tr '\\n' ' '").output == "%41 .hidden .trash 0000 0001 0002 0003 a b ")
   }
 
-  @Test("are sent four at once, of several volumes or all in one place", arguments: ["plain", "replicated", "dispersed", "distributed"])
+  @Test(
+    "the storage program stores four parts at once, under several names or all under one",
+    arguments: ["plain", "replicated", "dispersed", "distributed"])
   func atOnce(_ kind: String) throws {
     let (_, path) = try Scratch.folder(on: kind)
     let storage = StorageProgram(kind, path)
@@ -156,12 +158,12 @@ struct StorageProgramTests {
       files.append(try Scratch.temporaryFile())
       try bytes.write(to: URL(fileURLWithPath: files.last!))
     }
-    // All of them make the folder.
+    // Each of these uploads tries to make the folder.
     let running = try (0..<4).map { try storage.start("upload", "v", "000\($0)", inputFile: files[$0]) }
     for upload in running { expectWell(try upload.result()) }
     for number in 0..<4 { #expect(try storage.run("download", "v", "000\(number)").output == data[number]) }
-    // Volumes of several bricks (Gluster 10.3) may lock up when several clients rename to one name at the same time, until one of
-    // them goes. A storage daemon sends a part once at a time.
+    // A volume of several bricks (Gluster 10.3) may lock up when several clients rename to one name at the same time, until one of
+    // the clients ends. A storage daemon never sends the same part twice at a time.
     guard kind == "plain" else { return }
     let same = try (0..<4).map { try storage.start("upload", "v", "0009", inputFile: files[$0]) }
     for upload in same { expectWell(try upload.result()) }
@@ -170,7 +172,7 @@ struct StorageProgramTests {
   }
 
   @Test(
-    "leave nothing to be healed, and their folder can be read, however many come",
+    "any number of uploads leave nothing to be healed, and a folder that can be read",
     arguments: Soak.cases(["dispersed"], of: ["replicated", "dispersed"]))
   func nothingToHeal(_ kind: String) throws {
     let (_, path) = try Scratch.folder(on: kind)
@@ -185,9 +187,9 @@ struct StorageProgramTests {
     #expect(try Scratch.unhealed(kind, below: path) == [])
   }
 
-  // MARK: What goes wrong
+  // MARK: Errors
 
-  /// Starts an upload, and waits until half of it is on its way.
+  /// Starts an upload, sends half of the data, and waits until the bricks have the temporary file.
   func half(_ storage: StorageProgram, _ kind: String, _ path: String, _ data: Data) throws -> StorageProgram.Running {
     let upload = try storage.start("upload", "v", "0000")
     try upload.input.fileHandleForWriting.write(contentsOf: data.prefix(data.count / 2))
@@ -195,7 +197,7 @@ struct StorageProgramTests {
     return upload
   }
 
-  @Test("whose upload is killed are not there, or as they were before", arguments: ["plain", "replicated", "distributed"])
+  @Test("a killed upload leaves no part, or an earlier part unchanged", arguments: ["plain", "replicated", "distributed"])
   func killed(_ kind: String) throws {
     let (local, path) = try Scratch.folder(on: kind)
     let storage = StorageProgram(kind, path)
@@ -207,7 +209,7 @@ struct StorageProgramTests {
       expectWell(try storage.run("list", "v"), before)
     }
     #expect(try storage.run("download", "v", "0000").text == "earlier")
-    // What they left is young: another upload may be at it. Later it goes.
+    // The files that the killed uploads left are young, so they may belong to a running upload. Later calls remove them.
     let left = Set(try onBricks(kind, path + "/v").filter { $0.hasPrefix(".0000.upload-") })
     #expect(left.count == 2)
     #expect(try run("touch", ["-d", "-61 minutes"] + left.map { "\(local)/v/\($0)" }).status == 0)
@@ -215,12 +217,12 @@ struct StorageProgramTests {
     #expect(try Set(onBricks(kind, path + "/v")) == ["0000"])
   }
 
-  @Test("whose sender is killed are not taken for whole")
+  @Test("the storage program does not take a part for whole whose sender is killed")
   func senderKilled() throws {
     let (_, path) = try Scratch.folder()
     let storage = StorageProgram("plain", path)
     expectWell(try storage.run("upload", "v", "0000", input: Data("earlier".utf8)))
-    // As the storage daemon: it starts the program, sends, and dies. Its end is a moment earlier than that of its child.
+    // Do as a storage daemon that starts the program, sends data and dies. The daemon ends a moment earlier than its child.
     let script = """
       import os, subprocess, sys
       child = subprocess.Popen([sys.argv[1], "upload", "v", "0000"], stdin=subprocess.PIPE, stderr=open(sys.argv[2], "w"))
@@ -237,7 +239,7 @@ struct StorageProgramTests {
     #expect(try eventually { try onBricks("plain", path + "/v") == ["0000"] })
   }
 
-  @Test("that a full volume does not take are told, and nothing is left of them")
+  @Test("the storage program reports a part that a full volume does not take, and leaves nothing of it")
   func full() throws {
     let (_, path) = try Scratch.folder(on: "small")
     let storage = StorageProgram("small", path)
@@ -250,7 +252,7 @@ struct StorageProgramTests {
       }
       #expect(try storage.run("download", "v", "0000").output == random(2_000_000))
       expectWell(try storage.run("upload", "v", "0001", input: random(1_000_000)))
-      // Also one whose last piece finds no room.
+      // A part whose last piece finds no room fails as well.
       let rest = try run("stat", "-f", "-c", "%a %S", try Scratch.bricks(of: "small")[0]).output.split(whereSeparator: \.isWhitespace)
         .compactMap { Int($0) }
       expectFailure(try storage.run("upload", "v", "0002", input: random(rest[0] * rest[1] + 1)), 4, "No space left on device")
@@ -259,13 +261,13 @@ struct StorageProgramTests {
     for part in ["0000", "0001", "0002"] { expectWell(try storage.run("remove", "v", part)) }
   }
 
-  @Test("that a quota does not allow are told, and nothing is left of them")
+  @Test("the storage program reports a part that a quota does not allow, and leaves nothing of it")
   func quota() throws {
     let (local, path) = try Scratch.folder(on: "small")
     try Scratch.withQuota(path, "3MB") {
       let storage = StorageProgram("small", path)
       expectWell(try storage.run("upload", "v", "0000", input: random(1_000_000)))
-      // Gluster counts what is used some moments later.
+      // Gluster updates the used space of a quota some moments later.
       var refused: StorageProgram.Result?
       #expect(
         try eventually {
@@ -279,7 +281,7 @@ struct StorageProgramTests {
     #expect(try run("rm", "-r", local).status == 0)
   }
 
-  @Test("on a volume that is stopped cannot be reached; when it is started they are there")
+  @Test("the storage program reports a stopped volume, and finds its parts when it is started")
   func stopped() throws {
     let (_, path) = try Scratch.folder(on: "small")
     let storage = StorageProgram("small", path, timeout: 4)
@@ -297,19 +299,19 @@ struct StorageProgramTests {
     expectWell(try patient.run("list", "v"), "0000 1\n")
   }
 
-  @Test("on a server that never answers, or drops packets, are given up after timeout=", arguments: [false, true])
+  @Test("the storage program gives up on a server that never answers or drops packets, after timeout=", arguments: [false, true])
   func silent(_ dropsPackets: Bool) throws {
     let server = try SilentServer(dropsPackets: dropsPackets)
     let storage = StorageProgram(environment: ["uri": "gluster://127.0.0.1:\(server.port)/v", "timeout": "2"])
     let began = ContinuousClock.now
     expectFailure(try storage.run("stat", "v", "0000"), 3, "127.0.0.1:\(server.port)", "no answer within 2 s (timeout=) while connecting")
     #expect(ContinuousClock.now - began < .seconds(20))
-    // With nobody there at all, and with an unknown volume.
+    // An unused port and an unknown volume are errors as well.
     expectFailure(try StorageProgram(environment: ["uri": "gluster://127.0.0.1:9/v", "timeout": "4"]).run("list", "v"), 3, "127.0.0.1:9")
     expectFailure(try StorageProgram("nosuch", "").run("testconnection"), 3, "volume nosuch")
   }
 
-  @Test("whose brick hangs are given up after timeout=, and sent again")
+  @Test("the storage program gives up on a hanging brick after timeout=, and the part can be sent again")
   func hanging() throws {
     let (_, path) = try Scratch.folder(on: "small")
     let storage = StorageProgram("small", path, timeout: 4)
@@ -318,7 +320,7 @@ struct StorageProgramTests {
     let brick = try Scratch.firstBrick("small")
     kill(brick, SIGSTOP)
     defer { kill(brick, SIGCONT) }
-    // Until it is gone.
+    // The write ends when the program is gone.
     try? upload.input.fileHandleForWriting.write(contentsOf: data.suffix(data.count / 2))
     try upload.input.fileHandleForWriting.close()
     expectFailure(try upload.result(), 3, "no answer within 4 s (timeout=) while")
@@ -330,7 +332,7 @@ struct StorageProgramTests {
   }
 
   @Test(
-    "on a volume that takes no changes are refused with the option, before anything is sent, and `testconnection` says so",
+    "the storage program refuses uploads to a read-only or WORM volume at once, and `testconnection` says so",
     arguments: [("features.worm", true), ("features.worm", false), ("features.read-only", true)])
   func unchangeable(_ option: String, _ isTestedBefore: Bool) throws {
     try Scratch.withVolume("kept", bricks: 1) {
@@ -340,14 +342,14 @@ struct StorageProgramTests {
       expectWell(try storage.run("testconnection"))
       expectWell(try storage.run("upload", "v", "0000", input: random(100)))
       try Scratch.gluster("volume", "set", "kept", option, "on")
-      // Bricks take the option a moment later.
+      // Bricks apply the option a moment later.
       #expect(eventually { Scratch.mayRename(local) == false })
       let refusal = "volume kept refuses changes: it is read-only (gluster volume set kept features.read-only off) or keeps what it has"
       func left() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: local + "/parts/v").sorted() }
       if isTestedBefore {
         for _ in 1...2 { expectFailure(try storage.run("testconnection"), 5, refusal) }
       } else {
-        // What it leaves cannot be removed; it happens once.
+        // The file that this upload leaves cannot be removed. This happens only once.
         expectFailure(try storage.run("upload", "v", "0001", input: random(100)), 5, "cannot put it in its place", refusal)
         #expect(try left().count == 2)
       }
@@ -362,7 +364,7 @@ struct StorageProgramTests {
     }
   }
 
-  @Test("wait for who sends them as long as it takes")
+  @Test("the storage program waits for a slow sender as long as it takes")
   func slowSender() throws {
     let (_, path) = try Scratch.folder()
     let storage = StorageProgram("plain", path, timeout: 3)
@@ -374,7 +376,7 @@ struct StorageProgramTests {
     #expect(try storage.run("download", "v", "0000").output == random(4 << 20))
   }
 
-  @Test("on a replicated volume with one brick of three dead are stored and read")
+  @Test("the storage program stores and reads parts while one brick of three is dead")
   func brickDead() throws {
     let (_, path) = try Scratch.folder(on: "replicated")
     let storage = StorageProgram("replicated", path)
@@ -395,15 +397,15 @@ struct StorageProgramTests {
     #expect(try storage.run("download", "v", "0001").output == random(3_000_000, 2))
   }
 
-  @Test("on a distributed volume with a brick dead are not taken for missing")
+  @Test("the storage program does not take parts for missing if a brick of a distributed volume is dead")
   func subvolumeMissing() throws {
     let (_, path) = try Scratch.folder(on: "distributed")
     let storage = StorageProgram("distributed", path, timeout: 8)
-    // Another test may have had a brick restarted.
+    // Another test may have restarted a brick.
     #expect(try eventually { try storage.run("testconnection").status == 0 })
     let parts = (0..<10).map { "000\($0)" }
     for part in parts { expectWell(try storage.run("upload", "v", part, input: Data(part.utf8))) }
-    // The renaming has moved nothing, and left no pointers to other bricks.
+    // The rename at the end of an upload has moved no file to another brick, and left no pointers to other bricks.
     let found = try onBricks("distributed", path + "/v")
     #expect(found == parts, "\(found)")
     kill(try Scratch.firstBrick("distributed"), SIGKILL)
@@ -423,7 +425,7 @@ struct StorageProgramTests {
   // MARK: The call
 
   @Test(
-    "need options that are right",
+    "the storage program reports missing and wrong options",
     arguments: [
       ([:], "the option uri is missing"), (["uri": ""], "the option uri is missing"),
       (["uri": "gluster://scratch"], "uri=gluster://scratch: "), (["uri": "gluster+udp://scratch/plain"], "unknown transport"),
@@ -438,7 +440,7 @@ struct StorageProgramTests {
     expectWell(try storage.run("options"), "uri\nlogfile\nloglevel\ntimeout\n")
   }
 
-  @Test("are not touched by a call that is wrong")
+  @Test("a wrong call of the storage program prints the usage and touches no part")
   func wrongCall() throws {
     let storage = StorageProgram("plain", "")
     for arguments in [["nonsense"], ["stat", "v"], ["upload"], ["list"], ["stat", "v", "0000", "more"]] {
@@ -451,7 +453,7 @@ struct StorageProgramTests {
     expectFailure(try StorageProgram("plain", path + "/missing").run("testconnection"), 5, "base directory \(path)/missing", "make it")
   }
 
-  @Test("need no root, and say what an unprivileged user may not do")
+  @Test("the storage program needs no root, and reports what an unprivileged user may not do")
   func unprivileged() throws {
     let (local, path) = try Scratch.folder()
     let (program, log) = (try Scratch.temporaryFile(), try Scratch.temporaryFile(".log"))
@@ -471,23 +473,23 @@ struct StorageProgramTests {
       "'\(program)' testconnection && echo x | '\(program)' upload v 0000 && '\(program)' list v && '\(program)' download v 0000")
     #expect(stored.status == 0 && stored.output == "0000 2\nx\n", "\(stored.output)")
     #expect(try run("stat", "-c", "%U %a", local + "/v", local + "/v/0000").output == "nobody 750\nnobody 640\n")
-    // A log that this user cannot write is told of; what is to be done is not done silently without.
+    // A log file that this user cannot write is an error: the program does not go on silently without it.
     let noLog = try asNobody("'\(program)' list v", logfile: log)
     #expect(noLog.status == 2 && noLog.output.contains("logfile=\(log): cannot be written: Permission denied"), "\(noLog.output)")
   }
 
-  @Test("are told of in the log file as well")
+  @Test("the storage program reports errors in the log file as well")
   func logFile() throws {
     let (_, path) = try Scratch.folder()
     var storage = StorageProgram("plain", path)
     let log = try Scratch.temporaryFile(".log")
     (storage.environment["logfile"], storage.environment["loglevel"]) = (log, "info")
-    // That it is not there is an answer.
+    // For `stat`, a missing part is an answer and no error.
     expectFailure(try storage.run("stat", "v", "0000"), 1, "no such part")
     expectFailure(try storage.run("download", "v", "0000"), 1, "no such part")
     let text = try String(contentsOfFile: log, encoding: .utf8)
-    #expect(text.contains("]: download v 0000: no such part\n") && !text.contains("]: stat") && text.contains("[glfs"), "\(text)")
-    // What is said there is what the level is for.
+    #expect(text.contains("]: GFD-201 download v 0000: no such part\n") && !text.contains("]: stat") && text.contains("[glfs"), "\(text)")
+    // The level limits what the program and libgfapi log.
     try FileManager.default.removeItem(atPath: log)
     storage.environment["loglevel"] = "error"
     expectWell(try storage.run("testconnection"))
@@ -495,7 +497,7 @@ struct StorageProgramTests {
     #expect(try run("stat", "-c", "%a", log).output.hasPrefix("6"))
   }
 
-  @Test("that nobody takes any more are no success")
+  @Test("a download whose reader has gone is no success")
   func notTaken() throws {
     let (_, path) = try Scratch.folder()
     let storage = StorageProgram("plain", path)

@@ -3,10 +3,10 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-/// Certificates are made here; volumes and glusterd are set back at the end.
+/// The tests make certificates, and reset volumes and glusterd at the end.
 @Suite("TLS", .serialized)
 struct TLSTests {
-  /// Where Debian's Gluster looks for the certificate, its key, and those that it trusts.
+  /// The folder in which Debian's Gluster looks for the certificate, its key, and the certificates that it trusts.
   static let folder = "/usr/lib/ssl"
   static let secureAccess = "/var/lib/glusterd/secure-access"
 
@@ -23,7 +23,7 @@ struct TLSTests {
     try Scratch.withSmall(["client.ssl": "on", "server.ssl": "on", "auth.ssl-allow": "*"], body)
   }
 
-  /// Without one of its files, for as long as `body` runs.
+  /// Runs `body` while one of the files in `folder` is missing.
   func without(_ name: String, _ body: () throws -> Void) throws {
     let file = Self.folder + "/" + name
     #expect(rename(file, file + ".away") == 0)
@@ -35,7 +35,7 @@ struct TLSTests {
     try withJob { job throws in (try job.backup(Scratch.line("small", path, more), to: MemoryBackup()), job.messages) }
   }
 
-  @Test("of a volume: backup, restore and parts work; what is missing is named")
+  @Test("backup, restore and storage program work on a volume with TLS, and report a missing certificate file")
   func volume() throws {
     try withTLS {
       try Scratch.remount("small")
@@ -44,7 +44,7 @@ struct TLSTests {
       let saved = MemoryBackup()
       _ = try withJob { try $0.backup(Scratch.line("small", path), to: saved) }
       var options = RestoreOptions()
-      options.place = Array((path + "/restored").utf8)
+      options.prefix = Array((path + "/restored").utf8)
       #expect(try withJob { try saved.restore($0, Scratch.line("small", path), options) }.failed == 0)
       try Scratch.remount("small")
       #expect(try run(Scratch.script("compare-trees"), local + "/d", local + "/restored" + path + "/d").status == 0)
@@ -77,13 +77,13 @@ struct TLSTests {
     }
   }
 
-  @Test("of the management as well: works; without its switch on this host the check says what to see to")
+  @Test("a backup works with TLS for the management too, and check reports a missing secure-access file")
   func management() throws {
     try withTLS {
       func restartGlusterd() throws {
         try Scratch.killGlusterd()
         try Scratch.startGlusterd()
-        // The bricks' connections to glusterd are made anew as well.
+        // Restart the bricks, so that they connect to glusterd again as well.
         try Scratch.gluster("volume", "stop", "small", "force")
         try Scratch.gluster("volume", "start", "small")
       }

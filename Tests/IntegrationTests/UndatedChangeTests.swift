@@ -3,41 +3,42 @@ import MiniDaemon
 import TestSupport
 import Testing
 
-/// Gluster does not date every change (`features.ctime`, on by default): a backup that goes by times would miss it.
-@Suite("A change that Gluster does not date")
+/// Not every change gets a new time from Gluster (`features.ctime`, on by default). A backup that compares times would miss such an
+/// undated change.
+@Suite("Changes that Gluster does not date")
 struct UndatedChangeTests {
   @Test(
-    "is in the next incremental and differential backup, on each kind of volume, and nothing else is",
+    "the next incremental and differential backup save an undated change, and nothing else, on each kind of volume",
     arguments: Soak.cases(Scratch.kinds.map { ($0, .bareos26) } + [("plain", .bacula15)], of: Soak.pairs(Scratch.kinds, ABI.allCases)))
   func crawled(_ kind: String, _ abi: ABI) throws {
     let tree = try UndatedTree(kind, UndatedChange.all)
     var chain = Chain(Scratch.line(kind, tree.path), abi: abi)
     try chain.backUp(accurate: false)
     try chain.backUp(accurate: false)
-    #expect(chain.carried == [])
+    #expect(chain.backedUp == [])
     try tree.change(UndatedChange.all)
     let changed = tree.paths(UndatedChange.all)
     try chain.backUp(accurate: false)
-    #expect(Set(chain.carried) == changed)
+    #expect(Set(chain.backedUp) == changed)
     let target = try Scratch.folder(on: kind, "restored")
     let difference = try chain.difference(kind, from: tree.local, tree.path, in: target)
     #expect(difference == "", "\(difference)")
     try chain.backUp(accurate: false)
-    #expect(chain.carried == [])
+    #expect(chain.backedUp == [])
     try chain.backUp("", .differential, accurate: false)
-    #expect(Set(chain.carried) == changed)
+    #expect(Set(chain.backedUp) == changed)
     #expect(chain.messages.allSatisfy { $0.severity == .info }, "\(chain.messages)")
   }
 
-  /// By the tool: a process that has Foundation does not find the shards of a file.
-  @Test("beyond the first shard of a file is in the next incremental backup, and nothing else is")
+  /// Uses the tool, because a process that has Foundation does not find the shards of a file.
+  @Test("the next incremental backup saves a change beyond the first shard of a file, and nothing else")
   func shards() throws {
     let tree = try UndatedTree("sharded", UndatedChange.ofShards)
     let archives = try Scratch.temporaryFolder() + "/" + UUID().uuidString
     try FileManager.default.createDirectory(atPath: archives, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: archives) }
     var began: [Int] = []
-    /// The paths of files that a backup has.
+    /// Runs a backup and returns the paths of the files in it.
     func backUp(since: Int? = nil) throws -> Set<String> {
       let archive = "\(archives)/\(began.count)"
       began.append(time(nil))
@@ -67,13 +68,13 @@ struct UndatedChangeTests {
     #expect(differences.count == 1, "\(comparison.output)")
   }
 
-  @Test("is in a sparse image of 2 GiB, with shards of the usual 64 MiB, wherever it is written", .soak)
+  @Test("an incremental backup saves a sparse image of 2 GiB with shards of 64 MiB, wherever it was written", .soak)
   func image() throws {
     try Scratch.withVolume("image", bricks: 1) {
       try Scratch.shard("image", size: nil)
       let mount = try Scratch.mount("image")
       let local = mount + "/disk"
-      /// Writes a MiB at each of some random places beyond the first shard, in an image and one that stays.
+      /// Writes 1 MiB at each of `count` random places beyond the first shard of each named image.
       func write(_ names: [String], seed: UInt64, count: Int) throws {
         let script = """
           import os, random
@@ -90,7 +91,7 @@ struct UndatedChangeTests {
       }
       let archive = try Scratch.temporaryFile(".pax")
       defer { try? FileManager.default.removeItem(atPath: archive) }
-      /// The names of images that an incremental backup has.
+      /// Runs an incremental backup and returns the names of the images in it.
       func backUp(since: Int) throws -> String {
         let result = try run(Scratch.tool, "backup", Scratch.line("image"), "-o", archive, "--since", "\(since)")
         #expect(result.status == 0 && !result.output.contains("warning"), "\(result.output)")
@@ -112,8 +113,8 @@ struct UndatedChangeTests {
     }
   }
 
-  /// In the root of a sharded volume, which is listed by names alone.
-  @Test("beyond the first shard may be in any file of several where the shards cannot be listed: all are carried, with a warning")
+  /// The files are in the root of a sharded volume, which is listed by names alone.
+  @Test("if shards cannot be listed, an incremental backup saves all files of several shards, with a warning")
   func noShards() throws {
     try Scratch.withVolume("unlisted", bricks: 1) {
       try Scratch.shard("unlisted")
@@ -139,7 +140,7 @@ struct UndatedChangeTests {
     }
   }
 
-  @Test("that a file has lost a name because another was renamed over it is in the next incremental backup", arguments: [true, false])
+  @Test("an incremental backup saves all names of a file that lost one because another file was renamed over it", arguments: [true, false])
   func renamedOver(_ isFirst: Bool) throws {
     let (local, path) = try Scratch.folder("names")
     let names = isFirst ? ["a", "b"] : ["b", "a"]
@@ -151,21 +152,23 @@ struct UndatedChangeTests {
     var chain = Chain(Scratch.line("plain", path))
     try chain.backUp(accurate: false)
     try chain.backUp(accurate: false)
-    #expect(chain.carried == [])
+    #expect(chain.backedUp == [])
     nextSecond()
     #expect(try run("mv", local + "/other", local + "/" + names[0]).status == 0)
     nextSecond()
     try chain.backUp()
-    #expect(Set(chain.carried) == [path, "\(path)/a", "\(path)/b", "\(path)/c"], "\(chain.messages)")
+    #expect(Set(chain.backedUp) == [path, "\(path)/a", "\(path)/b", "\(path)/c"], "\(chain.messages)")
     let difference = try chain.difference("plain", from: local, path, in: Scratch.folder("restored"))
     #expect(difference == "", "\(difference)")
     try chain.backUp()
-    #expect(chain.carried == [])
+    #expect(chain.backedUp == [])
   }
 
   static let dated = ["attribute removed", "default ACL removed", "mode", "owner", "data"]
 
-  @Test("is missed with attributes=dated, and found by the next job without it", arguments: Soak.cases(["plain"], of: Scratch.kinds))
+  @Test(
+    "a backup with attributes=dated misses an undated change, and the next job without it finds it",
+    arguments: Soak.cases(["plain"], of: Scratch.kinds))
   func dated(_ kind: String) throws {
     let tree = try UndatedTree(kind, UndatedChange.all)
     var chain = Chain(Scratch.line(kind, tree.path))
@@ -174,34 +177,34 @@ struct UndatedChangeTests {
     let all = tree.paths(UndatedChange.all)
     let dated = tree.paths(UndatedChange.all.filter { Self.dated.contains($0.name) })
     try chain.backUp(":attributes=dated", accurate: false)
-    #expect(Set(chain.carried) == dated)
+    #expect(Set(chain.backedUp) == dated)
     #expect(chain.messages.first?.text.contains(", by crawl (times") == true, "\(chain.messages)")
     nextSecond()
     try chain.backUp(accurate: false)
-    #expect(Set(chain.carried) == all.subtracting(dated))
+    #expect(Set(chain.backedUp) == all.subtracting(dated))
     #expect(chain.messages.first?.text.contains(", by crawl (times, attributes, ACLs, holes") == true, "\(chain.messages)")
   }
 
-  @Test("has a date where the bricks keep the times: no entry is asked for its attributes")
+  @Test("a backup compares times alone if the bricks keep them (features.ctime off), and misses no change")
   func ctimeOff() throws {
     let small = try Scratch.mount("small")
     try Scratch.withSmall(["features.ctime": "off"]) {
-      // Its client has seen other bricks.
+      // The client of the mount was connected before the bricks had this option.
       try Scratch.remount("small")
       let tree = try UndatedTree("small", UndatedChange.all)
       var chain = Chain(Scratch.line("small", tree.path))
       try chain.backUp(accurate: false)
       try chain.backUp(accurate: false)
-      #expect(chain.carried == [])
+      #expect(chain.backedUp == [])
       try tree.change(UndatedChange.all)
       try chain.backUp(accurate: false)
-      #expect(Set(chain.carried) == tree.paths(UndatedChange.all))
+      #expect(Set(chain.backedUp) == tree.paths(UndatedChange.all))
       #expect(chain.messages.first?.text.hasSuffix(", by crawl (times)") == true, "\(chain.messages)")
     }
     #expect(try run("sh", "-c", "rm -r '\(small)'/undated-*").status == 0)
   }
 
-  @Test("is looked for in files that were made before the volume was sharded, which have none, and none is backed up twice")
+  @Test("an incremental backup does not save unchanged files again that are older than the sharding of the volume")
   func shardedLater() throws {
     try Scratch.withVolume("later") {
       let local = try Scratch.mount("later")
@@ -211,11 +214,11 @@ struct UndatedChangeTests {
       var chain = Chain(Scratch.line("later"))
       try chain.backUp(accurate: false)
       try chain.backUp(accurate: false)
-      #expect(chain.carried == [] && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.carried) \(chain.messages)")
+      #expect(chain.backedUp == [] && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.backedUp) \(chain.messages)")
     }
   }
 
-  @Test("beyond the first shard waits for a brick that is away: a shard that is not there is no hole")
+  @Test("a job waits for an unreachable brick with shards, and does not take a missing shard for a hole")
   func shardOnBrickThatIsAway() throws {
     try Scratch.withVolume("pieces") {
       try Scratch.shard("pieces")
@@ -236,7 +239,7 @@ struct UndatedChangeTests {
     }
   }
 
-  @Test("is found again after a job that failed, and is only counted by an estimate")
+  @Test("a backup finds an undated change again after a failed job or an estimate")
   func failed() throws {
     let tree = try UndatedTree("plain", UndatedChange.all)
     let line = Scratch.line("plain", tree.path)
@@ -246,17 +249,17 @@ struct UndatedChangeTests {
     let changed = tree.paths(UndatedChange.all)
     for _ in 0..<2 {
       try chain.backUp(accurate: false, fails: true)
-      #expect(Set(chain.carried) == changed)
+      #expect(Set(chain.backedUp) == changed)
     }
     let undated = UndatedChange.all.count - Self.dated.count
     #expect(chain.messages.last?.text.hasSuffix("; \(undated) have changed without a new time") == true, "\(chain.messages)")
     for _ in 0..<2 { #expect(try chain.estimate() == changed) }
     try chain.backUp(accurate: false)
-    #expect(Set(chain.carried) == changed)
+    #expect(Set(chain.backedUp) == changed)
     #expect(try chain.estimate() == [])
   }
 
-  @Test("is not lost where jobs are killed at any moment")
+  @Test("a backup saves undated changes even if earlier jobs were killed at any moment")
   func killed() throws {
     let tree = try UndatedTree("plain", UndatedChange.all)
     let directory = try Scratch.temporaryFile(".state")
@@ -278,7 +281,8 @@ struct UndatedChangeTests {
     #expect(check.output == "ok\n", "\(check.output)")
   }
 
-  @Test("is backed up once more where the database is lost or damaged, with one message", arguments: ["rm $d", "echo nonsense > $d"])
+  @Test(
+    "a backup saves entries once more if the database is lost or damaged, with one message", arguments: ["rm $d", "echo nonsense > $d"])
   func lost(_ damage: String) throws {
     let tree = try UndatedTree("plain", UndatedChange.all)
     let directory = try Scratch.temporaryFile(".state")
@@ -290,17 +294,17 @@ struct UndatedChangeTests {
     try #require(result.status == 0, "\(result.output)")
     try chain.backUp(accurate: false)
     let changed = tree.paths(UndatedChange.all.filter { $0.name != "ACL removed" })
-    // Those that have not changed and have attributes, ACLs or holes.
+    // Unchanged entries that have attributes, ACLs or holes are backed up as well.
     let same = ["attribute changed", "attribute removed", "ACL changed", "ACL removed", "default ACL removed", "another hole"]
-    #expect(Set(chain.carried) == changed.union(tree.paths(UndatedChange.all.filter { same.contains($0.name) }, in: "same")))
+    #expect(Set(chain.backedUp) == changed.union(tree.paths(UndatedChange.all.filter { same.contains($0.name) }, in: "same")))
     let warnings = chain.messages.filter { $0.severity == .warning && $0.text.contains(": this job backs up every entry that has ") }
     #expect(warnings.count == 1, "\(chain.messages)")
     nextSecond()
     try chain.backUp(accurate: false)
-    #expect(chain.carried == [] && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.carried) \(chain.messages)")
+    #expect(chain.backedUp == [] && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.backedUp) \(chain.messages)")
   }
 
-  @Test("is not lost where the disk of the database is full")
+  @Test("a backup saves undated changes even if the disk of the database is full")
   func full() throws {
     let tree = try UndatedTree("plain", UndatedChange.all)
     let disk = try Scratch.temporaryFile(".disk")
@@ -313,19 +317,19 @@ struct UndatedChangeTests {
     try tree.change(UndatedChange.all)
     let changed = tree.paths(UndatedChange.all)
     try chain.backUp(accurate: false)
-    #expect(Set(chain.carried) == changed)
+    #expect(Set(chain.backedUp) == changed)
     #expect(chain.messages.contains { $0.severity == .warning && $0.text.contains(" cannot be written: ") }, "\(chain.messages)")
-    // What that job saw is not known: all that has something, or had, is backed up again.
+    // The state that the last job saw is not known, so every entry that has or had attributes, ACLs or holes is backed up again.
     #expect(try run("rm", disk + "/fill").status == 0)
     nextSecond()
     try chain.backUp(accurate: false)
     let undated = tree.paths(UndatedChange.all.filter { !Self.dated.contains($0.name) })
-    #expect(Set(chain.carried).isSuperset(of: undated))
+    #expect(Set(chain.backedUp).isSuperset(of: undated))
     try chain.backUp(accurate: false)
-    #expect(chain.carried == [] && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.carried) \(chain.messages)")
+    #expect(chain.backedUp == [] && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.backedUp) \(chain.messages)")
   }
 
-  @Test("is in both of two jobs that run at once")
+  @Test("two jobs that run at once both save undated changes")
   func atOnce() throws {
     let tree = try UndatedTree("plain", UndatedChange.all)
     let line = Scratch.line("plain", tree.path)
@@ -340,14 +344,14 @@ struct UndatedChangeTests {
     DispatchQueue.concurrentPerform(iterations: 2) { index in
       #expect(throws: Never.self) { try daemons[index].chain.backUp(accurate: false) }
     }
-    for daemon in daemons { #expect(Set(daemon.chain.carried) == tree.paths(UndatedChange.all), "\(daemon.chain.messages)") }
+    for daemon in daemons { #expect(Set(daemon.chain.backedUp) == tree.paths(UndatedChange.all), "\(daemon.chain.messages)") }
     nextSecond()
-    // What the other job saw after this one had begun may come once more.
+    // Changes that the other job saw after this job had begun may be backed up once more.
     for daemon in daemons { try daemon.chain.backUp(accurate: false) }
     nextSecond()
     for daemon in daemons {
       try daemon.chain.backUp(accurate: false)
-      #expect(daemon.chain.carried == [], "\(daemon.chain.messages)")
+      #expect(daemon.chain.backedUp == [], "\(daemon.chain.messages)")
     }
   }
 }

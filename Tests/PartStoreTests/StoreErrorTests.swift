@@ -4,10 +4,10 @@ import PartStore
 import SystemPackage
 import Testing
 
-@Suite("An error of a part")
+@Suite("Errors of a stored part")
 struct StoreErrorTests {
   @Test(
-    "says what a caller can do about it",
+    "The kind of an error says what a caller can do about it",
     arguments: [
       (.socketNotConnected, .unreachable), (.socketShutdown, .unreachable), (.connectionRefused, .unreachable), (.noSpace, .full),
       (Errno(rawValue: EDQUOT), .full), (.ioError, .failed), (.permissionDenied, .failed), (.noSuchFileOrDirectory, .failed),
@@ -17,7 +17,7 @@ struct StoreErrorTests {
     #expect(StoreError(GlusterError(errno: errno, call: "glfs_pwrite"), "cannot write").kind == kind)
   }
 
-  @Test("is one line: what was to be done, and what the volume said")
+  @Test("The description of an error is one line with the action and the reason")
   func words() {
     let error = StoreError(GlusterError(errno: .noSpace, call: "glfs_pwrite"), "cannot write")
     #expect("\(error)" == "cannot write: No space left on device (glfs_pwrite)")

@@ -2,12 +2,12 @@ import Testing
 
 @testable import PartStore
 
-@Suite("Names of the storage daemon on a volume")
+@Suite("The names of Bareos volumes and parts on a Gluster volume")
 struct StoredNameTests {
   func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
   @Test(
-    "stay as they are, but for what a file's name cannot have",
+    "A stored name equals the original, with characters escaped that a file name must not have",
     arguments: [
       ("Vol-0001", "Vol-0001"), ("Full Backup: May_2026.1", "Full Backup: May_2026.1"), ("-x", "-x"), ("a.b", "a.b"), ("a.", "a."),
       (" ", " "), ("a/b", "a%2Fb"), ("/", "%2F"), (".", "%2E"), ("..", "%2E."), (".a", "%2Ea"), ("a%2Fb", "a%252Fb"), ("%", "%25"),
@@ -18,7 +18,7 @@ struct StoredNameTests {
     #expect(StoredName(stored: Array(stored.utf8))?.name == Array(name.utf8))
   }
 
-  @Test("come back from every byte")
+  @Test("Names with any two bytes are stored and read back unchanged")
   func everyByte() {
     for first in UInt8.min...UInt8.max {
       for second in UInt8.min...UInt8.max {
@@ -30,7 +30,7 @@ struct StoredNameTests {
   }
 
   @Test(
-    "are none that another program has made",
+    "A file name that the storage program cannot have written is rejected",
     arguments: [
       "", ".", "..", ".glusterfs", ".0000.upload-0123456789abcdef", "%41", "%2f", "%", "a%2", "a%zz", "%+1", "a%2E",
     ])

@@ -3,11 +3,11 @@ import Testing
 
 @testable import SetupCheck
 
-@Suite("The findings of a check")
+@Suite("The findings of gfapi-fd check")
 struct FindingsTests {
   var findings = Findings()
 
-  @Test("are a line each, with what to do below, and a sum")
+  @Test("The findings are printed one a line, each followed by its cure, with a total at the end")
   mutating func text() {
     findings.add("server", "server.example.com:24007 answers")
     findings.add(.warning, "module", "is a link", cure: "copy it")
@@ -25,14 +25,14 @@ struct FindingsTests {
     #expect(findings.count(.problem) == 1 && findings.count(.warning) == 1 && findings.count(.well) == 1)
   }
 
-  @Test("are all well if there is neither a problem nor a warning")
+  @Test("The findings end with a success line if there is neither a problem nor a warning")
   mutating func well() {
     #expect(findings.text(isColoured: false) == "all is well\n")
     findings.add("server", "answers")
     #expect(findings.text(isColoured: true) == "server:      answers\nall is well\n")
   }
 
-  @Test("are red and yellow on a terminal, and nothing else is coloured")
+  @Test("Problems are red and warnings yellow on a terminal, and nothing else is coloured")
   mutating func colours() {
     findings.add(.warning, "one", "w", cure: "c")
     findings.add(.problem, "two", "p", cure: "c")
@@ -41,7 +41,7 @@ struct FindingsTests {
     #expect(text.count { $0 == "\u{1b}" } == 4)
   }
 
-  @Test("are one object of JSON, whatever is in their texts")
+  @Test("The findings are one valid JSON object, whatever their texts contain")
   mutating func json() throws {
     struct Report: Decodable, Equatable {
       struct Finding: Decodable, Equatable {

@@ -2,7 +2,7 @@ import Testing
 
 @testable import SetupCheck
 
-@Suite("The options of a volume")
+@Suite("The check of a volume's options")
 struct VolumeOptionsTests {
   func found(_ options: String...) -> [Findings.Finding] {
     var findings = Findings()
@@ -12,7 +12,7 @@ struct VolumeOptionsTests {
   }
 
   @Test(
-    "that stand in the way of a job are found, each with its cure",
+    "Volume options that obstruct a job are found, each with its cure",
     arguments: [
       ("server.root-squash: on", Findings.Verdict.problem, "gluster volume set myvol server.root-squash off"),
       ("server.all-squash: enable", .problem, "gluster volume set myvol server.all-squash off"),
@@ -27,10 +27,10 @@ struct VolumeOptionsTests {
     #expect(all[0].text.hasPrefix(option.prefix { $0 != ":" } + " is on"), "\(all)")
   }
 
-  @Test("name the folder of the trash as the volume has it")
+  @Test("The finding about the trash names the folder that the volume has set")
   func trash() { #expect(found("features.trash: on", "features.trash-dir: bin")[0].text.hasSuffix("in the folder bin")) }
 
-  @Test("that are off, and others, are no findings")
+  @Test("Options that are off, and other options, give no findings")
   func others() {
     #expect(found("features.read-only: off", "features.worm: disable", "server.root-squash: false", "nfs.disable: on").isEmpty)
   }

@@ -3,25 +3,25 @@ import Foundation
 import MiniDaemon
 import Testing
 
-/// A full backup and the incremental ones after it, as a daemon's catalog has them: what a restore of the last state would
-/// put back.
+/// A full backup and the incremental and differential ones after it, merged as in a daemon's catalog: the entries that a restore of the
+/// last state would restore.
 public struct Chain {
   public let line: String
   public let abi: ABI
   public private(set) var items: [MemoryBackup.Item] = []
-  /// Messages of the last job.
+  /// The messages of the last job.
   public private(set) var messages: [MiniJob.Message] = []
-  /// Paths that the last job carried, and those that it took for deleted.
-  public private(set) var carried: [String] = []
+  /// The paths that the last job backed up, and those that it reported as deleted.
+  public private(set) var backedUp: [String] = []
   public private(set) var deleted: [String] = []
-  /// A job that has ended: when it began, and its unique name.
+  /// A finished job: the time of its start and its unique name.
   private typealias Job = (began: Int, name: String)
   private var last: Job?
   private var full: Job?
   private let name = UUID().uuidString
   private var count = 0
 
-  /// What a job is compared with.
+  /// The level of a job after the full one.
   public enum Level {
     case incremental, differential
   }
@@ -31,13 +31,13 @@ public struct Chain {
     self.abi = abi
   }
 
-  /// Runs a job; the first is full.
+  /// Runs a job. The first job is a full backup.
   ///
   /// - Parameters:
-  ///   - level: of any other.
-  ///   - more: what is added to the plugin line, such as a list.
-  ///   - accurate: whether the daemon compares with what it has, and drops what is gone.
-  ///   - fails: the daemon takes the job for failed: it is as if it had not run.
+  ///   - more: text to append to the plugin line, such as a list.
+  ///   - level: the level of every job but the first.
+  ///   - accurate: true: the daemon passes its entries to the job, and drops those that the job reports as deleted.
+  ///   - fails: true: the daemon treats the job as failed, so it has no effect on the chain.
   public mutating func backUp(
     _ more: String = "", _ level: Level = .incremental, accurate: Bool = true, fails: Bool = false,
     _ change: (inout MiniJob.Options) -> Void = { _ in }
@@ -53,13 +53,13 @@ public struct Chain {
     change(&options)
     let job = (began: Int(Date().timeIntervalSince1970), name: options.jobName ?? "")
     let backup = MemoryBackup()
-    // Some are told when the job ends.
+    // Some messages are only sent at the end of the job.
     messages = try withJob(options, abi: abi) { job throws in
       _ = try job.backup(line + more, to: backup)
       deleted = job.hasFailed ? [] : job.deleted.map { String(decoding: $0, as: UTF8.self) }
       return job
     }.messages
-    carried = backup.paths
+    backedUp = backup.paths
     guard !fails else { return }
     last = job
     full = full ?? job
@@ -76,7 +76,7 @@ public struct Chain {
     return options
   }
 
-  /// The paths that an incremental job would carry now, as an estimate tells them.
+  /// The paths that an incremental job would back up now, according to an estimate.
   public func estimate() throws -> Set<String> {
     var paths = Set<String>()
     try withJob(options(.incremental), abi: abi) { job throws in
@@ -85,18 +85,18 @@ public struct Chain {
     return paths
   }
 
-  /// As the accurate list names an entry: a directory with a slash.
+  /// The name of an entry as in the list of accurate mode: a directory ends with a slash.
   private static func name(of entry: SavedEntry) -> [UInt8] {
     entry.status.st_mode & S_IFMT == S_IFDIR && entry.path.last != UInt8(ascii: "/")
       ? entry.path + [UInt8(ascii: "/")] : entry.path
   }
 
-  /// Restores under a directory of the volume, and compares with the tree that was backed up.
+  /// Restores into a directory of the volume and compares the result with the tree that was backed up.
   ///
-  /// - Returns: the differences; empty if there are none.
+  /// - Returns: the messages of the restore and the differences; empty if there are none.
   public func difference(_ kind: String, from local: String, _ path: String, in folder: (local: String, path: String)) throws -> String {
     var restore = RestoreOptions()
-    restore.place = Array(folder.path.utf8)
+    restore.prefix = Array(folder.path.utf8)
     let messages = try withJob(abi: abi) { job throws in
       _ = try MemoryBackup(items).restore(job, line, restore)
       return job.messages.filter { $0.severity != .info }

@@ -1,10 +1,15 @@
 import Foundation
-import MiniDaemon
 
-/// What a program printed and how it ended.
+/// A part of the test environment failed.
+public struct TestError: Error, CustomStringConvertible {
+  public let description: String
+  public init(_ description: String) { self.description = description }
+}
+
+/// The exit status and the output of a program.
 public struct CommandResult: Sendable {
   public let status: Int32
-  /// Standard output and error, as they came.
+  /// Standard output and standard error, in the order in which they were written.
   public let output: String
 }
 
@@ -29,7 +34,7 @@ public func run(_ program: String, _ arguments: [String], environment: [String: 
   return CommandResult(status: process.terminationStatus, output: String(decoding: output, as: UTF8.self))
 }
 
-/// Runs a program that must end well, and returns the most memory that it had, in KiB.
+/// Runs a program that must succeed, and returns its peak memory in KiB.
 public func peakMemory(_ program: String, _ arguments: String...) throws -> Int {
   let script = """
     import resource, subprocess, sys
@@ -37,11 +42,11 @@ public func peakMemory(_ program: String, _ arguments: String...) throws -> Int 
     print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if done.returncode == 0 else done.stderr.decode(errors="replace"))
     """
   let output = try run("python3", ["-c", script, program] + arguments).output.trimmingCharacters(in: .newlines)
-  guard let peak = Int(output) else { throw DaemonError("\(program) \(arguments): \(output)") }
+  guard let peak = Int(output) else { throw TestError("\(program) \(arguments): \(output)") }
   return peak
 }
 
-/// Waits until a condition holds. Returns false if it does not within `seconds`.
+/// Waits until a condition is true. Returns false if it is not within `seconds`.
 public func eventually(within seconds: Double = 30, _ condition: () throws -> Bool) rethrows -> Bool {
   let deadline = ContinuousClock.now + .seconds(seconds)
   while ContinuousClock.now < deadline {
@@ -51,7 +56,7 @@ public func eventually(within seconds: Double = 30, _ condition: () throws -> Bo
   return try condition()
 }
 
-/// Waits until what happens from now on has another time than all that has happened, in whole seconds.
+/// Waits until later changes have later times than all earlier ones, in whole seconds.
 public func nextSecond() {
   var now = timespec()
   clock_gettime(CLOCK_REALTIME, &now)

@@ -6,7 +6,7 @@ public enum Fixtures {
   public static let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
 
-  /// Rows of a table: columns separated by ` | `, comments and empty lines left out.
+  /// The rows of a table: columns are separated by `|`; comments and empty lines are left out.
   public static func rows(_ name: String) throws -> [[String]] {
     try String(contentsOf: package.appendingPathComponent("fixtures/\(name)"), encoding: .utf8)
       .split(separator: "\n").filter { !$0.hasPrefix("#") }

@@ -1,7 +1,6 @@
 import Foundation
-import MiniDaemon
 
-/// What a process has: threads, open files, and memory in KiB.
+/// The resources of a process: threads, open files, and memory in KiB.
 public struct ProcessUsage: CustomStringConvertible {
   public let threads: Int
   public let descriptors: Int
@@ -14,12 +13,12 @@ public struct ProcessUsage: CustomStringConvertible {
     let status = try String(contentsOfFile: folder + "/status", encoding: .utf8)
     guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmRSS:") }),
       let memory = line.split(separator: " ").compactMap({ Int($0) }).first
-    else { throw DaemonError("\(folder)/status: no VmRSS") }
+    else { throw TestError("\(folder)/status: no VmRSS") }
     self.memory = memory
   }
 
-  /// What it has when no connection is being ended any more: that takes 10 s each. Threads of libgfapi's for later work may stay for
-  /// minutes.
+  /// Returns the resources after all connections that are being closed have ended, which takes 10 s each. Threads that libgfapi keeps for
+  /// later work may stay for minutes.
   public static func settled(_ process: pid_t) throws -> ProcessUsage {
     _ = try eventually(within: 60) {
       try !threads(process).values.contains { $0.hasPrefix("glfs_") && !$0.hasPrefix("glfs_sproc") }
@@ -27,8 +26,8 @@ public struct ProcessUsage: CustomStringConvertible {
     return try ProcessUsage(process)
   }
 
-  /// Names of a process's threads, by number: where a thread ends meanwhile the kernel may leave another one out of its list, so
-  /// the list is read until it is the same twice.
+  /// The names of a process's threads by their numbers. If a thread ends meanwhile, the kernel may leave another one out of its list;
+  /// so the list is read until it is the same twice.
   public static func threads(_ process: pid_t) throws -> [String: String] {
     let folder = "/proc/\(process)/task"
     var numbers: [String] = []
@@ -43,7 +42,7 @@ public struct ProcessUsage: CustomStringConvertible {
       })
   }
 
-  /// The connections to volumes that a process has: the number of the one thread of each that hears its bricks.
+  /// The connections of a process to volumes, each as the number of its one thread that receives from the bricks.
   public static func clients(_ process: pid_t) throws -> Set<String> {
     Set(try threads(process).filter { $0.value.hasPrefix("glfs_epoll") }.keys)
   }

@@ -1,4 +1,4 @@
-/// Random numbers that are the same again for the same seed (SplitMix64).
+/// Random numbers that repeat for the same seed (SplitMix64).
 public struct Random: RandomNumberGenerator {
   private var state: UInt64
 

@@ -2,13 +2,13 @@ import Foundation
 import Locks
 import MiniDaemon
 
-/// The scratch volumes that the tests run beside (scripts/in-scratch).
+/// The scratch volumes on which the tests run (scripts/in-scratch).
 public enum Scratch {
   public struct Missing: Error, CustomStringConvertible {
     public let description = "no scratch volumes: run the tests with make test"
   }
 
-  /// Kinds of volumes.
+  /// The kinds of volumes.
   public static let kinds = ["plain", "distributed", "replicated", "dispersed", "sharded"]
 
   private static func variable(_ name: String) throws -> String {
@@ -16,7 +16,7 @@ public enum Scratch {
     return value
   }
 
-  /// Where the FUSE mount of a volume is. A volume of one of the kinds is made when it is first asked for.
+  /// The FUSE mount of a volume. A volume of one of the kinds is created when it is first requested.
   public static func mount(_ kind: String) throws -> String {
     try need(kind)
     return try mountPoint(kind)
@@ -24,33 +24,33 @@ public enum Scratch {
 
   private static func mountPoint(_ volume: String) throws -> String { try variable("GFAPI_FD_SCRATCH") + "/" + volume }
 
-  /// The volumes that this process has asked for.
+  /// The volumes that this process has requested.
   private static let made = Mutex<Set<String>>([])
 
-  /// Makes a volume of a kind of scripts/in-scratch, unless it is there.
+  /// Creates a volume of a kind of scripts/in-scratch, unless it exists.
   private static func need(_ kind: String) throws {
     guard (kinds + ["small"]).contains(where: { kind == $0 || kind.hasPrefix($0 + "-") }) else { return }
     let mount = try mountPoint(kind)
     try made.withLock { made in
       guard made.insert(kind).inserted, !FileManager.default.fileExists(atPath: mount) else { return }
-      // Not by `run`: see `remount`.
+      // Use `system`, not `run`: see `remount`.
       let log = try temporaryFile(".log")
       guard system("'\(script("in-scratch"))' --add '\(kind)' > '\(log)' 2>&1 < /dev/null") == 0 else {
-        throw DaemonError("cannot make the volume \(kind): \(try String(contentsOfFile: log, encoding: .utf8))")
+        throw TestError("cannot make the volume \(kind): \(try String(contentsOfFile: log, encoding: .utf8))")
       }
     }
   }
 
-  /// Mounts a volume anew: a FUSE mount of a sharded volume goes on showing the modification times of before a `utime`.
+  /// Mounts a volume again. A FUSE mount of a sharded volume otherwise keeps showing modification times from before a `utime`.
   public static func remount(_ kind: String) throws {
     let mount = try mountPoint(kind)
     _ = try run("umount", "-l", mount)
-    // Not by `run`: it waits for all that holds what it handed on, and the mount's own process does.
+    // Use `system`, not `run`: `run` waits until its pipe is closed, and the mount's own process would keep it open.
     let status = system("mount -t glusterfs -o acl 'scratch:/\(kind)' '\(mount)' > /dev/null 2>&1")
-    guard status == 0 else { throw DaemonError("cannot mount \(kind)") }
+    guard status == 0 else { throw TestError("cannot mount \(kind)") }
   }
 
-  /// Runs Gluster's command line, and again for a while where glusterd is busy with something else.
+  /// Runs Gluster's command line. Retries for a while if glusterd is busy.
   @discardableResult
   public static func gluster(_ arguments: String...) throws -> String { try gluster(arguments) }
 
@@ -61,27 +61,27 @@ public enum Scratch {
       result = try run("gluster", ["--mode=script"] + arguments)
       return result.status == 0 || !["ransaction", "try again", "onnection"].contains(where: result.output.contains)
     }
-    guard result.status == 0 else { throw DaemonError("gluster \(arguments): \(result.output)") }
+    guard result.status == 0 else { throw TestError("gluster \(arguments): \(result.output)") }
     return result.output
   }
 
   private static let glusterdPIDFile = "/run/glusterd.pid"
 
-  /// Kills glusterd; the bricks go on.
+  /// Kills glusterd. The bricks keep running.
   public static func killGlusterd() throws {
     let text = try String(contentsOfFile: glusterdPIDFile, encoding: .utf8)
-    guard let pid = pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)) else { throw DaemonError("no glusterd") }
+    guard let pid = pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)) else { throw TestError("no glusterd") }
     _ = Glibc.kill(pid, SIGKILL)
-    guard eventually(within: 10, { Glibc.kill(pid, 0) != 0 }) else { throw DaemonError("glusterd lives on") }
+    guard eventually(within: 10, { Glibc.kill(pid, 0) != 0 }) else { throw TestError("glusterd lives on") }
   }
 
-  /// Starts glusterd again, and waits until it answers.
+  /// Starts glusterd again and waits until it answers.
   public static func startGlusterd() throws {
-    // With no signal blocked: a process that Foundation starts, and its bricks, would have this one's.
+    // Started with no signal blocked: a process that Foundation starts would inherit this process's signal mask, and so would its bricks.
     let program =
       "import os, signal; signal.pthread_sigmask(signal.SIG_SETMASK, []); "
       + "os.execvp('glusterd', ['glusterd', '--pid-file', '\(glusterdPIDFile)'])"
-    guard system("python3 -c \"\(program)\" > /dev/null 2>&1") == 0 else { throw DaemonError("glusterd does not start") }
+    guard system("python3 -c \"\(program)\" > /dev/null 2>&1") == 0 else { throw TestError("glusterd does not start") }
     try gluster("pool", "list")
   }
 
@@ -98,29 +98,29 @@ public enum Scratch {
   public static func firstBrick(_ kind: String) throws -> pid_t {
     try need(kind)
     let found = try run("pgrep", "-f", "glusterfsd.*\(kind)1").output.split(separator: "\n").first.flatMap { pid_t($0) }
-    guard let found else { throw DaemonError("no brick of \(kind) is running") }
+    guard let found else { throw TestError("no brick of \(kind) is running") }
     return found
   }
 
-  /// The processes that serve a volume's bricks.
+  /// The processes that serve the bricks of a volume.
   private static func brickProcesses(_ volume: String) throws -> [pid_t] {
     try run("pgrep", "-f", "glusterfsd.*--volfile-id \(volume)[.]").output.split(separator: "\n").compactMap { pid_t($0) }
   }
 
-  /// Kills processes, and waits until they are gone.
+  /// Kills processes and waits until they have ended.
   private static func kill(_ processes: [pid_t]) throws {
     for process in processes { _ = Glibc.kill(process, SIGKILL) }
-    guard eventually({ processes.allSatisfy { Glibc.kill($0, 0) != 0 } }) else { throw DaemonError("\(processes) live on") }
+    guard eventually({ processes.allSatisfy { Glibc.kill($0, 0) != 0 } }) else { throw TestError("\(processes) live on") }
   }
 
   /// Kills the first brick of a volume.
   public static func killBrick(_ kind: String) throws { try kill([firstBrick(kind)]) }
 
-  /// Kills the first brick of a volume, and starts it again as soon as a condition holds, or after a minute.
+  /// Kills the first brick of a volume, and starts it again when a condition is true, or after a minute.
   ///
   /// - Parameters:
-  ///   - seconds: it is away for at least so long.
-  ///   - isNoticed: asked by another thread.
+  ///   - seconds: the least time for which the brick stays unreachable.
+  ///   - isNoticed: the condition; called by another thread.
   public static func killBrick(_ kind: String, for seconds: UInt32 = 0, until isNoticed: @escaping @Sendable () -> Bool) throws {
     try killBrick(kind)
     Thread.detachNewThread {
@@ -130,27 +130,27 @@ public enum Scratch {
     }
   }
 
-  /// Starts what bricks of a volume are away.
+  /// Starts the bricks of a volume that are not running.
   public static func startBricks(_ kind: String) throws {
     let count = try bricks(of: kind).count
-    // glusterd starts none of which it has not yet noticed that it is gone.
+    // glusterd does not start a brick before it has noticed that the brick's process has ended.
     let areRunning = try eventually {
       try gluster("volume", "start", kind, "force")
       return try brickProcesses(kind).count == count && onlineBricks(kind) == count
     }
-    guard areRunning else { throw DaemonError("not all bricks of \(kind) are running") }
+    guard areRunning else { throw TestError("not all bricks of \(kind) are running") }
   }
 
-  /// How many bricks of a volume have told glusterd where they listen. A client that connects before does without the others: what it
-  /// makes on a distributed volume is on one brick alone.
+  /// The number of bricks of a volume that have reported their port to glusterd. A client that connects earlier works without the others:
+  /// a file that it makes on a distributed volume is then only on one brick.
   private static func onlineBricks(_ volume: String) throws -> Int {
     try gluster("volume", "status", volume, "--xml")
       .matches(of: /<path>\/[^<]*<\/path>\s*<peerid>[^<]*<\/peerid>\s*<status>1<\/status>/).count
   }
 
-  /// Replaces the first brick of a volume by an empty one.
+  /// Replaces the first brick of a volume with an empty one.
   public static func replaceBrick(_ volume: String) throws {
-    guard let first = try bricks(of: volume).first else { throw DaemonError("\(volume) has no brick") }
+    guard let first = try bricks(of: volume).first else { throw TestError("\(volume) has no brick") }
     try gluster("volume", "replace-brick", volume, "scratch:\(first)", "scratch:\(first)0", "commit", "force")
   }
 
@@ -167,26 +167,26 @@ public enum Scratch {
       ], on: volume)
   }
 
-  /// Waits until what moves files of a volume has ended: `rebalance VOLUME`, or `remove-brick VOLUME BRICK`.
+  /// Waits until an operation that moves files of a volume has ended: `rebalance VOLUME`, or `remove-brick VOLUME BRICK`.
   public static func waitForMoves(_ words: String...) throws {
     let isOver = eventually(within: 120) {
-      // At times glusterd does not get an answer.
+      // glusterd sometimes does not answer.
       (try? gluster(["volume"] + words + ["status", "--xml"]))?.contains("<statusStr>completed</statusStr>") ?? false
     }
-    guard isOver else { throw DaemonError("\(words) does not end") }
+    guard isOver else { throw TestError("\(words) does not end") }
   }
 
-  /// Begins to move what belongs on another brick.
+  /// Starts a rebalance, which moves files to the bricks on which they belong.
   public static func rebalance(_ volume: String) throws { try gluster("volume", "rebalance", volume, "start", "force") }
 
-  /// Waits until nothing is left to be healed below a path of a replicated or dispersed volume, and mounts it anew. Returns what is
-  /// left after two minutes.
+  /// Waits until nothing is left to heal below a path of a replicated or dispersed volume, and mounts the volume again. Returns the
+  /// entries that are still to be healed after two minutes.
   public static func heal(_ volume: String, below path: String) throws -> [String] {
     var left: [String] = []
     _ = try eventually(within: 120) {
-      // Refused as long as the healing daemon has not come to the brick.
+      // Gluster refuses this until the self-heal daemon has connected to the brick.
       _ = try run("gluster", "volume", "heal", volume)
-      // To ask Gluster takes a client of its own each time, which leaves the healing less of the processors.
+      // Each `heal info` starts a client of its own, which takes processor time from the healing. So look at the bricks first.
       _ = try eventually(within: 2) { try isHealed(volume) }
       left = try unhealed(volume, below: path)
       return left.isEmpty
@@ -195,7 +195,7 @@ public enum Scratch {
     return left
   }
 
-  /// Whether the bricks of a volume remember nothing that is to be healed.
+  /// True if the bricks of a volume record no entry that is to be healed.
   private static func isHealed(_ volume: String) throws -> Bool {
     try bricks(of: volume).allSatisfy { brick in
       let entries = try FileManager.default.contentsOfDirectory(atPath: brick + "/.glusterfs/indices/xattrop")
@@ -203,16 +203,16 @@ public enum Scratch {
     }
   }
 
-  /// What a replicated or dispersed volume has to heal below a path.
+  /// The entries of a replicated or dispersed volume below a path that are to be healed.
   public static func unhealed(_ volume: String, below path: String) throws -> [String] {
     let info = try run("gluster", "volume", "heal", volume, "info")
-    guard info.status == 0 else { throw DaemonError(info.output) }
+    guard info.status == 0 else { throw TestError(info.output) }
     return info.output.split(separator: "\n").map(String.init).filter { $0.hasPrefix(path) }
   }
 
-  /// Makes a volume for as long as `body` runs, mounted like the others.
+  /// Runs `body` while an additional volume exists, mounted like the others.
   ///
-  /// - Parameter type: such as `replica 3`, in words; none: it is distributed.
+  /// - Parameter type: the type in words, such as `replica 3`; none: a distributed volume.
   public static func withVolume(_ name: String, bricks count: Int = 2, _ type: String..., body: () throws -> Void) throws {
     let bricks = try variable("GFAPI_FD_SCRATCH_BRICKS")
     try FileManager.default.createDirectory(atPath: mountPoint(name), withIntermediateDirectories: true)
@@ -228,7 +228,8 @@ public enum Scratch {
     try body()
   }
 
-  /// Whether a directory can be made, and renamed, at a mount. Bricks take an option a moment after it is set: to be asked until they have.
+  /// Returns true if a directory can be created and renamed at a mount. Bricks apply an option a moment after it was set, so call
+  /// this until they have.
   public static func mayRename(_ local: String) -> Bool {
     let probe = "\(local)/.probe-\(UUID().uuidString)"
     guard mkdir(probe, 0o700) == 0, rename(probe, probe + "-renamed") == 0 else { return false }
@@ -241,7 +242,7 @@ public enum Scratch {
       try gluster("volume", "set", volume, "features.read-only", value)
       let local = try mount(volume)
       guard eventually({ mayRename(local) == (value == "off") }) else {
-        throw DaemonError("features.read-only stays as it is on \(volume)")
+        throw TestError("features.read-only stays as it is on \(volume)")
       }
     }
     try set("on")
@@ -250,52 +251,52 @@ public enum Scratch {
     return try result.get()
   }
 
-  /// Makes a volume with one brick on a file system of its own, `xfs`, `ext4` or `btrfs`, in a loop device.
+  /// Runs `body` while a volume exists whose one brick is on its own file system, `xfs`, `ext4` or `btrfs`, in a loop device.
   public static func withVolume(_ name: String, on fileSystem: String, body: () throws -> Void) throws {
     let brick = try variable("GFAPI_FD_SCRATCH_BRICKS") + "/\(name)1"
     let image = try temporaryFile(".img")
     let make = ["xfs": "mkfs.xfs -q", "ext4": "mkfs.ext4 -q -F", "btrfs": "mkfs.btrfs -q"][fileSystem] ?? "false"
     let made = try run(
       "sh", "-ec", "truncate -s 700M '\(image)'; \(make) '\(image)'; mkdir -p '\(brick)'; mount -o loop '\(image)' '\(brick)'")
-    guard made.status == 0 else { throw DaemonError("cannot make \(fileSystem): \(made.output)") }
+    guard made.status == 0 else { throw TestError("cannot make \(fileSystem): \(made.output)") }
     defer { _ = try? run("sh", "-c", "umount -l '\(brick)'; rm -f '\(image)'; rmdir '\(brick)'") }
     try withVolume(name, bricks: 1, body: body)
   }
 
-  /// Runs `body` while the brick of the small volume is full, but for so many bytes. It is filled beside what it serves: a FUSE mount
-  /// that runs into a full brick may die of it.
+  /// Runs `body` while the brick of the small volume has only so many bytes free. The filling file is written directly on the brick: a
+  /// FUSE mount may die when it meets a full brick.
   public static func withFullSmall<R>(leaving bytes: Int, _ body: () throws -> R) throws -> R {
     try need("small")
     let brick = try variable("GFAPI_FD_SCRATCH_BRICKS") + "/small1"
     let file = brick + "/.glusterfs/filling"
     let free = try run("stat", "-f", "-c", "%a %S", brick).output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
     guard free.count == 2, try run("fallocate", "-l", "\(free[0] * free[1] - bytes)", file).status == 0 else {
-      throw DaemonError("cannot fill \(brick)")
+      throw TestError("cannot fill \(brick)")
     }
     let result = Result { try body() }
     try FileManager.default.removeItem(atPath: file)
-    // A brick looks every few seconds how much room it has.
+    // A brick checks only every few seconds how much room it has.
     let mount = try mount("small")
     guard eventually({ mkdir(mount + "/room", 0o700) == 0 && rmdir(mount + "/room") == 0 }) else {
-      throw DaemonError("the small volume stays full")
+      throw TestError("the small volume stays full")
     }
     return try result.get()
   }
 
-  /// A call that nobody makes: in wait for the next one, Gluster's translator has this one fail.
+  /// A call that no client makes. Gluster's error-gen translator makes this call fail while no test needs another one to fail.
   private static let idleCall = "rchecksum"
-  /// Whether the brick of the small volume has that translator. The tests that need it run one after another.
+  /// True if the brick of the small volume has the error-gen translator. The tests that need it run one after another.
   nonisolated(unsafe) private static var hasErrorGenerator = false
 
-  /// Runs `body` while Gluster's own translator makes calls of one kind fail on the brick of the small volume.
+  /// Runs `body` while Gluster's own error-gen translator makes calls of one kind fail on the brick of the small volume.
   ///
   /// - Parameters:
-  ///   - share: how many of them, in per cent.
-  ///   - error: with what error. Gluster 10.3 does not keep to it: each time it takes one of those that such a call may give.
+  ///   - share: the share of calls that fail, in per cent.
+  ///   - error: the error. Gluster 10.3 ignores it and uses one of the errors that such a call may return.
   public static func withErrors<R>(in call: String, share: Int = 100, error: String = "EIO", _ body: () throws -> R) throws -> R {
     try need("small")
     if !hasErrorGenerator {
-      // A brick takes a new translator only when it starts, but what is to fail at any time.
+      // A brick loads a new translator only when it starts, but accepts at any time which call is to fail.
       try set(["debug.error-gen": "posix", "debug.error-fops": idleCall], on: "small")
       try restartBricks("small")
       try remount("small")
@@ -307,9 +308,9 @@ public enum Scratch {
     return try result.get()
   }
 
-  /// Tells the brick of the small volume what is to fail, and waits until it has heard it.
+  /// Sets which call fails on the brick of the small volume, and waits until the brick has applied it.
   private static func fail(_ call: String, _ share: Int, _ error: String) throws {
-    guard let brick = try bricks(of: "small").first else { throw DaemonError("the small volume has no brick") }
+    guard let brick = try bricks(of: "small").first else { throw TestError("the small volume has no brick") }
     let log = try FileHandle(
       forReadingFrom: URL(fileURLWithPath: "/var/log/glusterfs/bricks/\(brick.dropFirst().replacingOccurrences(of: "/", with: "-")).log"))
     defer { try? log.close() }
@@ -318,12 +319,12 @@ public enum Scratch {
     let isHeard = try eventually {
       try log.seek(toOffset: end)
       let told = String(decoding: try log.readToEnd() ?? Data(), as: UTF8.self)
-      // What is above it in the brick has been told after it.
+      // The translators above it in the brick apply their options later.
       return told.range(of: "0-small-error-gen: option enable using set value \(call) ").map {
         told[$0.upperBound...].contains(" 0-\(brick): option ")
       } ?? false
     }
-    guard isHeard else { throw DaemonError("the brick of the small volume has not heard that \(call) is to fail") }
+    guard isHeard else { throw TestError("the brick of the small volume has not heard that \(call) is to fail") }
   }
 
   /// Sets options of a volume.
@@ -331,18 +332,18 @@ public enum Scratch {
     try gluster(["volume", "set", volume] + options.flatMap { [$0, $1] })
   }
 
-  /// Kills the bricks of a volume and starts them anew.
+  /// Kills the bricks of a volume and starts them again.
   private static func restartBricks(_ volume: String) throws {
     try kill(brickProcesses(volume))
     try startBricks(volume)
   }
 
-  /// Runs `body` while the small volume has options that its brick takes when it starts.
+  /// Runs `body` while the small volume has options that its brick reads when it starts.
   public static func withSmall<R>(_ options: KeyValuePairs<String, String>, _ body: () throws -> R) throws -> R {
     try withOptions(options, on: "small", body)
   }
 
-  /// Runs `body` while each call of a kind takes so many microseconds longer on the bricks of a volume.
+  /// Runs `body` while each call of one kind takes the given number of microseconds longer on the bricks of a volume.
   public static func withDelay<R>(of microseconds: Int, for call: String, on volume: String, _ body: () throws -> R) throws -> R {
     try withOptions(
       [
@@ -351,13 +352,13 @@ public enum Scratch {
       ], on: volume, body)
   }
 
-  /// Runs `body` while the bricks of a volume refuse each listing that tells more than names.
+  /// Runs `body` while the bricks of a volume refuse every listing that returns more than names (`readdirp`).
   public static func withoutListings<R>(on volume: String, _ body: () throws -> R) throws -> R {
     try withOptions(
       ["debug.error-gen": "posix", "debug.error-fops": "readdirp", "debug.error-failure": "100%"], on: volume, body)
   }
 
-  /// Runs `body` while a volume has options that its bricks take when they start.
+  /// Runs `body` while a volume has options that its bricks read when they start.
   private static func withOptions<R>(
     _ options: KeyValuePairs<String, String>, on volume: String, _ body: () throws -> R
   ) throws -> R {
@@ -372,28 +373,28 @@ public enum Scratch {
     return try body()
   }
 
-  /// Runs `body` while another process makes, deletes, renames, truncates and grows all the time what is in a folder.
+  /// Runs `body` while another process creates, deletes, renames, truncates and extends entries of a folder all the time.
   public static func whileChanging(_ folder: String, _ body: () throws -> Void) throws {
     let chaos = Process()
     chaos.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     chaos.arguments = ["python3", testScript("change-all-the-time.py"), folder]
-    // It ends when its standard input does.
+    // The process ends when its standard input is closed.
     let input = Pipe()
     chaos.standardInput = input
     try chaos.run()
     let result = Result {
       guard eventually({ (try? FileManager.default.contentsOfDirectory(atPath: folder).count) ?? 0 > 20 }) else {
-        throw DaemonError("nothing changes in \(folder)")
+        throw TestError("nothing changes in \(folder)")
       }
       try body()
     }
     try? input.fileHandleForWriting.close()
     chaos.waitUntilExit()
     try result.get()
-    guard chaos.terminationStatus == 0 else { throw DaemonError("what changes \(folder) failed") }
+    guard chaos.terminationStatus == 0 else { throw TestError("what changes \(folder) failed") }
   }
 
-  /// Runs `body` while Gluster's quota limits what may be below a path of the small volume, such as `3MB`.
+  /// Runs `body` while Gluster's quota limits the data below a path of the small volume, for example to `3MB`.
   public static func withQuota(_ path: String, _ limit: String, _ body: () throws -> Void) throws {
     try need("small")
     try gluster("volume", "quota", "small", "enable")
@@ -404,7 +405,7 @@ public enum Scratch {
     try body()
   }
 
-  /// A new empty folder on a volume, and the path of it there.
+  /// Creates an empty folder on a volume. Returns its path at the mount and its path on the volume.
   public static func folder(on kind: String = "plain", _ name: String = #function) throws -> (local: String, path: String) {
     let path = "/" + name.filter(\.isLetter) + "-" + UUID().uuidString.prefix(8)
     let local = try mount(kind) + path
@@ -412,23 +413,23 @@ public enum Scratch {
     return (local, path)
   }
 
-  /// Sets the modification times of a folder and of all in it back by an hour: those of what is changed from now on are others, in the
-  /// whole seconds that daemons compare as well.
+  /// Sets the modification times of a folder and of all entries in it back by an hour. Later changes then have other times, also in the
+  /// whole seconds that the daemons compare.
   public static func setBack(_ folder: String) throws {
     for name in try FileManager.default.subpathsOfDirectory(atPath: folder).map({ "/" + $0 }) + [""] {
       var status = stat()
       let path = folder + name
-      guard lstat(path, &status) == 0 else { throw DaemonError("no \(path)") }
+      guard lstat(path, &status) == 0 else { throw TestError("no \(path)") }
       status.st_mtim.tv_sec -= 3600
       guard utimensat(AT_FDCWD, path, [status.st_atim, status.st_mtim], AT_SYMLINK_NOFOLLOW) == 0 else {
-        throw DaemonError("cannot set the times of \(path)")
+        throw TestError("cannot set the times of \(path)")
       }
     }
   }
 
-  /// Keeps the files of a volume in shards from now on, and mounts it anew.
+  /// Turns sharding on for the new files of a volume, and mounts it again.
   ///
-  /// - Parameter size: of a shard, such as `4MB`; nil: Gluster's default, 64 MiB.
+  /// - Parameter size: the size of a shard, such as `4MB`; nil: Gluster's default, 64 MiB.
   public static func shard(_ volume: String, size: String? = "4MB") throws {
     try gluster("volume", "set", volume, "features.shard", "on")
     if let size { try gluster("volume", "set", volume, "features.shard-block-size", size) }
@@ -438,14 +439,14 @@ public enum Scratch {
   /// A folder in memory.
   public static func temporaryFolder() throws -> String { try variable("GFAPI_FD_SCRATCH_TMP") }
 
-  /// A name for a file in memory.
+  /// A new name for a file in memory.
   public static func temporaryFile(_ suffix: String = "") throws -> String {
     try temporaryFolder() + "/" + UUID().uuidString + suffix
   }
 
   /// The plugin line for a directory of a volume.
   public static func line(_ kind: String = "plain", _ path: String = "", _ more: String = "") -> String {
-    // One that cannot be made fails where it is used.
+    // If the volume cannot be created, the test fails where it uses the volume.
     try? need(kind)
     return "gfapi:volume=gluster\\://scratch/\(kind)\(path)\(more)"
   }
@@ -453,24 +454,24 @@ public enum Scratch {
   public static let tool = built("gfapi-fd")
   public static let modulePath = built("gfapi-fd.so")
 
-  /// What `make` has built: in the folder `build`, or the one that GFAPI_FD_PRODUCTS names.
+  /// The path of a product of `make`, in the folder `build` or the one that GFAPI_FD_PRODUCTS names.
   public static func built(_ name: String) -> String {
     let folder = ProcessInfo.processInfo.environment["GFAPI_FD_PRODUCTS"] ?? "build"
     return Fixtures.package.appendingPathComponent("\(folder)/\(name)").path
   }
 
-  /// A program of the tests' own.
+  /// The path of a helper program of the tests.
   public static func testScript(_ name: String) -> String {
     Fixtures.package.appendingPathComponent("Tests/TestSupport/\(name)").path
   }
 
   public static func script(_ name: String) -> String { Fixtures.package.appendingPathComponent("scripts/\(name)").path }
 
-  /// The module, loaded once.
+  /// The module, which is loaded once.
   public static let module = Result { try PluginModule(modulePath) }
 }
 
-/// A backup that keeps everything in memory, for looking at it and for restoring it.
+/// A backup that is kept in memory, for inspection and for a restore.
 public final class MemoryBackup: BackupTarget {
   public struct Item: Sendable {
     public var entry: SavedEntry
@@ -485,7 +486,7 @@ public final class MemoryBackup: BackupTarget {
   public private(set) var items: [Item] = []
   /// Called for each record before its data.
   public var onBegin: ((SavedEntry) -> Void)?
-  /// Called for each piece of data.
+  /// Called for each piece of data with its length.
   public var onData: ((Int) -> Void)?
   private var data: [UInt8] = []
 
@@ -505,12 +506,12 @@ public final class MemoryBackup: BackupTarget {
 
   public func item(_ path: String) -> Item? { items.first { $0.entry.path == Array(path.utf8) } }
 
-  /// Paths, in the order of the records.
+  /// The paths in the order of the records.
   public var paths: [String] { items.map { String(decoding: $0.entry.path, as: UTF8.self) } }
 
-  /// Restores all items. Returns what the job counted.
+  /// Restores all items and returns the counts of the job.
   ///
-  /// - Parameter before: called with the number of each item.
+  /// - Parameter before: called before each item, with its number.
   public func restore(
     _ job: MiniJob, _ line: String, _ options: RestoreOptions = RestoreOptions(), before: (Int) throws -> Void = { _ in }
   ) throws -> JobCounts {
@@ -534,7 +535,7 @@ public final class MemoryBackup: BackupTarget {
   }
 }
 
-/// Runs a job of the small daemon to its end.
+/// Runs a job in the small test daemon (MiniDaemon) to its end.
 public func withJob<R>(
   _ options: MiniJob.Options = MiniJob.Options(), abi: ABI = .bareos26, _ body: (MiniJob) throws -> R
 ) throws -> R {

@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// A server that takes connections and never says a word, or one that does not even take them: its queue is full, and
-/// the kernel drops the packets of a further connection.
+/// A server that accepts connections and never sends anything. With `dropsPackets` it does not even accept connections: its queue is
+/// full, and the kernel drops the packets of each further connection.
 public final class SilentServer {
   private let descriptor: Int32
   public let port: Int

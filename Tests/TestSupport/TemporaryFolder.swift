@@ -1,8 +1,8 @@
 import Foundation
 
-/// A new folder of this host, which is removed with this object.
+/// A new folder on this host. It is removed when this object is released.
 public final class TemporaryFolder: Sendable {
-  /// Absolute, without a slash at its end.
+  /// The absolute path, without a slash at the end.
   public let path: String
 
   public init() throws {
@@ -19,7 +19,7 @@ public final class TemporaryFolder: Sendable {
     return "\(path)/\(name)"
   }
 
-  /// Writes lines into a file of the folder, each with a newline, and returns its path.
+  /// Writes lines into a file of the folder, each followed by a newline, and returns its path.
   @discardableResult
   public func write(lines: [String], to name: String = "file") throws -> String {
     try write(lines.map { $0 + "\n" }.joined().utf8, to: name)

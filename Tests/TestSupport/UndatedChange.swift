@@ -1,7 +1,7 @@
 import Foundation
-import MiniDaemon
 
-/// An entry, and a change to it, most of which Gluster does not date: how it is made, in a shell, `$e` is its path; and how it changes.
+/// An entry and a change to it. Most of these changes do not change the entry's times in Gluster. `make` and `change` are shell commands
+/// in which `$e` is the entry's path.
 public struct UndatedChange: Sendable {
   public let name: String
   public let make: String
@@ -30,10 +30,10 @@ public struct UndatedChange: Sendable {
       name: "data", make: "head -c 9000 /dev/urandom > $e", change: "printf X | dd of=$e bs=1 seek=100 conv=notrunc status=none"),
   ]
 
-  /// All that there are on a kind of volume, for a process that finds shards.
+  /// All changes that are possible on a kind of volume, for a process that detects changed shards.
   public static func all(on kind: String) -> [UndatedChange] { all + (kind == "sharded" ? ofShards : []) }
 
-  /// Of a sharded volume with shards of 4 MiB, beyond the first.
+  /// Additional changes for a sharded volume with shards of 4 MiB.
   public static let ofShards = [
     UndatedChange(
       name: "write", make: "head -c 12000000 /dev/urandom > $e",
@@ -55,7 +55,7 @@ public struct UndatedChange: Sendable {
   ]
 }
 
-/// Two of each entry: one that changes, and one that stays.
+/// Two entries for each change: one that is changed, and one that stays the same.
 public struct UndatedTree {
   public let local: String
   public let path: String
@@ -69,12 +69,12 @@ public struct UndatedTree {
 
   private func each(_ changes: [UndatedChange], _ folders: [String], _ script: (UndatedChange) -> String) throws {
     let result = try run("sh", "-ec", "cd '\(local)'\n" + Self.script(changes, in: folders, script))
-    guard result.status == 0 else { throw DaemonError(result.output) }
-    // What was done is done in the second before the next job.
+    guard result.status == 0 else { throw TestError(result.output) }
+    // The changes must have earlier times than the start of the next job.
     nextSecond()
   }
 
-  /// What makes or changes entries in folders of the shell's directory.
+  /// The shell commands that make or change entries in folders of the current directory.
   public static func script(_ changes: [UndatedChange], in folders: [String], _ script: (UndatedChange) -> String) -> String {
     folders.map { folder in
       "mkdir -p \(folder)\n" + changes.map { "e=\(folder)/\(file($0))\n\(script($0))\n" }.joined()

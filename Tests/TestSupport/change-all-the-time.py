@@ -1,4 +1,4 @@
-"""Makes, deletes, renames, truncates and grows files and directories until its standard input ends.
+"""Creates, deletes, renames, truncates and extends files and directories until its standard input is closed.
 
     change-all-the-time.py DIRECTORY
 """
@@ -20,7 +20,7 @@ def some():
 
 def write(name, mode):
     flags = os.O_APPEND if mode == "ab" else os.O_TRUNC
-    # Not blocked by a FIFO.
+    # Non-blocking, because the name may be a FIFO.
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | flags, 0o644)
     try:
         os.write(descriptor, os.urandom(random.randrange(300_000)))
@@ -60,5 +60,5 @@ while not select.select([sys.stdin], [], [], 0)[0]:
     try:
         random.choice(changes)()
     except OSError:
-        # What was chosen is gone, or is of another kind.
+        # The chosen entry was deleted or has another type.
         pass

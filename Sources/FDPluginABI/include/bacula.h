@@ -1,10 +1,10 @@
 /*
  * The binary interface of Bacula's file daemon plugins, x86-64 Linux with 64-bit off_t. Names of types and fields are this
- * project's; order, sizes and numbers are Bacula's: bacula/src/filed/fd_plugins.h and bacula/src/lib/plugins.h of 9.6.7,
- * 11.0.6, 13.0.3 and 15.0. What Bareos has alike is in common.h.
+ * project's. Order, sizes and numbers are Bacula's: bacula/src/filed/fd_plugins.h and bacula/src/lib/plugins.h of 9.6.7,
+ * 11.0.6, 13.0.3 and 15.0. The parts that Bareos shares are in common.h.
  *
- * A packet begins with its size (pkt_size) and ends with it (pkt_end), but only the interface version tells how it is laid
- * out: restore packets of 9.6 and of 11 have one size and two layouts.
+ * A packet begins and ends with its size (pkt_size, pkt_end). Only the interface version identifies the layout of a packet:
+ * restore packets of 9.6 and of 11 have the same size and different layouts.
  */
 #ifndef FD_PLUGIN_ABI_BACULA_H
 #define FD_PLUGIN_ABI_BACULA_H
@@ -19,10 +19,10 @@ enum {
   BACULA_15_INTERFACE = 23,
 };
 
-/* 13 has put a message type before the others: each of FD_M_* is one more from there on. */
+/* Release 13 has put a new message type before the others: from 13 on each of FD_M_* is greater by one. */
 enum { BACULA_13_M_SHIFT = 1 };
 
-/* What loadPlugin answers: who the plugin is. */
+/* loadPlugin's answer: a description of the plugin. */
 struct bacula_plugin_information {
   uint32_t size;
   uint32_t version;
@@ -42,7 +42,7 @@ struct bacula_context {
 };
 static_assert(sizeof(struct bacula_context) == 16, "bacula_context");
 
-/* Events, alike in every release. The values of LEVEL and SINCE are the number itself in place of a pointer. */
+/* Events, the same in every release. The value of LEVEL and SINCE is the number itself, not a pointer to it. */
 enum {
   BACULA_EVENT_JOB_START = 1,
   BACULA_EVENT_JOB_END = 2,
@@ -62,7 +62,8 @@ enum {
   BACULA_EVENT_HANDLE_BACKUP_FILE = 24,
 };
 
-/* bVariable: what getValue and setValue name. The number of the file index differs: BACULA_VAR_FILE_INDEX_*. */
+/* bVariable: the variables of getValue and setValue. The number of the file index depends on the release: see
+ * BACULA_VAR_FILE_INDEX_*. */
 enum {
   BACULA_VAR_JOB_ID = 1,
   BACULA_VAR_LEVEL = 3,
@@ -71,7 +72,7 @@ enum {
   BACULA_VAR_JOB_STATUS = 7,
   BACULA_VAR_SINCE_TIME = 8,
   BACULA_VAR_ACCURATE = 9,
-  /* Write only: the name of an entry that the accurate list shall keep. */
+  /* Write only: the name of an entry that must stay in the accurate list. */
   BACULA_VAR_FILE_SEEN = 10,
   /* char * */
   BACULA_VAR_WORKING_DIRECTORY = 13,
@@ -84,7 +85,7 @@ enum {
   BACULA_VAR_FILE_INDEX_13 = 23,
 };
 
-/* Types of entries that are no files: the options that a restore may be given, and these filled in. */
+/* Types of entries that are not files: the options that a restore accepts, and these options with their values. */
 enum {
   BACULA_FT_PLUGIN_CONFIG = 27,
   BACULA_FT_PLUGIN_CONFIG_FILLED = 28,
@@ -93,11 +94,11 @@ enum {
 /* The name under which the console looks for a plugin's options (lib/ini.h). */
 #define BACULA_OPTIONS_NAME "RestoreOptions"
 
-/* Value of the job status, beside FD_JOB_CANCELED: stopped, to be resumed. */
+/* Value of the job status, in addition to FD_JOB_CANCELED: the job was stopped, and is to be resumed. */
 enum { BACULA_JOB_INCOMPLETE = 'I' };
 
-/* 9.6. flags comes as 0: Bacula does not tell a plugin the options of the FileSet. What the plugin sets in it of
- * FD_FO_SPARSE replaces the FileSet's. */
+/* 9.6. The daemon passes flags as 0: Bacula does not report the FileSet's options to a plugin. The FD_FO_SPARSE that the
+ * plugin returns in flags replaces that of the FileSet. */
 struct bacula_save_packet_9 {
   int32_t pkt_size;
   char *fname;
@@ -184,7 +185,7 @@ struct bacula_plugin_object {
 };
 static_assert(sizeof(struct bacula_plugin_object) == 72, "bacula_plugin_object");
 
-/* 13, and 15, whose stat_update lies where 13 has a gap. */
+/* 13 and 15. stat_update exists in 15 only, where 13 has padding. */
 struct bacula_save_packet_13 {
   int32_t pkt_size;
   char *fname;
@@ -271,8 +272,8 @@ static_assert(offsetof(struct bacula_restore_object_packet, pkt_end) == 60, "res
 /* Function of an xacl packet. */
 enum { BACULA_ACL_BACKUP = 1, BACULA_ACL_RESTORE, BACULA_XATTR_BACKUP, BACULA_XATTR_RESTORE };
 
-/* An ACL or an extended attribute. content stays with who made it: the daemon copies the plugin's, and asks again until
- * count is 0. On restore the plugin gets each content as it was. */
+/* An ACL or an extended attribute. content belongs to the side that made it. On backup the daemon copies the plugin's
+ * content, and calls again until count is 0. On restore the plugin receives each content unchanged. */
 struct bacula_xacl_packet {
   int32_t pkt_size;
   int32_t func;
@@ -285,7 +286,7 @@ static_assert(offsetof(struct bacula_xacl_packet, count) == 8, "xacl.count");
 static_assert(offsetof(struct bacula_xacl_packet, content) == 16, "xacl.content");
 static_assert(offsetof(struct bacula_xacl_packet, pkt_end) == 24, "xacl.pkt_end");
 
-/* Asks whether the plugin's data shall travel in another stream. */
+/* Asks the plugin whether its data shall go into another stream. */
 struct bacula_stream_packet {
   int32_t pkt_size;
   int32_t stream;
@@ -293,7 +294,8 @@ struct bacula_stream_packet {
 };
 static_assert(sizeof(struct bacula_stream_packet) == 12, "bacula_stream_packet");
 
-/* 11 and later: a question from the console. result stays with the plugin; the daemon asks again while FD_MORE. */
+/* 11 and later: a question from the console. result belongs to the plugin. The daemon calls again while the plugin
+ * returns FD_MORE. */
 struct bacula_query_packet {
   int32_t pkt_size;
   char *parameter;
@@ -308,12 +310,12 @@ static_assert(offsetof(struct bacula_query_packet, command) == 16, "query.comman
 static_assert(offsetof(struct bacula_query_packet, result) == 32, "query.result");
 static_assert(offsetof(struct bacula_query_packet, pkt_end) == 40, "query.pkt_end");
 
-/* The daemon's callbacks of 9.6 and 11. Later releases have more of them behind these: BACULA_CORE_SIZE_*. A save packet
- * comes as void *: its layout depends on the release. */
+/* The daemon's callbacks of 9.6 and 11. Later releases have additional callbacks after these: see BACULA_CORE_SIZE_*. A
+ * save packet is passed as void *, because its layout depends on the release. */
 struct bacula_core_functions {
   uint32_t size;
   uint32_t version;
-  /* Event numbers, then 0. */
+  /* The arguments are event numbers, then 0. */
   int (*register_events)(struct bacula_context *, ...);
   int (*get_value)(struct bacula_context *, int variable, void *value);
   int (*set_value)(struct bacula_context *, int variable, void *value);
@@ -337,13 +339,13 @@ static_assert(sizeof(struct bacula_core_functions) == 144, "bacula_core_function
 static_assert(offsetof(struct bacula_core_functions, job_message) == 32, "core.job_message");
 static_assert(offsetof(struct bacula_core_functions, accept_file) == 136, "core.accept_file");
 
-/* Sizes that the table of callbacks has: 9.6 and 11; 13 with getAccurateAttribs; 15 with AddPlugin and AddFileEvent. */
+/* Sizes of the table of callbacks: 9.6 and 11; 13, with getAccurateAttribs; 15, with AddPlugin and AddFileEvent. */
 enum { BACULA_CORE_SIZE_9 = 144, BACULA_CORE_SIZE_13 = 152, BACULA_CORE_SIZE_15 = 168 };
 
-/* What a message may be long, in bytes: the daemon formats into 2000 and cuts off what is more. */
+/* Maximum length of a message in bytes: the daemon formats it into 2000 bytes and cuts off the rest. */
 enum { BACULA_LONGEST_MESSAGE = 1999 };
 
-/* The plugin's entry points, 9.6. Packets whose layout depends on the release come as void *. */
+/* The plugin's entry points, 9.6. Packets whose layout depends on the release are passed as void *. */
 struct bacula_plugin_functions_9 {
   uint32_t size;
   uint32_t version;
@@ -366,7 +368,7 @@ struct bacula_plugin_functions_9 {
 static_assert(sizeof(struct bacula_plugin_functions_9) == 128, "bacula_plugin_functions_9");
 static_assert(offsetof(struct bacula_plugin_functions_9, check_stream) == 120, "functions.check_stream (9)");
 
-/* 15. 11 has no metadata_restore and what follows, 13 nothing behind metadata_restore. */
+/* 15. The table of 11 ends before metadata_restore, and the table of 13 ends after it. */
 struct bacula_plugin_functions_15 {
   uint32_t size;
   uint32_t version;
@@ -397,10 +399,10 @@ static_assert(offsetof(struct bacula_plugin_functions_15, check_stream) == 128, 
 static_assert(offsetof(struct bacula_plugin_functions_15, query_parameter) == 136, "functions.query_parameter");
 static_assert(offsetof(struct bacula_plugin_functions_15, metadata_restore) == 144, "functions.metadata_restore");
 
-/* Sizes that the table of entry points has. */
+/* Sizes of the table of entry points. */
 enum { BACULA_FUNCTIONS_SIZE_9 = 128, BACULA_FUNCTIONS_SIZE_11 = 144, BACULA_FUNCTIONS_SIZE_13 = 152, BACULA_FUNCTIONS_SIZE_15 = 168 };
 
-/* Swift cannot call variadic functions: these can. */
+/* Wrappers of variadic functions, which Swift cannot call. */
 
 /* Sends one job message; text ends with a newline. */
 static inline int bacula_job_message(const struct bacula_core_functions *core, struct bacula_context *context, int type,

@@ -1,9 +1,9 @@
 /*
  * The binary interface of Bareos's file daemon plugins, interface version 10 (Bareos 18.2 to 26), x86-64 Linux with
- * 64-bit off_t. Names of types and fields are this project's; order, sizes and numbers are Bareos's:
- * core/src/filed/fd_plugins.h, core/src/lib/plugins.h. What Bacula has alike is in common.h.
+ * 64-bit off_t. Names of types and fields are this project's. Order, sizes and numbers are Bareos's:
+ * core/src/filed/fd_plugins.h, core/src/lib/plugins.h. The parts that Bacula shares are in common.h.
  *
- * A packet begins with its size (pkt_size) and ends with it (pkt_end); the size tells which release laid it out.
+ * A packet begins and ends with its size (pkt_size, pkt_end). The size identifies the layout of a release.
  */
 #ifndef FD_PLUGIN_ABI_BAREOS_H
 #define FD_PLUGIN_ABI_BAREOS_H
@@ -12,7 +12,7 @@
 
 #define BAREOS_INTERFACE_VERSION 10
 
-/* What loadPlugin answers: who the plugin is. */
+/* loadPlugin's answer: a description of the plugin. */
 struct bareos_plugin_information {
   uint32_t size;
   uint32_t version;
@@ -53,7 +53,7 @@ enum {
   BAREOS_EVENT_NEW_PLUGIN_OPTIONS = 20,
 };
 
-/* bVariable: what getValue and setValue name. */
+/* bVariable: the variables of getValue and setValue. */
 enum {
   BAREOS_VAR_JOB_ID = 1,
   BAREOS_VAR_LEVEL = 3,
@@ -62,7 +62,7 @@ enum {
   BAREOS_VAR_JOB_STATUS = 7,
   BAREOS_VAR_SINCE_TIME = 8,
   BAREOS_VAR_ACCURATE = 9,
-  /* char *, as the name of the job. */
+  /* char *, like the name of the job. */
   BAREOS_VAR_WORKING_DIRECTORY = 12,
   BAREOS_VAR_WHERE = 13,
   /* Text such as "21.1.2 (01 March 2022)". */
@@ -106,8 +106,8 @@ static_assert(offsetof(struct bareos_save_packet, save_time) == 192, "save.save_
 static_assert(offsetof(struct bareos_save_packet, object_name) == 208, "save.object_name");
 static_assert(offsetof(struct bareos_save_packet, pkt_end) == 232, "save.pkt_end");
 
-/* Bareos 18.2 to 21: fd_restore_packet. The fields up to delta_seq lie alike in every release: the later layouts only add
- * behind them. */
+/* Bareos 18.2 to 21: fd_restore_packet. The fields up to delta_seq have the same offsets in every release: the later
+ * layouts only add fields after delta_seq. */
 
 /* Bareos 22 to 25. */
 struct bareos_restore_packet_22 {
@@ -166,7 +166,7 @@ static_assert(offsetof(struct bareos_restore_packet_26, pkt_end) == 248, "restor
 
 /* Bareos 18.2 to 21: fd_io_packet. */
 
-/* Bareos 22 and later. A status of 0 for IO_OPEN says that the plugin does the I/O; 1 that the core shall read filedes. */
+/* Bareos 22 and later. For IO_OPEN a status of 0 means that the plugin does the I/O, and 1 that the core reads filedes. */
 struct bareos_io_packet_22 {
   int32_t pkt_size;
   int32_t func;
@@ -189,7 +189,7 @@ static_assert(offsetof(struct bareos_io_packet_22, win32) == 64, "io.win32 (22)"
 static_assert(offsetof(struct bareos_io_packet_22, filedes) == 68, "io.filedes (22)");
 static_assert(offsetof(struct bareos_io_packet_22, pkt_end) == 72, "io.pkt_end (22)");
 
-/* content comes from malloc: the daemon frees it. */
+/* content is allocated with malloc, and the daemon frees it. */
 struct bareos_acl_packet {
   int32_t pkt_size;
   const char *fname;
@@ -200,7 +200,7 @@ struct bareos_acl_packet {
 static_assert(sizeof(struct bareos_acl_packet) == 40, "bareos_acl_packet");
 static_assert(offsetof(struct bareos_acl_packet, content) == 24, "acl.content");
 
-/* name and value come from malloc: the daemon frees them. name_length counts the NUL. */
+/* name and value are allocated with malloc, and the daemon frees them. name_length includes the NUL. */
 struct bareos_xattr_packet {
   int32_t pkt_size;
   const char *fname;
@@ -244,7 +244,7 @@ static_assert(sizeof(struct bareos_core_functions) == 176, "bareos_core_function
 static_assert(offsetof(struct bareos_core_functions, job_message) == 48, "core.job_message");
 static_assert(offsetof(struct bareos_core_functions, accept_file) == 152, "core.accept_file");
 
-/* The plugin's entry points. Packets whose layout depends on the release come as void *. */
+/* The plugin's entry points. Packets whose layout depends on the release are passed as void *. */
 struct bareos_plugin_functions {
   uint32_t size;
   uint32_t version;
@@ -269,7 +269,7 @@ struct bareos_plugin_functions {
 static_assert(sizeof(struct bareos_plugin_functions) == 144, "bareos_plugin_functions");
 static_assert(offsetof(struct bareos_plugin_functions, plugin_io) == 80, "functions.plugin_io");
 
-/* Swift cannot call variadic functions: these can. */
+/* Wrappers of variadic functions, which Swift cannot call. */
 
 /* Sends one job message; text ends with a newline. */
 static inline int bareos_job_message(const struct bareos_core_functions *core, struct bareos_context *context, int type,

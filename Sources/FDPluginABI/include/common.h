@@ -1,9 +1,9 @@
 /*
- * What the file daemons of Bacula and Bareos have alike: Bareos is a fork of Bacula, and most numbers and some packets have
- * stayed. x86-64 Linux with 64-bit off_t. Names of types and fields are this project's; order, sizes and numbers are the
- * daemons': Bacula bacula/src/filed/fd_plugins.h, bacula/src/lib/{plugins,message}.h, bacula/src/{fileopts,filetypes,
- * bc_types}.h; Bareos core/src/filed/fd_plugins.h, core/src/lib/{plugins,message_severity}.h,
- * core/src/include/{fileopts,filetypes,bc_types,baconfig}.h.
+ * Numbers and packets that the file daemons of Bacula and Bareos share. Bareos is a fork of Bacula: most numbers and some
+ * packets have stayed the same. The layouts are those of x86-64 Linux with 64-bit off_t. Names of types and fields are this
+ * project's. Order, sizes and numbers are the daemons': Bacula bacula/src/filed/fd_plugins.h,
+ * bacula/src/lib/{plugins,message}.h, bacula/src/{fileopts,filetypes,bc_types}.h; Bareos core/src/filed/fd_plugins.h,
+ * core/src/lib/{plugins,message_severity}.h, core/src/include/{fileopts,filetypes,bc_types,baconfig}.h.
  */
 #ifndef FD_PLUGIN_ABI_COMMON_H
 #define FD_PLUGIN_ABI_COMMON_H
@@ -18,13 +18,13 @@
 
 #define FD_PLUGIN_MAGIC "*FDPluginData*"
 
-/* What the daemon hands to loadPlugin first: its interface. The version tells which daemon it is. */
+/* The daemon's interface, the first argument of loadPlugin. The version identifies the daemon. */
 struct fd_interface {
   uint32_t size;
   uint32_t version;
 };
 
-/* bRC: the answer of every entry point and callback. */
+/* bRC: the return value of every entry point and callback. */
 enum {
   FD_OK = 0,
   FD_STOP = 1,
@@ -35,7 +35,7 @@ enum {
   FD_SKIP = 7,
 };
 
-/* Message types. Bacula 13 and later count them otherwise: BACULA_13_M_SHIFT. */
+/* Message types. Bacula 13 and later number them differently: see BACULA_13_M_SHIFT. */
 enum {
   FD_M_FATAL = 3,
   FD_M_ERROR = 4,
@@ -47,7 +47,7 @@ enum {
 /* Value of the job status. */
 enum { FD_JOB_CANCELED = 'A' };
 
-/* pVariable: what getPluginValue names. */
+/* pVariable: the variables of getPluginValue. */
 enum {
   FD_PLUGIN_VAR_NAME = 1,
   FD_PLUGIN_VAR_DESCRIPTION = 2,
@@ -102,7 +102,7 @@ struct fd_event {
   uint32_t type;
 };
 
-/* Bareos 18.2 to 21 and Bacula 9.6 (whose later releases have one field more in front). */
+/* Bareos 18.2 to 21 and Bacula 9.6. Later releases of Bacula have one more field, plugin_mode, after pkt_size. */
 struct fd_restore_packet {
   int32_t pkt_size;
   int32_t stream;
@@ -135,7 +135,7 @@ static_assert(offsetof(struct fd_restore_packet, pkt_end) == 228, "restore.pkt_e
 
 enum { FD_IO_OPEN = 1, FD_IO_READ, FD_IO_WRITE, FD_IO_CLOSE, FD_IO_SEEK };
 
-/* Bareos 18.2 to 21, and every Bacula. The fields up to win32 lie alike in every release. */
+/* Bareos 18.2 to 21, and every Bacula. The fields up to win32 have the same offsets in every release. */
 struct fd_io_packet {
   int32_t pkt_size;
   int32_t func;

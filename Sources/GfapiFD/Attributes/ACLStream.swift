@@ -1,5 +1,5 @@
-/// The stream in which ACLs travel, one for each entry, in backups old and new: an ``AttributeStream`` of the extended
-/// attributes `system.posix_acl_access` and `system.posix_acl_default`, as far as the entry has them, with their raw values.
+/// The stream that contains the ACLs of one entry, in old and new backups. It is an ``AttributeStream`` of the extended attributes
+/// `system.posix_acl_access` and `system.posix_acl_default`, as far as the entry has them, with their raw values.
 package enum ACLStream {
   package static let accessName = Array("system.posix_acl_access".utf8)
   package static let defaultName = Array("system.posix_acl_default".utf8)
@@ -10,9 +10,9 @@ package enum ACLStream {
 
   package static func encode(_ items: [Item]) -> [UInt8] { AttributeStream.encode(items) }
 
-  /// Reads a stream of any origin.
+  /// Decodes a stream of any origin.
   ///
-  /// - Throws: ``Malformed``, if it is cut off, a length points past its end, or a name is not one of an ACL.
+  /// - Throws: ``Malformed``, if the stream is cut off, a length points past its end, or a name is not one of an ACL.
   package static func decode(_ stream: some Collection<UInt8>) throws(Malformed) -> [Item] {
     let items = try AttributeStream.decode(stream)
     for item in items where item.name != accessName && item.name != defaultName {

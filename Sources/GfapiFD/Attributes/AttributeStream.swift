@@ -1,9 +1,7 @@
-/// A list of names and values in bytes: the form in which ACLs travel in every daemon's streams, and extended attributes
-/// in Bacula's.
+/// A list of names and values as bytes. ACLs have this form in the streams of every daemon, and extended attributes have it in Bacula's.
 ///
-/// For each item: a big-endian `UInt32` length of the name including its NUL, the name with its NUL, a big-endian `UInt32`
-/// length of the value, and the value. Up to three NULs may follow: on restore Bareos hands over one byte more than was
-/// backed up.
+/// Each item consists of a big-endian `UInt32` length of the name including its NUL, the name with its NUL, a big-endian `UInt32` length of
+/// the value, and the value. Up to three NULs may follow the last item: on restore Bareos hands over one byte more than was backed up.
 package enum AttributeStream {
   package struct Item: Equatable, Sendable {
     package var name: [UInt8]
@@ -15,7 +13,7 @@ package enum AttributeStream {
     }
   }
 
-  /// What makes a stream unreadable.
+  /// Describes why a stream is unreadable.
   package struct Malformed: Error, Equatable, CustomStringConvertible {
     package let description: String
   }
@@ -32,9 +30,9 @@ package enum AttributeStream {
     return stream
   }
 
-  /// Reads a stream of any origin.
+  /// Decodes a stream of any origin.
   ///
-  /// - Throws: ``Malformed``, if it is cut off or a length points past its end.
+  /// - Throws: ``Malformed``, if the stream is cut off or a length points past its end.
   package static func decode(_ stream: some Collection<UInt8>) throws(Malformed) -> [Item] {
     var rest = Array(stream)[...]
     func take(_ count: Int, _ what: String) throws(Malformed) -> ArraySlice<UInt8> {
@@ -48,7 +46,7 @@ package enum AttributeStream {
       try take(4, what).reduce(0) { $0 << 8 | Int($1) }
     }
     var items: [Item] = []
-    // The daemons' own NUL behind the last item is shorter than a length.
+    // The NULs that the daemons add after the last item are shorter than a length.
     while !(rest.count < 4 && rest.allSatisfy { $0 == 0 }) {
       var name = try take(try length("the length of a name"), "a name")
       guard name.popLast() == 0 else { throw Malformed(description: "a name without its NUL") }

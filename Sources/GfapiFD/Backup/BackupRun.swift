@@ -3,43 +3,45 @@ import Glibc
 import Gluster
 import struct Synchronization.Atomic
 
-/// One backup (or estimate) of one plugin line: tells the daemon record after record and answers its calls for the record
-/// in hand. While the daemon is busy with one, what belongs to the next ones is fetched. Lives on the job's thread.
+/// One backup (or estimate) of one plugin line. Gives the daemon one record after another and answers its calls for the current record.
+///
+/// While the daemon processes one record, workers fetch the data and attributes of the next ones. Used only on the job's thread.
 package final class BackupRun {
-  /// What became of the entries.
+  /// How many entries and bytes were backed up, and how many entries were left out.
   package struct Counts: Sendable {
-    /// Of those that are carried.
+    /// Regular files that were backed up. The next three numbers count the other types of entries that were backed up.
     package var files = 0
     package var directories = 0
     package var symbolicLinks = 0
     package var special = 0
-    package var carried: Int { files + directories + symbolicLinks + special }
+    package var backedUp: Int { files + directories + symbolicLinks + special }
     package var unchanged = 0
-    /// Entries that have changed, as something else than their times told.
+    /// Entries that have changed although their times have not.
     package var undated = 0
     package var excluded = 0
     package var failed = 0
-    /// Of a list: names that are not there.
+    /// Names in the list of changes that do not exist on the volume any more.
     package var vanished = 0
     package var bytes = 0
-    /// Of `bytes`, those that were holes: not fetched from the volume.
+    /// The part of `bytes` that was in holes, and so was not fetched from the volume.
     package var holes = 0
   }
 
-  /// The options of the FileSet that matter for reading.
+  /// The FileSet options that affect a backup.
   package struct Options: Sendable {
     package var wanted = EntryFetcher.Wanted()
     package var recurses = true
-    /// The daemon knows entries by paths without their first components (`Strip Path`); nil: it does not tell.
+    /// True if the daemon knows entries by paths without their first components (`Strip Path`); nil if the daemon does not report this
+    /// option.
     package var stripsPaths: Bool?
-    /// The daemon looks, after each file, for what has changed at its path on its own host (`CheckFileChanges`).
+    /// True if the daemon checks after each file whether something has changed at the same path on its own host (`CheckFileChanges`).
     package var looksForChanges = false
     package init() {}
   }
 
   private unowned let daemon: any Daemon
   private let calls: JobCalls
-  /// How much may be held ahead of the daemon, in bytes.
+  /// How many bytes may be held ahead of the daemon.
   private let budget: Int
   package let isEstimate: Bool
   private let since: Int
@@ -47,74 +49,76 @@ package final class BackupRun {
   private let undated: UndatedChanges?
   package private(set) var counts = Counts()
   package private(set) var unread = UnreadPlaces()
-  /// What the list holds, when the entries come from one.
+  /// The counts of the list, if the entries come from a list of changes.
   package private(set) var listCounts: ListCounts?
-  /// What the list says of entries that are not told.
+  /// Answers for the entries that this backup does not report, if the entries come from a list of changes.
   package private(set) var listedPaths: ListedPaths?
 
   package private(set) var options = Options()
-  /// What the FileSet wants of any entry, as far as is known. The daemon begins with what all its parts say.
+  /// The attributes and ACLs that the FileSet wants of any entry, as far as is known. At first the daemon gives the options of all parts of
+  /// the FileSet together.
   private var wantedOfAny = EntryFetcher.Wanted()
-  /// The volume is gone; a message has said so.
+  /// The volume is unreachable, and a message has said so.
   private var isGone = false
   private var base: SourceEntry?
   private var source: (any EntrySource)?
   private var isAtEnd = false
-  /// Whether all entries have been handed to the daemon.
+  /// True if all entries have been handed to the daemon.
   package var isComplete: Bool { isAtEnd && upcoming.isEmpty }
-  private var hasToldShardsProblem = false
-  private var hasToldTrash = false
-  private var hasToldLooking = false
-  /// What the volume's trash has, if it is where it is by default.
+  private var hasReportedShardsProblem = false
+  private var hasReportedTrash = false
+  private var hasReportedLooking = false
+  /// The path of the volume's trash with a slash at its end, if the trash is at its default place.
   private static let trash = Array("/.trashcan/".utf8)
   private var fetcher: EntryFetcher?
-  /// What counts as changed depends on the FileSet's options.
+  /// True if the FileSet's options decide which entries count as changed: in a job with a since time, and in an accurate job.
   private lazy var comparesByOptions = since > 0 || daemon.isAccurate
-  /// Whether attributes, ACLs and holes are looked at: their changes have no date where the translator `utime` keeps times.
+  /// True if the job also compares attributes, ACLs and holes of entries with unchanged times. Where the translator `utime` keeps the
+  /// times, a change of these sets no new time.
   private lazy var checksAttributes = calls.volume.definition.checksAttributes && fetcher!.timesAreExact
   private var directoriesAbove = DirectoriesAbove()
-  /// The next records, the first of them found when the one before ended at the latest.
+  /// The next records. The first of them is found at the latest when the record before it ends.
   private var upcoming = Deque<Upcoming>()
-  /// What `upcoming` costs by its sizes, in bytes.
+  /// The expected size of `upcoming`, in bytes, by the sizes of the files.
   private var cost = 0
-  /// What has been fetched beside that.
+  /// What has been fetched beyond `cost`.
   private let fetched = Fetched()
-  /// How often the daemon has been asked for options.
+  /// How often the daemon has been asked whether it accepts an entry. Each such call sets the daemon's current options.
   private var acceptances = 0
-  /// Files with several names whose first has been told, and how many further names are to come.
-  private var furtherNames: [ino_t: UInt] = [:]
+  /// Files with several names, of which one has been found, and how many additional hard links of each are still to come.
+  private var additionalLinks: [ino_t: UInt] = [:]
   private var current: Upcoming?
   private var details = EntryFetcher.Details()
   private var nextAttribute = 0
   private var reading = Reading()
   private var pace = JobPace()
 
-  /// A record that has been found.
+  /// A record that has been found, or an entry that may become a record.
   private struct Upcoming {
     var record: SaveRecord
     var entry: SourceEntry?
-    /// Its times have not changed: these tell whether it is a record.
+    /// The signs that decide whether the entry becomes a record; set only if the times of the entry have not changed.
     var signs: Ahead<UndatedChanges.Signs>?
-    /// The fingerprint that they had.
+    /// The fingerprint from `signs`.
     var fingerprint = Fingerprint()
-    /// Its data could not be read.
+    /// True if the data of the entry could not be read.
     var isUnread = false
-    /// What the daemon had been asked for options when it was found.
+    /// The value of `acceptances` when the entry was found.
     var acceptance = 0
     var details: Ahead<EntryFetcher.Details>?
-    /// What it was fetched for.
+    /// The parts of the entry that `details` was fetched with.
     var wanted = EntryFetcher.Wanted()
-    /// What it was expected to hold, and what has been fetched beyond that, in bytes.
+    /// How many bytes the entry was expected to take (`cost`), and how many were fetched beyond that (`excess`).
     var cost = 0
     var excess = 0
   }
 
-  /// Bytes that workers have fetched beyond what an entry was expected to have.
+  /// The number of bytes that workers have fetched beyond the expected sizes of entries.
   private final class Fetched: Sendable {
     let bytes = Atomic<Int>(0)
   }
 
-  /// The data that have been fetched and not yet been handed on.
+  /// Data that has been fetched and not yet handed to the daemon.
   private struct Reading {
     var isOpen = false
     var data: Piece?
@@ -122,21 +126,21 @@ package final class BackupRun {
     var hole = 0
     var atEnd = false
     var file: FileReader?
-    /// What became of it while it was read, if that is known.
+    /// How the file changed while it was read, if that is known.
     var outcome: ReadOutcome?
   }
 
-  /// The most entries of `furtherNames`.
-  private static let mostFurtherNames = 1 << 16
-  /// The most records that are found ahead.
+  /// The maximum number of entries in `additionalLinks`.
+  private static let mostAdditionalLinks = 1 << 16
+  /// The maximum number of records that are found ahead.
   private static let mostUpcoming = 1024
-  /// What an entry costs beside its data: itself, its handle, and what the client keeps of it, in bytes.
+  /// The memory that an entry takes without its data, in bytes: the entry itself, its handle, and what the client keeps of it.
   private static let entryCost = 4 << 10
 
   /// - Parameters:
-  ///   - since: seconds since 1970 after which an entry counts as changed; 0: all are to be carried.
-  ///   - list: the list that the ``BackupSession`` has been given.
-  ///   - undated: finds changes that times do not tell.
+  ///   - since: seconds since 1970; an entry counts as changed if it changed after this time. 0: all entries are backed up.
+  ///   - list: the list that the ``BackupSession`` was given.
+  ///   - undated: finds changes that set no new time.
   package init(
     _ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, list: ListTerms?, undated: UndatedChanges?
   ) {
@@ -149,32 +153,32 @@ package final class BackupRun {
     self.undated = undated
   }
 
-  /// Ends the backup. To be called once, whatever became of it.
+  /// Ends the backup. Call this once, also after a failure.
   package func finish() { undated?.end() }
 
   // MARK: The list
 
-  /// The source of what the list says.
+  /// Loads the list and returns the source of its entries. If the list asks for a crawl, returns a crawler.
   private func load(_ list: ListTerms, _ rules: DirectoryReader.Rules) throws -> any EntrySource {
     while true {
       switch try call({ try $0.backup!.loadList() }) {
       case .some(let problems):
-        for problem in problems { daemon.tell(.warning, problem) }
+        for problem in problems { daemon.report(.warning, "GFD-035", problem) }
       case .crawl(let reason):
-        daemon.tell(
-          .warning, "the list \(printable(list.file)) is not complete, so the job crawls the volume: \(reason)")
+        daemon.report(
+          .warning, "GFD-028", "the list \(printable(list.file)) is not complete, so the job crawls the volume: \(reason)")
         return Crawler(calls, base: base!, rules)
       case .done(let counts, let walk, let paths):
         (listCounts, listedPaths) = (counts, paths)
         if counts.isUnexplainedlyEmpty {
-          daemon.tell(
-            .warning,
+          daemon.report(
+            .warning, "GFD-031",
             "the list \(printable(list.file)) is empty: nothing has changed, or the program that writes it failed; a list of bareos-glusterfind-wrapper says which"
           )
         }
         if counts.removed > 0, !list.isFull, !daemon.isAccurate {
-          daemon.tell(
-            .info,
+          daemon.report(
+            .info, "GFD-032",
             "the list names \(counts.removed) deleted or renamed: without accurate mode a backup cannot record that, and a restore brings them back"
           )
         }
@@ -183,10 +187,10 @@ package final class BackupRun {
     }
   }
 
-  /// What became of the entries, in words.
+  /// The numbers of entries as text for the job's log.
   package var summary: String {
     var text =
-      "\(counts.carried) entries and \(counts.bytes) bytes read, \(counts.unchanged) unchanged, \(counts.excluded) excluded, \(counts.failed) failed"
+      "\(counts.backedUp) entries and \(counts.bytes) bytes read, \(counts.unchanged) unchanged, \(counts.excluded) excluded, \(counts.failed) failed"
     if let listCounts {
       text += "; list: \(listCounts.changes) changes, \(counts.vanished) deleted since"
       if listCounts.unreadable > 0 { text += ", \(listCounts.unreadable) lines left out" }
@@ -196,15 +200,15 @@ package final class BackupRun {
     return text
   }
 
-  /// What was carried, how fast, and what the time went to, in words.
+  /// What was backed up, how fast, and where the time went, as text for the job's log.
   package var account: String {
     "\(counts.files) files, \(counts.directories) directories, \(counts.symbolicLinks) symbolic links, \(counts.special) special files; "
       + "\(sizeInWords(Double(counts.holes))) of holes not fetched; " + paceWords
   }
 
-  private var paceWords: String { pace.words(entries: counts.carried, bytes: counts.bytes, waited: calls.waited) }
+  private var paceWords: String { pace.words(entries: counts.backedUp, bytes: counts.bytes, waited: calls.waited) }
 
-  private func countCarried(_ kind: SaveRecord.Kind, by step: Int = 1) {
+  private func countBackedUp(_ kind: SaveRecord.Kind, by step: Int = 1) {
     switch kind {
     case .regular: counts.files += step
     case .symbolicLink: counts.symbolicLinks += step
@@ -213,34 +217,35 @@ package final class BackupRun {
     }
   }
 
-  /// Counts the record in hand as failed, no longer as carried: its data cannot be read.
+  /// Counts the current record as failed instead of backed up, because its data cannot be read.
   private func countUnread() {
     guard current?.isUnread == false else { return }
     current?.isUnread = true
-    // It has been counted as failed if one of its attributes could not be read.
+    // An entry with an attribute that could not be read has been counted as failed already.
     if details.problems.isEmpty { counts.failed += 1 }
-    countCarried(current!.record.kind, by: -1)
+    countBackedUp(current!.record.kind, by: -1)
   }
 
   // MARK: Records
 
-  /// The next record.
+  /// Returns the next record and makes it the current one.
   package func start(_ options: Options) throws -> SaveRecord {
     self.options = options
     wantedOfAny.formUnion(options.wanted)
-    if options.looksForChanges, !hasToldLooking, !isEstimate {
-      hasToldLooking = true
-      daemon.tell(
-        .warning,
+    if options.looksForChanges, !hasReportedLooking, !isEstimate {
+      hasReportedLooking = true
+      daemon.report(
+        .warning, "GFD-015",
         "CheckFileChanges in the FileSet makes the daemon look for each file on its own disk, where it is not: the messages of this come from the daemon, and the plugin does that check itself: remove the option"
       )
     }
     if source == nil {
       if let list, !list.isFull, options.stripsPaths == true, daemon.isAccurate {
         throw JobCalls.Ended(
-          message:
+          message: JobMessage(
+            "GFD-029",
             "Strip Path, Accurate and gffilelist cannot be combined: the daemon would record entries that the list \(printable(list.file)) does not name as deleted: remove one of the three"
-        )
+          ))
       }
       calls.volume.startWorkers()
       let (base, rules, fetcher) = try call { ($0.backup!.base, $0.backup!.rules, $0.backup!.fetcher) }
@@ -264,25 +269,27 @@ package final class BackupRun {
     return next.record
   }
 
-  /// Ends the record in hand. Returns whether there is another.
+  /// Ends the current record. Returns true if another record follows.
   package func end() throws -> Bool {
-    guard source != nil else { throw JobCalls.Ended(message: "the daemon has ended an entry before it asked for one") }
+    guard source != nil else {
+      throw JobCalls.Ended(message: JobMessage("GFD-092", "the daemon has ended an entry before it asked for one"))
+    }
     try closeFile()
     keepFingerprint()
     release()
     try findMore()
     guard let next = upcoming.first else { return false }
-    // The daemon has its options for the next record from the last entry that it was asked for.
+    // The daemon uses the options of the entry that it was last asked about. Reading ahead has asked about other entries since.
     if let entry = next.entry, next.acceptance != acceptances { _ = accepts(entry.path, entry.status) }
     return true
   }
 
-  /// Keeps what was backed up of the record in hand.
+  /// Keeps the fingerprint of what was backed up of the current record.
   private func keepFingerprint() {
     guard let current, let undated, let entry = current.entry, !isEstimate else { return }
     var fingerprint = Fingerprint()
     if current.isUnread || current.record.kind == .unreadable {
-      // The next job tries again.
+      // An unknown part makes the next job try again.
       fingerprint[.layout] = .unknown
     } else if current.record.isSaved {
       fingerprint = current.fingerprint
@@ -292,7 +299,7 @@ package final class BackupRun {
     if let gfid = try? entry.object.identity() { undated.backedUp(gfid, fingerprint) }
   }
 
-  /// Lets go of the record in hand.
+  /// Releases the current record and what was fetched for it.
   private func release() {
     guard let current else { return }
     cost -= current.cost
@@ -301,7 +308,7 @@ package final class BackupRun {
     self.current = nil
   }
 
-  /// Fetches what belongs to a record. An entry that cannot be carried becomes a record that says so.
+  /// Waits for the data and attributes of a record. An entry that cannot be backed up becomes a record that says so.
   private func complete(_ next: inout Upcoming, _ entry: SourceEntry, _ ahead: Ahead<EntryFetcher.Details>) throws {
     do {
       details = try wait(for: ahead, isOfEntry: true)
@@ -311,21 +318,25 @@ package final class BackupRun {
       try endIfGone(error)
       let vanished = error.meansMissing
       next.record.kind = vanished ? .unknown : .unreadable
-      tellFailure(entry.path, vanished ? "it was deleted before it was read: \(error)" : "cannot be read: \(error)")
+      let message =
+        vanished
+        ? JobMessage("GFD-054", "it was deleted before it was read: \(error)") : JobMessage("GFD-051", "cannot be read: \(error)")
+      reportFailure(message.about(entry.path), entry.path)
       details = EntryFetcher.Details()
       return
     }
     next.record.linkTarget = details.linkTarget
-    for problem in details.problems { daemon.tell(.error, "\(printable(entry.path)): \(problem)") }
+    for problem in details.problems { daemon.report(.error, problem.about(entry.path)) }
     if !details.problems.isEmpty {
       counts.failed += 1
-      calls.tellCauses()
+      calls.reportCauses()
     }
-    countCarried(next.record.kind)
-    if pace.isDue() { daemon.tell(.info, "so far \(counts.carried) entries, \(paceWords); at \(printable(entry.path))") }
+    countBackedUp(next.record.kind)
+    if pace.isDue() { daemon.inform("so far \(counts.backedUp) entries, \(paceWords); at \(printable(entry.path))") }
   }
 
-  /// The FileSet's options for an entry are known when its turn comes; it was fetched for those of an entry before.
+  /// Fetches the attributes again if they were fetched with other options. The FileSet's options for an entry are known only when its turn
+  /// comes. Reading ahead uses the options of an earlier entry.
   private func supplement(_ entry: SourceEntry, fetchedFor guess: EntryFetcher.Wanted) throws {
     let wanted = options.wanted
     guard !isEstimate, wanted != guess else { return }
@@ -341,7 +352,7 @@ package final class BackupRun {
 
   // MARK: Finding
 
-  /// Finds the next record, waiting for the volume if it must, and more as far as they are there and there is room.
+  /// Finds the next record, and waits for the volume if necessary. Finds more records as long as they are ready and there is room for them.
   private func findMore() throws {
     while true {
       let hasRoom = upcoming.count < Self.mostUpcoming && cost + fetched.bytes.load(ordering: .relaxed) < budget
@@ -373,7 +384,7 @@ package final class BackupRun {
     upcoming.append(next)
   }
 
-  /// Decides whether the first of the upcoming entries has changed, and is a record.
+  /// Decides whether the first of the upcoming entries has changed and becomes a record.
   private func judgeFirst(_ pending: Ahead<UndatedChanges.Signs>) throws {
     var first = upcoming.removeFirst()
     first.signs = nil
@@ -381,7 +392,7 @@ package final class BackupRun {
     do {
       switch try wait(for: pending) {
       case .changed:
-        tellShardsProblem()
+        reportShardsProblem()
       case .fingerprint(let fingerprint):
         guard let entry = first.entry, undated!.hasChanged(try entry.object.identity(), fingerprint) else {
           counts.unchanged += 1
@@ -391,7 +402,7 @@ package final class BackupRun {
       }
     } catch let error as GlusterError {
       try endIfGone(error)
-      // An entry that is gone has not changed. Of any other error the record will tell.
+      // A deleted entry has not changed. Any other error is reported with the entry's record.
       guard !error.meansMissing else {
         counts.unchanged += 1
         return
@@ -402,16 +413,16 @@ package final class BackupRun {
     upcoming.prepend(first)
   }
 
-  private func tellShardsProblem() {
-    guard !hasToldShardsProblem, let problem = fetcher!.shardsProblem else { return }
-    hasToldShardsProblem = true
-    daemon.tell(
-      .warning,
+  private func reportShardsProblem() {
+    guard !hasReportedShardsProblem, let problem = fetcher!.shardsProblem else { return }
+    hasReportedShardsProblem = true
+    daemon.report(
+      .warning, "GFD-040",
       "files of more than one shard count as changed: their times are those of the first shard, and the others cannot be listed: \(problem)"
     )
   }
 
-  /// Has what belongs to a record fetched.
+  /// Starts to fetch the data and attributes of a record.
   private func fetch(_ next: inout Upcoming) {
     guard let entry = next.entry, !isEstimate || next.record.kind == .symbolicLink else { return }
     let wanted = isEstimate ? EntryFetcher.Wanted() : options.wanted
@@ -427,33 +438,34 @@ package final class BackupRun {
     }
   }
 
-  /// Whether a file's data are likely to be asked for: the daemon takes those of a further name from the first.
+  /// Returns true if the daemon will probably ask for a file's data. The daemon takes the data of an additional hard link from the first
+  /// name.
   private func isFirstName(_ status: stat) -> Bool {
     guard status.st_nlink > 1 else { return true }
-    // Files may have names elsewhere, which are never told. What is forgotten is fetched once more at worst.
-    if furtherNames.count > Self.mostFurtherNames { furtherNames = [:] }
-    let missing = furtherNames[status.st_ino] ?? UInt(status.st_nlink)
-    furtherNames[status.st_ino] = missing > 1 ? missing - 1 : nil
+    // A file may have names outside the backup, which are never found. Forgetting a file costs at most a second fetch of its data.
+    if additionalLinks.count > Self.mostAdditionalLinks { additionalLinks = [:] }
+    let missing = additionalLinks[status.st_ino] ?? UInt(status.st_nlink)
+    additionalLinks[status.st_ino] = missing > 1 ? missing - 1 : nil
     return missing == status.st_nlink
   }
 
-  /// The next record, or entry that may be one.
+  /// Returns the next record, or the next entry that may become a record (`isCandidate`).
   private func find() throws -> (record: SaveRecord, entry: SourceEntry?, isCandidate: Bool)? {
     while true {
       let step: SourceStep
       do { step = try source!.next(Filter(run: self)) } catch let error as GlusterError {
         try endIfGone(error)
-        throw JobCalls.Ended(message: "the backup cannot go on: \(error)")
+        throw JobCalls.Ended(message: JobMessage("GFD-009", "the backup cannot go on: \(error)"))
       }
       switch step {
       case .end:
         return nil
       case .failed(let failure):
-        return (try tell(failure), nil, false)
+        return (try record(of: failure), nil, false)
       case .vanished(let path):
         counts.vanished += 1
-        if counts.vanished <= Self.tellsVanished {
-          daemon.tell(.notSaved, "\(printable(path)): in the list, but deleted since")
+        if counts.vanished <= Self.reportedVanished {
+          daemon.report(.notSaved, JobMessage("GFD-033", "in the list, but deleted since").about(path))
         }
       case .entry(let entry):
         if let found = changed(entry, Self.kind(of: entry.status)) { return found }
@@ -465,12 +477,12 @@ package final class BackupRun {
     }
   }
 
-  /// How many names that are not there any more are told one by one.
-  private static let tellsVanished = 1000
+  /// How many listed names that do not exist any more are reported one by one.
+  private static let reportedVanished = 1000
 
   private func isEntered(_ directory: SourceEntry) -> Bool { options.recurses || directory.path == base?.path }
 
-  /// Whether the FileSet takes an entry; of one that a list names, also whether a crawl would have come to it.
+  /// Returns true if the FileSet takes an entry. An entry that a list names is taken only if a crawl would have reached it.
   private func takes(_ entry: SourceEntry) -> Bool {
     guard isReached(entry.path), accepts(entry.path, entry.status) else {
       counts.excluded += 1
@@ -498,16 +510,16 @@ package final class BackupRun {
 
   private func changed(_ entry: SourceEntry, _ kind: SaveRecord.Kind) -> (SaveRecord, SourceEntry?, isCandidate: Bool)? {
     let record = SaveRecord(kind: kind, path: entry.path, status: entry.status)
-    // Once more, for the options: the entry that was asked for last may have others.
+    // Ask again, to set the options: the entry that the daemon was last asked about may have others.
     if comparesByOptions { _ = accepts(entry.path, entry.status) }
-    // Asked in any case: the daemon marks what it has been asked for as seen.
-    if daemon.hasChanged(record, since: since) || entry.isListed { return (record, entry, false) }
+    // Always ask the daemon: it marks every entry that it is asked about as seen.
+    if daemon.hasChanged(record, since: since) || entry.isNamedByList { return (record, entry, false) }
     if undated != nil, mayHaveChanged(entry.status) { return (record, entry, true) }
     counts.unchanged += 1
     return nil
   }
 
-  /// Whether an entry may have changed without a change of its times.
+  /// Returns true if an entry may have changed although its times have not.
   private func mayHaveChanged(_ status: stat) -> Bool {
     checksAttributes || status.isRegular && fetcher!.shardSize.map { status.st_size > $0 } ?? false
   }
@@ -516,47 +528,52 @@ package final class BackupRun {
     status.isRegular ? .regular : status.isSymbolicLink ? .symbolicLink : .special
   }
 
-  private func tell(_ failure: SourceFailure) throws -> SaveRecord {
+  /// Returns the record for an entry that the source could not read.
+  private func record(of failure: SourceFailure) throws -> SaveRecord {
     try endIfGone(failure.error)
     unread.add(failure.path)
     let kind: SaveRecord.Kind
+    let message: JobMessage
+    var shown = failure.path[...]
     var status = stat()
     switch failure.kind {
     case .directory:
       kind = .directoryNotOpened
       status.st_mode = S_IFDIR
-      tellFailure(failure.path, "the directory cannot be read, not all in it is saved: \(failure.error)")
+      message = JobMessage("GFD-055", "the directory cannot be read, not all in it is saved: \(failure.error)")
     case .entry:
       kind = .unknown
-      tellFailure(failure.path, "cannot be examined: \(failure.error)")
+      message = JobMessage("GFD-050", "cannot be examined: \(failure.error)")
     case .pathTooLong:
       kind = .unknown
-      tellFailure(
-        failure.path.prefix(200) + Array("...".utf8),
-        "a path of \(failure.path.count) bytes, longer than the \(SourceFailure.longestPath) that a daemon takes")
+      message = JobMessage(
+        "GFD-056", "a path of \(failure.path.count) bytes, longer than the \(SourceFailure.longestPath) that a daemon takes")
+      shown = failure.path.prefix(200) + Array("...".utf8)
     }
+    reportFailure(message.about(shown), failure.path)
     return SaveRecord(kind: kind, path: Array(failure.path.prefix(SourceFailure.longestPath)), status: status)
   }
 
-  private func tellFailure(_ path: some Collection<UInt8>, _ text: String) {
+  private func reportFailure(_ message: JobMessage, _ path: [UInt8]) {
     counts.failed += 1
-    daemon.tell(.notSaved, "\(printable(path)): \(text)")
-    calls.tellCauses()
-    if !hasToldTrash, path.starts(with: Self.trash) {
-      hasToldTrash = true
-      daemon.tell(.info, "\(printable(Self.trash.dropLast())) is the trash of the volume (features.trash): exclude it in the FileSet")
+    daemon.report(.notSaved, message)
+    calls.reportCauses()
+    if !hasReportedTrash, path.starts(with: Self.trash) {
+      hasReportedTrash = true
+      daemon.report(
+        .info, "GFD-053", "\(printable(Self.trash.dropLast())) is the trash of the volume (features.trash): exclude it in the FileSet")
     }
   }
 
   // MARK: Data
 
-  /// Opens the file of the record in hand.
+  /// Opens the file of the current record.
   ///
   /// - Throws: ``GlusterError``, or ``JobCalls/Ended``.
   package func openFile() throws {
     guard let current, let entry = current.entry else { throw GlusterError(errno: .invalidArgument, call: "open") }
     reading = Reading(isOpen: true)
-    // Bacula opens everything that travels as a FIFO.
+    // Bacula opens every entry that it receives as a FIFO, so an entry without data must read as empty.
     guard current.record.hasData else {
       reading.atEnd = true
       return
@@ -583,9 +600,9 @@ package final class BackupRun {
     }
   }
 
-  /// Copies the next bytes of the open file.
+  /// Copies the next bytes of the open file into `buffer`.
   ///
-  /// - Returns: how many; fewer than `buffer.count` only at the end of the file, 0 there.
+  /// - Returns: the number of bytes. It is less than `buffer.count` only at the end of the file, and 0 if nothing is left.
   /// - Throws: ``GlusterError``, or ``JobCalls/Ended``.
   package func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
     guard reading.isOpen else { throw GlusterError(errno: .badFileDescriptor, call: "read") }
@@ -624,7 +641,9 @@ package final class BackupRun {
     return filled
   }
 
-  /// - Throws: ``GlusterError``, if the volume has not given all of a file.
+  /// Compares a file with its record after fewer bytes were read than expected.
+  ///
+  /// - Throws: ``GlusterError``, if the volume has not returned all of the file.
   private func checkWhole(_ file: FileReader) throws {
     reading.outcome = try orEnd { try file.finish(timesAreExact: fetcher!.timesAreExact) }
     if let error = reading.outcome?.error { throw error }
@@ -638,7 +657,7 @@ package final class BackupRun {
     }
   }
 
-  /// Closes the file of the record in hand, if it is open.
+  /// Closes the file of the current record, if it is open.
   package func closeFile() throws {
     let reading = reading
     self.reading = Reading()
@@ -648,21 +667,21 @@ package final class BackupRun {
       do {
         outcome = try orEnd { try file.finish(timesAreExact: fetcher!.timesAreExact) }
       } catch let error as GlusterError {
-        daemon.tell(.warning, "\(printable(current.record.path)): after it was read: \(error)")
+        daemon.report(.warning, JobMessage("GFD-061", "after it was read: \(error)").about(current.record.path))
         return
       }
     }
     if case .changed(let change) = outcome, reading.atEnd {
-      daemon.tell(.warning, "\(printable(current.record.path)): changed while it was read: \(change)")
+      daemon.report(.warning, JobMessage("GFD-060", "changed while it was read: \(change)").about(current.record.path))
     }
   }
 
   // MARK: Attributes
 
-  /// The ACL stream of the record in hand; empty if it has no ACL.
+  /// The ACL stream of the current record; empty if the entry has no ACL.
   package var acls: [UInt8] { details.acls }
 
-  /// The next extended attribute of the record in hand, and whether another follows.
+  /// Returns the next extended attribute of the current record, and whether another follows.
   package func nextExtendedAttribute() -> (attribute: EntryFetcher.ExtendedAttribute, more: Bool)? {
     guard nextAttribute < details.extendedAttributes.count else { return nil }
     defer { nextAttribute += 1 }
@@ -687,10 +706,10 @@ package final class BackupRun {
   private func endIfGone(_ error: GlusterError) throws {
     if error.meansVolumeIsGone {
       isGone = true
-      calls.volume.patience.end()
+      calls.volume.retry.end()
       unread.addEverything()
       throw JobCalls.Ended(
-        message: "the volume is unreachable, the backup ends: \(calls.volume.definition.volume): \(error)")
+        message: JobMessage("GFD-007", "the volume is unreachable, the backup ends: \(calls.volume.definition.volume): \(error)"))
     }
   }
 }

@@ -2,39 +2,40 @@ import Glibc
 import Gluster
 import SystemPackage
 
-/// The volume's side of a backup: lives where the volume's calls are made, in one call at a time.
+/// The volume's side of a backup. Used on the threads that make the volume's calls, by one call at a time.
 package final class BackupSession {
   /// The base directory.
   package let base: SourceEntry
   let rules: DirectoryReader.Rules
   let fetcher: EntryFetcher
-  /// Names the volume among those that a database may be kept for.
+  /// Identifies the volume among those that a database may be kept for.
   let volumeIdentity: String
   private let volume: Volume
   /// The list that is being read.
   private var list: ListLoader?
   private var listIsRead = false
 
-  /// Finds the base directory and gets ready to crawl it, or to tell what a list names.
+  /// Finds the base directory and prepares to crawl it, or to read a list of changes.
   ///
-  /// - Parameter since: seconds since 1970 after which an entry counts as changed; 0: all are to be carried.
+  /// - Parameter since: seconds since 1970; an entry counts as changed if it changed after this time. 0: all entries are backed up.
   /// - Throws: ``GlusterError``, ``ListFailure``.
   package init(_ volume: Volume, _ traits: VolumeTraits, _ definition: PluginDefinition, list terms: ListTerms?, since: Int) throws {
     let directory = volume.uri.directory
     let base = try volume.lookUp(directory)
-    // A link as well: none is followed.
+    // This refuses a symbolic link as well: no link is followed.
     guard base.status.isDirectory else {
       throw GlusterError(errno: .notDirectory, call: "base directory", path: directory)
     }
     let distribution = Distribution(volume)
     _ = try distribution?.waitUntilWhole()
     self.volume = volume
-    // glusterd does not tell it through its Unix socket (10.3). The volume's name does as well: entries have identities of their own.
+    // glusterd does not return the volume's identity through its Unix socket (10.3). The volume's name is sufficient then, because entries
+    // have identities of their own.
     volumeIdentity = (try? volume.identity()) ?? volume.uri.volume
     var (shards, noShards): (ShardTimes?, GlusterError?)
     if traits.isSharded, since > 0 {
       do {
-        shards = try ShardTimes(volume.uri, since: since, logging: definition.logging, patience: volume.patience)
+        shards = try ShardTimes(volume.uri, since: since, logging: definition.logging, retry: volume.retry)
       } catch {
         noShards = asGlusterError(error)
       }
@@ -50,17 +51,17 @@ package final class BackupSession {
 
   // MARK: The list
 
-  /// What came of the reading of a list.
+  /// The result of reading some lines of a list.
   package enum ListProgress {
-    /// Some lines have been read; what is wrong with them, in words.
+    /// Some lines have been read. The strings are messages about wrong lines.
     case some([String])
-    /// All has been read.
+    /// The whole list has been read.
     case done(ListCounts, ListWalk, ListedPaths)
-    /// The list says that the volume is to be crawled, and why.
+    /// The volume is to be crawled. The string is the reason.
     case crawl(String)
   }
 
-  /// Reads the next lines of the list. To be called until it is done; the entries come after that.
+  /// Reads the next lines of the list. Call this until the list is done; the entries come after that.
   ///
   /// - Throws: ``ListFailure``, ``TouchedPaths/Failure``, ``GlusterError``.
   package func loadList() throws -> ListProgress {

@@ -1,17 +1,17 @@
 import Gluster
 
-/// Walks a tree on a volume, an entry at a time, with a stack of its own: what it holds grows with the depth of the tree,
-/// not with its width. A directory is told after its content.
+/// Crawls a tree on a volume, one entry at a time, with a stack of its own. Its memory grows with the depth of the tree, not with the
+/// width. A directory is returned after its content.
 ///
-/// While a page of a directory is told the next one is fetched, and the directories that come next are opened.
+/// While the entries of one page are returned, the next page is fetched and the next directories are opened.
 package final class Crawler: EntrySource {
-  /// How many of a directory's subdirectories are opened ahead, and how many of all.
+  /// How many subdirectories of one directory are opened ahead, and how many in total.
   private static let opensAhead = 8
   private static let opensAheadInAll = 32
 
   private final class Level {
     let listing: Listing
-    /// Entries of the page in hand that are taken, the next one last.
+    /// The entries of the current page that the filter takes, the next one last.
     var items: [Item] = []
     init(_ listing: Listing) { self.listing = listing }
   }
@@ -38,10 +38,10 @@ package final class Crawler: EntrySource {
   private let readsAhead: Bool
   private var base: SourceEntry?
   private var stack: [Level] = []
-  /// Directories that have been opened ahead and not been entered.
+  /// How many directories have been opened ahead and not entered yet.
   private var openedAhead = 0
 
-  /// - Parameter base: where the walk begins; told like any other entry.
+  /// - Parameter base: the entry at which the crawl begins. It is returned like any other entry.
   init(_ calls: JobCalls, base: SourceEntry, _ rules: DirectoryReader.Rules) {
     self.calls = calls
     self.base = base
@@ -91,7 +91,7 @@ package final class Crawler: EntrySource {
   private func take(_ page: DirectoryReader.Page, _ level: Level, _ filter: any EntryFilter) throws {
     let reader = level.listing.reader
     level.listing.page = page.isLast ? nil : calls.start(isUrgent: true) { _ in reader.nextPage() }
-    // The last one first: what is started as urgent later is done earlier.
+    // Start the last one first: of the urgent calls, the one that is started last is made first.
     let found: [() throws -> DirectoryReader.Item] = page.items.reversed().map { listed in
       switch listed {
       case .item(let item): return { item }
@@ -110,10 +110,10 @@ package final class Crawler: EntrySource {
     openAhead(level, filter)
   }
 
-  /// Opens the next directories of a level.
+  /// Opens the next directories of a level ahead.
   private func openAhead(_ level: Level, _ filter: any EntryFilter) {
     guard readsAhead else { return }
-    // The directories above have theirs: those of a deep tree must not take all.
+    // The levels above have opened directories ahead. They must not use up the limit, so a deep level may still open two.
     let limit = openedAhead < Self.opensAheadInAll ? Self.opensAhead : 2
     var count = 0
     for index in level.items.indices.reversed() where count < limit {

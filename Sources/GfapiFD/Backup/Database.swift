@@ -1,13 +1,13 @@
 import CSQLite
 import Glibc
 
-/// A SQLite database, as far as this module needs one. SQLite's own mutex guards it (its default, "serialized"): it may be used from
-/// several threads.
+/// A SQLite database, with the functions that this module needs. SQLite's own mutex guards it (its default, "serialized"), so several
+/// threads may use it.
 package final class Database: @unchecked Sendable {
-  /// A call that failed: the disk is full, the file is damaged, …
+  /// The error of a call, for instance because the disk is full or the file is damaged.
   package struct Failure: Error, CustomStringConvertible {
     package let description: String
-    /// The file is no database, or not a whole one.
+    /// True if the file is not a database, or is incomplete.
     package var isDamage = false
   }
 
@@ -19,7 +19,7 @@ package final class Database: @unchecked Sendable {
     case null
   }
 
-  /// A row of a result. Valid until the next one.
+  /// A row of a result. It is valid until the next row.
   package struct Row {
     fileprivate let statement: OpaquePointer
 
@@ -37,12 +37,12 @@ package final class Database: @unchecked Sendable {
   private let handle: OpaquePointer
   private var statements: [String: OpaquePointer] = [:]
 
-  /// Opens a database, made if it is missing.
+  /// Opens a database, and creates it if it is missing.
   ///
   /// - Parameters:
-  ///   - path: of its file; empty: a temporary one without a name in `$SQLITE_TMPDIR`, `$TMPDIR` or `/var/tmp`, which is gone with
-  ///     this object.
-  ///   - wait: how long to wait for another process or thread that writes, in milliseconds.
+  ///   - path: the path of the file. If it is empty, the database is temporary and has no name. It is in `$SQLITE_TMPDIR`, `$TMPDIR` or
+  ///     `/var/tmp`, and is deleted with this object.
+  ///   - wait: how long to wait while another process or thread writes, in milliseconds.
   package init(_ path: String, wait: Int32 = 0) throws(Failure) {
     var handle: OpaquePointer?
     let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
@@ -67,10 +67,10 @@ package final class Database: @unchecked Sendable {
     }
   }
 
-  /// Runs one statement, which is kept for the next time.
+  /// Runs one statement. The prepared statement is kept for the next time.
   ///
   /// - Parameters:
-  ///   - text: with `?1`, `?2` … for the values.
+  ///   - text: the statement, with `?1`, `?2` … for the values.
   ///   - each: called for each row of the result.
   package func run(_ text: String, _ values: [Value], _ each: (Row) -> Void = { _ in }) throws(Failure) {
     let statement = try prepared(text)
@@ -82,7 +82,7 @@ package final class Database: @unchecked Sendable {
         case .integer(let integer): sqlite3_bind_int64(statement, number, integer)
         case .text(let text): sqlite3_bind_text(statement, number, text, -1, csqlite_transient())
         case .null: sqlite3_bind_null(statement, number)
-        // An empty array has no address, and no address is NULL.
+        // An empty array has no address, and SQLite takes a missing address for NULL.
         case .bytes(let bytes) where bytes.isEmpty: sqlite3_bind_zeroblob(statement, number, 0)
         case .bytes(let bytes): sqlite3_bind_blob(statement, number, bytes, Int32(bytes.count), csqlite_transient())
         }

@@ -2,13 +2,14 @@ import Glibc
 import Gluster
 import SystemPackage
 
-/// Reads one directory from its beginning to its end, a page at a time, with what the volume tells of each entry. Lives
-/// where the volume's calls are made, its listing in one call at a time.
+/// Reads one directory from beginning to end, one page at a time, with the attributes that the volume returns for each entry.
+///
+/// Used on the threads that make the volume's calls. Only one call at a time may list the directory.
 final class DirectoryReader: @unchecked Sendable {
-  /// Names in one page.
+  /// The number of names in one page.
   static let pageSize = 128
 
-  /// A piece of a directory.
+  /// One page of a directory listing.
   struct Page: Sendable {
     var items: [Listed] = []
     var isLast = false
@@ -19,37 +20,37 @@ final class DirectoryReader: @unchecked Sendable {
     case failed(SourceFailure)
   }
 
-  /// What a listing tells of a name.
+  /// What a listing returns for a name.
   enum Listed: Sendable {
     case item(Item)
-    /// Not enough: the volume is to be asked, see ``examine(_:_:)``. With it the state in which it was listed.
+    /// The listing does not return enough: look the name up with ``examine(_:_:)``. The state is that in which the name was listed.
     case name([UInt8], Distribution.State?)
   }
 
-  /// What matters of a volume for those who list its directories.
+  /// Properties of a volume that decide how its directories are listed.
   struct Rules: Sendable {
-    /// Listings tell files' sizes; else each file is asked for its own.
+    /// True if listings return the right sizes of files. Otherwise each file is asked for its size.
     let trustsListings: Bool
-    /// Files are in pieces, in a directory of the root that listings leave out.
+    /// True if files are stored in shards, in a directory of the root that listings leave out.
     let isSharded: Bool
-    /// No directory may be listed with what the volume tells of its entries.
+    /// True if every directory must be listed by names only, without the attributes of its entries.
     let listsNamesOnly: Bool
-    /// Tells whether a listing can be whole.
+    /// Checks whether a listing can be complete.
     let distribution: Distribution?
   }
 
   let entry: SourceEntry
   private let rules: Rules
   private var open: Open?
-  /// What earlier pages have told.
+  /// The names that earlier pages have returned.
   private var told: Set<NameHash> = []
-  private var isListedAgain = false
-  /// It is listed for the second time, after it has been listed to its end.
-  private var isListedTwice = false
+  private var isReadAgain = false
+  /// True if the directory is being listed for the second time, after a first listing to its end.
+  private var isReadTwice = false
 
   private final class Open {
     let directory: Directory
-    /// State of the distribution when the directory was opened.
+    /// The state of the distribution when the directory was opened.
     let state: Distribution.State?
     init(_ directory: consuming Directory, _ state: Distribution.State?) {
       self.directory = directory
@@ -62,37 +63,39 @@ final class DirectoryReader: @unchecked Sendable {
     self.rules = rules
   }
 
-  /// The next page; it may be empty and not the last one. A directory that cannot be read, or not to its end, has a failure as its
-  /// last item. One whose volume, or the brick that lists it, goes away on the way is listed again from its beginning, and one of a
-  /// distributed volume in any case; what has been told of it is left out then.
+  /// Returns the next page. A page may be empty without being the last one.
+  ///
+  /// If the directory cannot be read, or not to its end, the last item is a failure. If the volume, or the brick that lists the directory,
+  /// becomes unreachable meanwhile, the directory is listed again from its beginning. A directory of a distributed volume is always listed
+  /// twice. Names that have been returned before are left out of a later listing.
   func nextPage() -> Page {
     var page = Page()
     var names: [NameHash] = []
     do {
-      try entry.object.volume.patience.run { again in
-        if again { (open, isListedAgain) = (nil, true) }
+      try entry.object.volume.retry.run { again in
+        if again { (open, isReadAgain) = (nil, true) }
         (page, names) = (Page(), [])
         let open = try self.open ?? opened()
         self.open = open
         while page.items.count < Self.pageSize {
           guard let name = try open.directory.next() else {
-            // A distributed volume lists one subvolume after another. A file that is moved meanwhile, from one that is not listed
-            // yet to one that is, as a rebalance does, is in none of the listings, and nothing tells.
-            page.isLast = isListedTwice || !isDistributed(open.state)
-            if !page.isLast { (self.open, isListedTwice) = (nil, true) }
+            // A distributed volume lists one subvolume after another. A rebalance may move a file meanwhile from a subvolume that is not
+            // listed yet to one that has been listed. Then no listing has the file, and nothing reports this.
+            page.isLast = isReadTwice || !isDistributed(open.state)
+            if !page.isLast { (self.open, isReadTwice) = (nil, true) }
             break
           }
           let hash = NameHash(name.name)
-          // On a distributed volume a file that is moved is on two subvolumes.
-          if isListedAgain || isDistributed(open.state), told.contains(hash) { continue }
+          // A file that is being moved is on two subvolumes of a distributed volume.
+          if isReadAgain || isDistributed(open.state), told.contains(hash) { continue }
           names.append(hash)
           page.items.append(listed(name, open.state))
         }
-        // A listing leaves out what is on a subvolume that cannot be reached, and says nothing.
+        // A listing leaves out the entries on an unreachable subvolume, without an error.
         if let state = open.state { try rules.distribution?.check(since: state) }
       }
     } catch {
-      // What came before the error is told; the rest of this directory is not.
+      // The entries before the error are returned. The rest of this directory is missing.
       page.items.append(
         .item(.failed(SourceFailure(kind: .directory, path: entry.path, error: asGlusterError(error)))))
       page.isLast = true
@@ -112,7 +115,7 @@ final class DirectoryReader: @unchecked Sendable {
     }
   }
 
-  /// Makes a call. What it does not find may be on a subvolume that has gone since then.
+  /// Makes a call. An entry that the call does not find may be on a subvolume that has become unreachable since `state`.
   private func found<T>(in state: Distribution.State?, _ call: () throws -> T) throws -> T {
     do { return try call() } catch let error as GlusterError where error.meansMissing {
       if let state { try rules.distribution?.check(since: state) }
@@ -124,34 +127,34 @@ final class DirectoryReader: @unchecked Sendable {
     let path = path(of: name.name)
     if let failure = SourceFailure.ofLength(path) { return .item(.failed(failure)) }
     guard let found = name.found, rules.trustsListings || !found.status.isRegular else { return .name(name.name, state) }
-    // The listing has the times of a directory from one of its subvolumes; the latest of all of them are meant.
+    // A listing has the times of a directory from one of its subvolumes. The backup needs the latest times of all of them.
     if found.status.isDirectory, isDistributed(state) { return .name(name.name, state) }
     return .item(
       .entry(
         SourceEntry(
-          path: path, status: found.status, object: found.object, isListed: entry.isListed, listedIn: entry.object)))
+          path: path, status: found.status, object: found.object, isNamedByList: entry.isNamedByList, listingDirectory: entry.object)))
   }
 
-  /// Asks the volume for an entry of which the listing does not tell enough. May be called side by side.
+  /// Looks up an entry for which the listing does not return enough. Several threads may call this at the same time.
   ///
-  /// - Parameter listed: the state in which it was listed.
+  /// - Parameter listed: the state of the distribution in which the name was listed.
   func examine(_ name: [UInt8], _ listed: Distribution.State?) -> Item {
     do {
       return .entry(
-        try entry.object.volume.patience.run { again in
+        try entry.object.volume.retry.run { again in
           let state = again ? try rules.distribution?.check() : listed
           var found = try found(in: state) { try entry.object.lookUp(name) }
-          // A directory is on all subvolumes: where one cannot be reached, the others tell of it what they know.
+          // A directory is on all subvolumes. If one is unreachable, the others answer with what they know of the directory.
           if found.status.isDirectory, let state { try rules.distribution?.check(since: state) }
           if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
-          return SourceEntry(path: path(of: name), status: found.status, object: found.object, isListed: entry.isListed)
+          return SourceEntry(path: path(of: name), status: found.status, object: found.object, isNamedByList: entry.isNamedByList)
         })
     } catch {
       return .failed(SourceFailure(kind: .entry, path: path(of: name), error: asGlusterError(error)))
     }
   }
 
-  /// Stands for a name: 128 bits of it, so that a directory of a million takes some ten megabytes.
+  /// Stands for a name with 128 bits of a hash, so that a directory of a million names takes some ten megabytes.
   private struct NameHash: Hashable {
     private let first: Int
     private let second: Int

@@ -2,13 +2,13 @@ import Glibc
 import Gluster
 import SystemPackage
 
-/// Fetches what belongs to an entry beside its record. Its calls may be made side by side.
+/// Fetches the data, link target, ACLs and extended attributes of entries. Several threads may call it at the same time.
 package struct EntryFetcher: Sendable {
-  /// What of an entry the FileSet wants.
+  /// The parts of an entry that the FileSet wants.
   package struct Wanted: Sendable, Equatable {
     package var acls = false
     package var extendedAttributes = false
-    /// The most that the daemon takes of one entry's extended attributes, in bytes; nil: all.
+    /// The maximum size of one entry's extended attributes that the daemon accepts, in bytes; nil: no limit.
     package var extendedAttributeLimit: Int? = EntryFetcher.bareosLimit
 
     /// Adds what another part of the FileSet wants.
@@ -19,19 +19,21 @@ package struct EntryFetcher: Sendable {
     }
   }
 
-  /// What belongs to an entry beside its record.
+  /// The data and attributes of an entry that are not in its record.
   struct Details: Sendable {
     var linkTarget: [UInt8] = []
     var content = Content.none
-    /// Content of the ACL stream; empty: none.
+    /// The content of the ACL stream; empty if the entry has no ACL.
     var acls: [UInt8] = []
     var extendedAttributes: [ExtendedAttribute] = []
-    /// What could not be read of it, in words.
-    var problems: [String] = []
-    /// Some of its attributes could not be read.
+    /// Messages about the parts of the entry that could not be read.
+    var problems: [JobMessage] = []
+    /// True if some attributes or ACLs of the entry could not be read.
     var isIncomplete = false
 
-    /// What it holds beyond what it was expected to, in bytes.
+    mutating func report(_ code: String, _ text: String) { problems.append(JobMessage(code, text)) }
+
+    /// Returns how many bytes the entry takes beyond `expected`.
     func size(beyond expected: Int) -> Int {
       var size = acls.count + extendedAttributes.reduce(0) { $0 + $1.name.count + $1.value.count }
       switch content {
@@ -45,11 +47,11 @@ package struct EntryFetcher: Sendable {
 
   /// A regular file's data.
   enum Content: Sendable {
-    /// Has none, or they have not been fetched.
+    /// The file has no data, or its data has not been fetched.
     case none
-    /// All of it, and what became of it while it was read.
+    /// All data of the file, and how the file changed while it was read.
     case whole(Piece, ReadOutcome)
-    /// To be read piece by piece, the first perhaps fetched already.
+    /// The file is to be read piece by piece. The first piece may have been fetched already.
     case open(OpenFile, first: Piece?)
   }
 
@@ -58,35 +60,36 @@ package struct EntryFetcher: Sendable {
     package let value: [UInt8]
   }
 
-  /// The most that Bareos takes of one entry's extended attributes, in its own serialization: its MAX_XATTR_STREAM. It
-  /// drops them all when there are more.
+  /// The maximum size of one entry's extended attributes in Bareos, in bytes of its own serialization: its MAX_XATTR_STREAM. Bareos drops
+  /// all of the attributes if there are more.
   package static let bareosLimit = 1 << 20
 
-  /// Up to this size, in bytes, a file is fetched with one call.
+  /// The maximum size of a file that is fetched with one call, in bytes.
   static let wholeSize = 1 << 20
 
-  /// The volume tells the same time at each question; else two answers may come from two bricks, and up to a second apart is
-  /// the same.
+  /// True if the volume always returns the same time for an entry. Otherwise two answers may come from two bricks, and times up to a second
+  /// apart count as equal.
   let timesAreExact: Bool
-  /// Reading without opening leaves access times as they are. They do where the translator `utime` has them in its care; else
-  /// a brick's file system changes them, unless the file has been opened so that it does not.
+  /// True if reading a file without opening it does not change the access time. This is so where the translator `utime` keeps the access
+  /// times. Otherwise a brick's file system changes them, unless the file was opened with O_NOATIME.
   let readsWithoutOpening: Bool
-  /// See ``FileReader``.
+  /// True if holes must be looked for while nothing is read; see ``FileReader``.
   let seeksAlone: Bool
-  /// Files up to this size are one piece, on a sharded volume: the smallest size that a shard can have, in bytes. nil: all files are.
+  /// On a sharded volume the smallest size that a shard can have, in bytes: a file up to this size is one piece. nil: the volume is not
+  /// sharded, so every file is one piece.
   let shardSize: Int?
-  /// Of a sharded volume, in a job that compares times.
+  /// Finds the files with changed shards. Set only on a sharded volume, in a job that compares times.
   private let shards: ShardTimes?
   private let noShards: GlusterError?
-  /// The volume has files in shards, and gives only the first of each.
+  /// The volume has files in shards, but returns only the first shard of each.
   private let wasSharded: Bool
   private let distribution: Distribution?
   private let pool = PiecePool()
 
   /// - Parameters:
-  ///   - shards: of a sharded volume, in a job that compares times.
-  ///   - noShards: why that could not be had.
-  ///   - wasSharded: the volume has files in shards, and gives only the first of each.
+  ///   - shards: finds the files with changed shards, on a sharded volume, in a job that compares times.
+  ///   - noShards: why `shards` could not be made.
+  ///   - wasSharded: the volume has files in shards, but returns only the first shard of each.
   init(_ traits: VolumeTraits, _ distribution: Distribution?, shards: ShardTimes?, noShards: GlusterError?, wasSharded: Bool) {
     self.distribution = distribution
     (self.shards, self.noShards, self.wasSharded) = (shards, noShards, wasSharded)
@@ -96,15 +99,16 @@ package struct EntryFetcher: Sendable {
     shardSize = traits.isSharded ? 4 << 20 : nil
   }
 
-  /// Fetches what an entry needs beside its attributes, and opens it if it has many data.
+  /// Fetches the data and attributes of an entry that its record needs. Opens a file that is too large to be fetched at once.
   ///
-  /// - Parameter readsData: a regular file's data are wanted.
-  /// - Throws: ``GlusterError``, if the entry cannot be carried at all.
+  /// - Parameter readsData: true to fetch the data of a regular file.
+  /// - Throws: ``GlusterError``, if the entry cannot be backed up at all.
   func fetch(_ entry: SourceEntry, _ wanted: Wanted, readsData: Bool) throws -> Details {
     var details = Details()
     if let error = try entry.makeReady() {
       let volume = entry.object.volume.uri.volume
-      details.problems.append(
+      details.report(
+        "GFD-052",
         "one of its copies is saved, another one may differ (gluster volume heal \(volume) info split-brain): \(error)")
     }
     if entry.status.isSymbolicLink { details.linkTarget = try sure { try entry.object.linkTarget() } }
@@ -114,7 +118,8 @@ package struct EntryFetcher: Sendable {
     return details
   }
 
-  /// Of a file in shards the first has the size of the whole: `trusted.glusterfs.shard.file-size`, a big-endian `UInt64`, and more.
+  /// Checks that the volume returns all of a file that may be stored in shards. The first shard has the size of the whole file in
+  /// `trusted.glusterfs.shard.file-size`: a big-endian `UInt64`, followed by other data.
   private func checkPieces(of entry: SourceEntry) throws {
     guard let value = try sure({ try entry.object.extendedAttribute("trusted.glusterfs.shard.file-size".utf8) }), value.count >= 8 else {
       return
@@ -128,16 +133,16 @@ package struct EntryFetcher: Sendable {
 
   private func sure<T>(_ call: () throws -> T) throws -> T { try distribution.map { try $0.sure(call) } ?? call() }
 
-  /// A regular file's data, or the file opened for them.
+  /// Returns the data of a regular file, or the open file to read the data from.
   func content(of entry: SourceEntry) throws -> Content { try sure { try read(entry) } }
 
   private func read(_ entry: SourceEntry) throws -> Content {
     let size = Int(entry.status.st_size)
     if size <= Self.wholeSize, readsWithoutOpening {
-      // One byte more than there should be tells that there is none.
+      // Ask for one byte more than expected. If the byte does not come, the file has not grown.
       let data = try Piece(size + 1, expected: size) { try entry.object.read(into: $0, at: $1) }
       if data.count <= size {
-        // The reply to the reading has told the client: this is no call on the network where it keeps attributes.
+        // The client knows the attributes from the reply to the read. Where it keeps attributes, this call does not use the network.
         let now = try entry.object.status()
         let outcome = entry.status.outcome(bytesRead: data.count, now: now, timesAreExact: timesAreExact)
         if let error = outcome.error { throw error }
@@ -149,9 +154,9 @@ package struct EntryFetcher: Sendable {
       file, first: entry.status.hasHoles ? nil : try file.read(FileReader.pieceSize, at: 0, expected: size))
   }
 
-  /// Fetches ACLs and extended attributes: the list of names tells both, and what is not in it is not asked for.
+  /// Fetches ACLs and extended attributes. The list of names covers both, and a name that is not in the list is not requested.
   ///
-  /// - Throws: ``GlusterError``, if the volume is gone: what the entry alone does not give is a problem of its ``Details``.
+  /// - Throws: ``GlusterError``, if the volume is unreachable. An error of this entry alone becomes a problem in its ``Details``.
   func attributes(of entry: SourceEntry, _ wanted: Wanted, into details: inout Details) throws {
     let wantsACLs = wanted.acls && !entry.status.isSymbolicLink
     guard wantsACLs || wanted.extendedAttributes else { return }
@@ -163,8 +168,8 @@ package struct EntryFetcher: Sendable {
       if error.meansVolumeIsGone { throw error }
       if error.errno != .notSupported, error.errno != .noData {
         details.isIncomplete = true
-        if wantsACLs { details.problems.append("its ACL was not saved: \(error)") }
-        if wanted.extendedAttributes { details.problems.append("its extended attributes were not saved: \(error)") }
+        if wantsACLs { details.report("GFD-057", "its ACL was not saved: \(error)") }
+        if wanted.extendedAttributes { details.report("GFD-058", "its extended attributes were not saved: \(error)") }
       }
       return
     }
@@ -173,16 +178,16 @@ package struct EntryFetcher: Sendable {
     if wanted.extendedAttributes { try readExtendedAttributes(of: entry, names, wanted, into: &details) }
   }
 
-  /// Why shards cannot be listed, so that files of several count as changed; nil: they can, or need not be.
+  /// Why shards cannot be listed, so that files of several shards count as changed; nil if they can be listed or need not be.
   var shardsProblem: GlusterError? { noShards ?? shards?.problem }
 
-  /// What tells whether an entry has changed whose times have not.
+  /// Fetches the signs that show whether an entry with unchanged times has changed.
   ///
-  /// - Throws: ``GlusterError``, if the entry is missing or the volume is gone.
+  /// - Throws: ``GlusterError``, if the entry is missing or the volume is unreachable.
   func signs(of entry: SourceEntry, _ wanted: Wanted) throws -> UndatedChanges.Signs {
     var details = Details()
     if let shardSize, entry.status.isRegular, entry.status.st_size > shardSize {
-      // Where shards cannot be listed the file counts as changed.
+      // If shards cannot be listed, the file counts as changed.
       guard let shards else { return .changed }
       do {
         if try shards.haveChanged(of: try entry.object.identity()) { return .changed }
@@ -208,7 +213,7 @@ package struct EntryFetcher: Sendable {
       let error = asGlusterError(error)
       if error.meansVolumeIsGone { throw error }
       details.isIncomplete = true
-      details.problems.append("its ACL was not saved: \(error)")
+      details.report("GFD-057", "its ACL was not saved: \(error)")
     }
   }
 
@@ -216,14 +221,15 @@ package struct EntryFetcher: Sendable {
     of entry: SourceEntry, _ names: [[UInt8]], _ wanted: Wanted, into details: inout Details
   ) throws {
     var size = 0
-    for name in AttributeRules.ownNames(names) where AttributeRules.carries(name, aclsTravelAlone: wanted.acls) {
+    for name in AttributeRules.ownNames(names) where AttributeRules.includes(name, aclsTravelAlone: wanted.acls) {
       do {
         guard let value = try sure({ try entry.object.extendedAttribute(name) }) else { continue }
-        // As Bareos counts: magic, two lengths, name with NUL, value.
+        // Count as Bareos does: magic number, two lengths, name with NUL, value.
         size += 13 + name.count + value.count
         if let limit = wanted.extendedAttributeLimit, size >= limit {
           size -= 13 + name.count + value.count
-          details.problems.append(
+          details.report(
+            "GFD-059",
             "its extended attribute \(printable(name)) was not saved: the daemon takes no more than \(limit) bytes for one entry")
           continue
         }
@@ -232,7 +238,7 @@ package struct EntryFetcher: Sendable {
         let error = asGlusterError(error)
         if error.meansVolumeIsGone { throw error }
         details.isIncomplete = true
-        details.problems.append("its extended attribute \(printable(name)) was not saved: \(error)")
+        details.report("GFD-058", "its extended attribute \(printable(name)) was not saved: \(error)")
       }
     }
   }

@@ -1,88 +1,90 @@
 import Glibc
 import Gluster
 
-/// Where the entries of a backup come from: a crawl of the volume, or a list of what has changed. Lives on the job's thread;
-/// has its calls made by ``JobCalls``.
+/// A source of a backup's entries: a crawl of the volume, or a list of changes. Used on the job's thread; makes its calls through
+/// ``JobCalls``.
 package protocol EntrySource: AnyObject {
-  /// The next step.
+  /// Returns the next step.
   ///
-  /// - Parameter filter: asked for each entry that a listing or a list names, before anything is asked of the volume for it.
+  /// - Parameter filter: is asked about each entry that a listing or a list names, before the volume is asked for more about that entry.
   func next(_ filter: any EntryFilter) throws -> SourceStep
-  /// Whether the next step would not have to wait for the volume.
+  /// True if the next step does not have to wait for the volume.
   var isReady: Bool { get }
 }
 
-/// What a backup takes.
+/// Decides which entries a backup takes.
 package protocol EntryFilter {
-  /// Whether an entry, or a directory with all that is in it, is told at all.
+  /// Returns true if an entry is backed up. For a directory the answer also applies to everything in it.
   func takes(_ entry: SourceEntry) -> Bool
-  /// Whether the content of a directory is told.
+  /// Returns true if the content of a directory is backed up.
   func enters(_ directory: SourceEntry) -> Bool
 }
 
-/// An entry of the volume that a backup has come to.
+/// An entry of the volume that a backup has found.
 package struct SourceEntry: Sendable {
   /// Absolute path on the volume, in raw bytes; `/` for the root.
   package let path: [UInt8]
   package let status: stat
   package let object: Object
-  /// A list tells that it changed, or that its path did: it is carried whatever its times say.
-  package var isListed = false
-  /// The directory whose listing gave the handle; nil: it was looked up.
-  var listedIn: Object? = nil
+  /// True if a list of changes names the entry or its path. Such an entry is backed up whatever its times are.
+  package var isNamedByList = false
+  /// The directory whose listing returned the handle; nil if the entry was looked up by name.
+  var listingDirectory: Object? = nil
 
-  /// Makes the handle ready for calls side by side. libgfapi looks up what a listing gave before its first use; if that use is
-  /// a call by handle it lets no other call of the process begin meanwhile (10.3). Looked up by its name it does. The client
-  /// answers that itself, for the listing has told it all; only on a volume with copies the bricks are asked.
+  /// Prepares the handle for several calls at the same time, with a look-up by name.
   ///
-  /// - Returns: the volume's answer if the copies of the entry are different entries; the handle is of one of them.
-  /// - Throws: ``GlusterError``, if the volume is gone: to a call by handle the entry would be missing then.
+  /// libgfapi looks up an entry of a listing before its first use. If the first use is a call by handle, libgfapi lets no other call of the
+  /// process begin meanwhile (10.3). During a look-up by name other calls can begin. The client answers this look-up itself, because it has
+  /// everything from the listing. The client asks the bricks only on a replicated volume.
+  ///
+  /// - Returns: the volume's error if the copies of the entry are different entries; the handle is of one of them.
+  /// - Throws: ``GlusterError``, if the volume is unreachable. A call by handle would report the entry as missing then.
   @discardableResult func makeReady() throws -> GlusterError? {
-    guard let listedIn else { return nil }
+    guard let listingDirectory else { return nil }
     let slash = UInt8(ascii: "/")
     do {
-      _ = try listedIn.lookUp(path[path.index(after: path.lastIndex(of: slash)!)...])
+      _ = try listingDirectory.lookUp(path[path.index(after: path.lastIndex(of: slash)!)...])
     } catch let error as GlusterError where !error.meansVolumeIsGone {
       if error.errno == .ioError { return error }
-      // If something else has this name now, or nothing, the calls by handle will tell.
+      // If another entry has this name now, or none has it, the calls by handle report an error.
     }
     return nil
   }
 }
 
 package enum SourceStep: Sendable {
-  /// An entry that is no directory.
+  /// An entry that is not a directory.
   case entry(SourceEntry)
   /// A directory, after its content.
   case directory(SourceEntry)
-  /// A directory whose content is not told.
+  /// A directory whose content is left out.
   case directoryAlone(SourceEntry)
-  /// An entry that the volume could not tell anything about.
+  /// An entry that could not be read.
   case failed(SourceFailure)
-  /// A path that a list names and that is not there.
+  /// A path that a list names and that does not exist.
   case vanished([UInt8])
-  /// All is told.
+  /// All entries have been returned.
   case end
 }
 
-/// Something that could not be read.
+/// An entry that could not be read, and why.
 package struct SourceFailure: Sendable {
   package enum Kind: Sendable {
     /// A directory could not be opened, or not be read to its end.
     case directory
-    /// A name was there, its attributes could not be had.
+    /// The name exists, but the attributes of its entry could not be read.
     case entry
-    /// The path is longer than any file daemon can take.
+    /// The path is longer than any file daemon accepts.
     case pathTooLong
   }
   package let kind: Kind
   package let path: [UInt8]
   package let error: GlusterError
 
-  /// The longest path, in bytes, without a NUL: Linux's PATH_MAX.
+  /// The maximum length of a path, in bytes, without the NUL at its end: Linux's PATH_MAX.
   package static let longestPath = 4095
 
-  /// The failure of a path that is too long; nil if it is not.
+  /// Returns the failure for a path that is too long; nil if the path is not too long.
   static func ofLength(_ path: [UInt8]) -> SourceFailure? {
     path.count <= longestPath
       ? nil

@@ -3,17 +3,17 @@ import Glibc
 import Gluster
 import SystemPackage
 
-/// A regular file open for reading, for calls from several threads at once.
+/// A regular file that is open for reading, for calls from several threads at the same time.
 final class OpenFile: @unchecked Sendable {
-  // Opened once, closed when the last of its calls has let go of it; they may be made side by side.
+  // The file is opened once, and closed when the last of its calls has released it. Calls may be made at the same time.
   private let file: File
   private let pool: PiecePool
 
-  /// What a file has from an offset on.
+  /// What a file contains from an offset on.
   enum Run: Sendable {
     /// Data up to an offset, which may be beyond the file's end.
     case data(until: Int)
-    /// Zeros up to an offset that are not stored.
+    /// A hole up to an offset: zeros that are not stored.
     case hole(until: Int)
     case end
   }
@@ -25,14 +25,14 @@ final class OpenFile: @unchecked Sendable {
 
   func status() throws -> stat { try file.status() }
 
-  /// Up to `count` bytes at `offset`; fewer only at the end of the file.
+  /// Reads up to `count` bytes at `offset`. Returns fewer bytes only at the end of the file.
   ///
-  /// - Parameter expected: how many there should be: with exactly these the end is not asked for once more.
+  /// - Parameter expected: how many bytes there should be. If exactly these are read, no further call looks for the end.
   func read(_ count: Int, at offset: Int, expected: Int) throws -> Piece {
     try Piece(count, expected: expected, from: pool) { try file.read(into: $0, at: offset + $1) }
   }
 
-  /// What is at `offset`.
+  /// Returns what the file contains at `offset`.
   func run(at offset: Int) throws -> Run {
     do {
       guard let data = try file.nextData(from: offset) else {
@@ -41,27 +41,28 @@ final class OpenFile: @unchecked Sendable {
       }
       return data > offset ? .hole(until: data) : .data(until: try file.nextHole(from: data))
     } catch let error as GlusterError where [.notSupported, .invalidArgument, .noFunction].contains(error.errno) {
-      // Sharded volumes cannot tell.
+      // Sharded volumes do not support the search for holes.
       return .data(until: .max)
     }
   }
 }
 
-/// Reads an open file from its beginning to its end, with several pieces on their way. Holes are told, not fetched, where the
-/// volume knows them. Lives on the job's thread.
+/// Reads an open file from beginning to end, with several pieces being fetched at once. Holes are reported and not fetched, if the volume
+/// knows them. Used on the job's thread.
 final class FileReader {
-  /// What comes next of a file.
+  /// The next part of a file.
   enum Next {
     case data(Piece)
-    /// So many zeros that are not stored.
+    /// A hole: the number of zeros that are not stored.
     case hole(Int)
     case end
   }
 
-  /// The most that one call fetches, in bytes. Measured, as the next: fewer calls are faster, and more at once are not, where
-  /// reading takes all processors; with a millisecond for each call so much is as fast as without.
+  /// The maximum number of bytes that one call fetches. This value and the next one were measured. Where the processors are the limit,
+  /// fewer calls are faster, and more calls at once are not. With a millisecond for each call, these values are as fast as without that
+  /// delay.
   static let pieceSize = PiecePool.size
-  /// The most pieces that are on their way at once.
+  /// The maximum number of pieces that are fetched at once.
   static let mostPieces = 5
 
   private enum Fetch {
@@ -73,27 +74,27 @@ final class FileReader {
   private let file: OpenFile
   private let calls: JobCalls
   private let expected: stat
-  /// How many pieces may be on their way at once.
+  /// How many pieces may be fetched at once.
   private let width: Int
   private let seeksAlone: Bool
   private var fetches = Deque<Fetch>()
-  /// Up to where `fetches` go.
+  /// The offset up to which `fetches` go.
   private var planned = 0
-  /// Up to where the file has been told.
+  /// The offset up to which the file has been returned.
   private var offset = 0
-  /// What is at `planned`, of a file with holes.
+  /// What is at `planned`, in a file with holes.
   private var run: Ahead<OpenFile.Run>?
-  /// End of the data that `planned` is in.
+  /// The end of the data that contains `planned`.
   private var dataEnd: Int
-  /// All of the file is planned.
+  /// True if the whole file is planned.
   private var isPlanned = false
 
   /// - Parameters:
-  ///   - expected: the attributes that the entry's record carries.
-  ///   - first: its first bytes, if they have been fetched: a piece, or all there are.
-  ///   - width: how many pieces may be on their way at once.
-  ///   - seeksAlone: holes are looked for while nothing is read. Reading fails at times on a dispersed volume that looks for a
-  ///     hole at the file's end meanwhile (`EIO`, Gluster 10.3).
+  ///   - expected: the attributes in the entry's record.
+  ///   - first: the first bytes of the file, if they have been fetched: one piece, or all bytes of a smaller file.
+  ///   - width: how many pieces may be fetched at once.
+  ///   - seeksAlone: holes are looked for only while nothing is read. On a dispersed volume a read fails at times while a hole at the
+  ///     file's end is looked for (`EIO`, Gluster 10.3).
   init(_ file: OpenFile, _ calls: JobCalls, expected: stat, first: Piece?, width: Int, seeksAlone: Bool) {
     self.file = file
     self.calls = calls
@@ -107,7 +108,7 @@ final class FileReader {
     }
   }
 
-  /// What comes next.
+  /// Returns the next part of the file.
   func next() throws -> Next {
     try plan()
     guard let fetch = fetches.popFirst() else { return .end }
@@ -123,13 +124,14 @@ final class FileReader {
   private func take(_ data: Piece, _ count: Int) -> Next {
     offset += data.count
     if data.count < count {
-      // The file ends here, sooner than expected or not: what is planned behind is not there.
+      // The file ends here, whether this was expected or not. The pieces that are planned after this offset do not exist.
       (fetches, isPlanned) = ([], true)
     }
     return data.count == 0 ? .end : .data(data)
   }
 
-  /// Has the next pieces fetched: side by side up to the expected end, from there on one after another until nothing comes.
+  /// Starts to fetch the next pieces. They are fetched side by side up to the expected end, and from there one after another until no data
+  /// comes.
   private func plan() throws {
     while !isPlanned, fetches.isEmpty || fetches.count < width && planned <= expected.st_size {
       if planned >= dataEnd {
@@ -149,7 +151,7 @@ final class FileReader {
         continue
       }
       let rest = Int(expected.st_size) - planned
-      // One byte more than there should be tells that there is none.
+      // Ask for one byte more than expected. If the byte does not come, the file has not grown.
       let count = min(rest >= 0 && rest <= Self.pieceSize ? rest + 1 : Self.pieceSize, dataEnd - planned)
       let (file, start) = (file, planned)
       fetches.append(
@@ -158,7 +160,7 @@ final class FileReader {
     }
   }
 
-  /// Compares the file with its record, after the reading.
+  /// Compares the file with its record, after the file has been read.
   ///
   /// - Parameter timesAreExact: see ``EntryFetcher``.
   func finish(timesAreExact: Bool) throws -> ReadOutcome {
@@ -167,19 +169,19 @@ final class FileReader {
     return expected.outcome(bytesRead: offset, now: now, timesAreExact: timesAreExact)
   }
 
-  /// Fewer bytes have been read than there should be.
+  /// True if fewer bytes have been read than expected.
   var isShort: Bool { offset < expected.st_size }
 }
 
-/// What became of a file while it was read.
+/// How a file changed while it was read.
 enum ReadOutcome: Equatable, Sendable {
   case same
-  /// It changed since its record was made; how, in words.
+  /// The file has changed since its record was made. The string says how.
   case changed(String)
-  /// It is what it was, and the volume has not given all of it.
+  /// The file has not changed, but the volume has not returned all of it.
   case short(read: Int, size: Int)
 
-  /// Why the file has not been read; nil: it has.
+  /// Why the file counts as not read; nil if it has been read.
   var error: GlusterError? {
     guard case .short(let read, let size) = self else { return nil }
     return GlusterError(errno: .ioError, call: "only \(read) of \(size) bytes were read of a file that did not change")
@@ -187,13 +189,13 @@ enum ReadOutcome: Equatable, Sendable {
 }
 
 extension stat {
-  /// Whether the file has blocks that are not stored.
+  /// True if the file has blocks that are not stored.
   var hasHoles: Bool { st_blocks * 512 < st_size }
 
-  /// What became of a file while it was read.
+  /// Compares the attributes of a file from before and after it was read.
   ///
-  /// - Parameter timesAreExact: the volume tells the same time at each question; else two answers may come from two bricks,
-  ///   and up to a second apart is the same.
+  /// - Parameter timesAreExact: the volume always returns the same time for an entry. Otherwise two answers may come from two bricks, and
+  ///   times up to a second apart count as equal.
   func outcome(bytesRead: Int, now: stat, timesAreExact: Bool) -> ReadOutcome {
     let (then, current) = (st_mtim, now.st_mtim)
     let isDated =

@@ -2,18 +2,18 @@ import Locks
 
 /// Bytes that have been read from a file.
 final class Piece: @unchecked Sendable {
-  // Filled before anybody else sees it, then only read.
+  // The memory is filled before any other code sees it. After that it is only read.
   private let memory: UnsafeMutableRawBufferPointer
   private let pool: PiecePool?
-  /// In bytes.
+  /// The number of bytes.
   let count: Int
 
-  /// Reads up to `capacity` bytes in as many calls as it takes: a short read is not yet the end, unless it brings what is expected.
+  /// Reads up to `capacity` bytes in as many calls as necessary. A short read is not the end yet, unless it completes the expected bytes.
   ///
   /// - Parameters:
   ///   - expected: how many bytes there should be.
-  ///   - pool: where the memory comes from, and goes back to; nil: it is allocated.
-  ///   - read: reads into a buffer, from so many bytes after the first.
+  ///   - pool: provides the memory and takes it back; nil: the memory is allocated.
+  ///   - read: reads into a buffer, beginning at the given number of bytes after the first byte of the piece.
   init(
     _ capacity: Int, expected: Int, from pool: PiecePool? = nil, _ read: (UnsafeMutableRawBufferPointer, Int) throws -> Int
   ) throws {
@@ -38,11 +38,11 @@ final class Piece: @unchecked Sendable {
   var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<count]) }
 }
 
-/// Memory for the pieces of large files, used again and again: new memory costs as much time as the bytes that are read into it.
+/// Reusable memory for the pieces of large files. New memory costs as much time as reading the bytes into it.
 final class PiecePool: Sendable {
-  /// Of each piece, in bytes.
+  /// The size of each piece, in bytes.
   static let size = 2 << 20
-  /// How many are kept that nobody uses.
+  /// The maximum number of unused buffers that are kept.
   private static let most = 4
 
   private struct Buffer: @unchecked Sendable {

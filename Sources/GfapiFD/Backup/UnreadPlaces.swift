@@ -1,6 +1,6 @@
-/// Places of a volume that a crawl could not look into: what is there is unknown, and must not be taken for deleted.
+/// Places of a volume that a crawl could not read. Which entries exist there is unknown, so they must not count as deleted.
 package struct UnreadPlaces: Sendable {
-  /// How many are kept apart; beyond that, everything may exist.
+  /// The maximum number of places that are kept. With more places, every path may exist.
   static let limit = 1000
 
   private var places: Set<[UInt8]> = []
@@ -10,6 +10,8 @@ package struct UnreadPlaces: Sendable {
 
   package var isEmpty: Bool { !isEverywhere && places.isEmpty }
 
+  /// Adds a place.
+  ///
   /// - Parameter path: absolute, in raw bytes.
   package mutating func add(_ path: [UInt8]) {
     guard !isEverywhere else { return }
@@ -27,7 +29,7 @@ package struct UnreadPlaces: Sendable {
     for place in other.places { add(place) }
   }
 
-  /// Whether `path` is one of the places or below one; a slash at its end does not count.
+  /// Returns true if `path` is one of the places or is below one. A slash at the end of `path` is ignored.
   package func contain(_ path: [UInt8]) -> Bool {
     if isEverywhere { return true }
     guard !places.isEmpty else { return false }

@@ -1,13 +1,12 @@
 import Gluster
 import GlusterfindList
 
-/// What a plugin line says: which volume, and how to treat it.
+/// The content of a plugin line: which volume to use, and how.
 ///
 ///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:attributes=…]
 ///     [:statedir=…][:readahead=…][:workers=…][:logfile=…][:loglevel=…][:timeout=…][:metrics=…]
 ///
-/// Arguments are separated by colons, keys stand in any case, `\` takes the next character as itself, one colon may
-/// trail.
+/// Colons separate the arguments. Keys are case-insensitive. A `\` escapes the next character. One colon at the end is allowed.
 package struct PluginDefinition: Equatable, Sendable {
   /// The keys of a plugin line.
   package enum Key: String, CaseIterable, Sendable {
@@ -15,7 +14,7 @@ package struct PluginDefinition: Equatable, Sendable {
       metrics
   }
 
-  /// What is wrong with a line: the argument at fault and the reason. Its description is the whole job message.
+  /// An error in a plugin line: the argument and the reason. The description is the whole job message.
   package struct ParseError: Error, Equatable, Sendable, CustomStringConvertible {
     package let argument: String
     package let reason: String
@@ -27,7 +26,7 @@ package struct PluginDefinition: Equatable, Sendable {
 
   package static let name = "gfapi"
 
-  /// Grammar of the line, for messages.
+  /// The grammar of the line, for messages.
   package static let grammar = """
     the form is gfapi:volume=URI[:snapdir=DIR][:gffilelist=FILE][:gfencoding=percent|plus|none][:gfseparator=TEXT]
     [:attributes=check|dated][:statedir=DIR][:readahead=BYTES][:workers=NUMBER][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
@@ -36,41 +35,43 @@ package struct PluginDefinition: Equatable, Sendable {
     """
 
   package var volume: VolumeURI
-  /// Entry point of user serviceable snapshots.
+  /// The entry point of user-serviceable snapshots.
   package var snapshotDirectory: String?
-  /// List of changed entries, written by glusterfind.
+  /// The list of changed entries, written by glusterfind.
   package var fileList: [UInt8]?
-  /// How that list is written.
+  /// The format of `fileList`.
   package var listFormat = ListFormat()
-  /// Whether entries whose times have not changed are asked for their attributes, for Gluster does not date every change of these.
+  /// True if the job asks for the attributes of entries with unchanged times, because Gluster does not date every change of attributes.
   package var checksAttributes = true
-  /// Where what jobs saw is kept; nil: in the daemon's working directory.
+  /// The directory of the state databases, which keep what jobs saw; nil: in the daemon's working directory.
   package var stateDirectory: String?
-  /// How much may be fetched or kept ahead of the daemon, in bytes; 0: nothing.
+  /// How many bytes may be fetched or kept ahead of the daemon; 0: none.
   package var readAhead = 64 << 20
-  /// How many calls may be on their way at once; 0: none ahead of the daemon.
+  /// How many calls may be in progress at once; 0: no call is made ahead of the daemon.
   package var workers = 24
   package var logging: Volume.Logging
-  /// Seconds after which an unanswered connection is given up.
+  /// Seconds to wait for an unreachable volume before the job fails.
   package var timeout: Int
 
-  /// Where the numbers of each job are put for Prometheus.
+  /// The file to which the numbers of each job are written, for Prometheus.
   package var metricsFile: String?
 
-  /// Whether anything is done ahead of the daemon.
+  /// True if anything is done ahead of the daemon.
   package var readsAhead: Bool { workers > 0 && readAhead > 0 }
 
-  /// The arguments of one line, not yet judged: a line may be partial when another adds to it.
+  /// The arguments of one line, not yet checked. A line may be incomplete if another line adds to it.
   package struct Arguments: Equatable, Sendable {
     package private(set) var values: [Key: [UInt8]] = [:]
 
     package init() {}
 
-    /// A volume alone: its URI, without escapes.
+    /// Makes arguments with a volume only.
+    ///
+    /// - Parameter volume: the URI of the volume, without escapes.
     package init(volume: [UInt8]) { values[.volume] = volume }
 
-    /// Reads arguments in the form in which Bacula's console asks for options: a line for each, `key="value"` with `\` before
-    /// a quote or a backslash; `#` begins a comment.
+    /// Reads arguments in the form in which Bacula's console asks for options. Each line is `key="value"`, with `\` before a quote or a
+    /// backslash. A `#` begins a comment.
     package init(options: some Collection<UInt8>) throws(ParseError) {
       let (quote, backslash) = (UInt8(ascii: "\""), UInt8(ascii: "\\"))
       for line in options.split(whereSeparator: { $0 == UInt8(ascii: "\n") || $0 == 0 }) {
@@ -90,7 +91,7 @@ package struct PluginDefinition: Equatable, Sendable {
       }
     }
 
-    /// Sets one argument, by the name that was written.
+    /// Sets one argument by the name that was written.
     private mutating func set(_ name: String, _ value: [UInt8]) throws(ParseError) {
       guard let key = Key(rawValue: name.lowercased()) else {
         throw ParseError(
@@ -103,7 +104,7 @@ package struct PluginDefinition: Equatable, Sendable {
 
     /// Splits a line into its arguments.
     ///
-    /// - Parameter line: with or without the plugin's name in front, in raw bytes.
+    /// - Parameter line: the line in raw bytes, with or without the plugin's name in front.
     package init(_ line: some Collection<UInt8>) throws(ParseError) {
       for (index, argument) in splitUnescaped(line).enumerated() {
         let text = String(decoding: argument.raw, as: UTF8.self)
@@ -135,14 +136,14 @@ package struct PluginDefinition: Equatable, Sendable {
       return line
     }
 
-    /// These arguments, with another value of one.
+    /// Returns these arguments with another value for one key.
     package func setting(_ key: Key, _ value: [UInt8]) -> Arguments {
       var result = self
       result.values[key] = value
       return result
     }
 
-    /// These arguments, with those of `other` in the place of same ones.
+    /// Returns these arguments together with those of `other`. If both have a key, the value of `other` is used.
     package func overridden(by other: Arguments) -> Arguments {
       var result = self
       result.values.merge(other.values) { _, new in new }
@@ -150,7 +151,7 @@ package struct PluginDefinition: Equatable, Sendable {
     }
   }
 
-  /// Judges arguments.
+  /// Checks arguments and makes a definition from them.
   package init(_ arguments: Arguments) throws(ParseError) {
     func text(_ key: Key) throws(ParseError) -> String? {
       guard let value = arguments.values[key] else { return nil }
@@ -234,15 +235,15 @@ package struct PluginDefinition: Equatable, Sendable {
     try self.init(Arguments(line.utf8))
   }
 
-  /// Whether plugin options that a daemon hands to all its plugins are meant for this one: they name it, name all, or
-  /// begin with one of its keys.
+  /// Returns true if plugin options, which a daemon hands to all of its plugins, are meant for this plugin: the options name the plugin,
+  /// name all plugins, or begin with one of the plugin's keys.
   package static func concerns(_ options: some Collection<UInt8>) -> Bool {
     let head = String(decoding: options.prefix { $0 != UInt8(ascii: ":") }, as: UTF8.self).lowercased()
     return head == name || head == "*all*" || Key.allCases.contains { head.hasPrefix($0.rawValue + "=") }
   }
 }
 
-/// Splits at colons that no `\` precedes; `raw` is each piece as written, `value` without its escapes.
+/// Splits a line at the colons that no `\` precedes. `raw` is each piece as written, `value` is the piece without its escapes.
 private func splitUnescaped(_ line: some Collection<UInt8>) -> [(raw: [UInt8], value: [UInt8])] {
   var pieces: [(raw: [UInt8], value: [UInt8])] = [([], [])]
   var escaped = false

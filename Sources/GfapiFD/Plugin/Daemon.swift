@@ -1,48 +1,85 @@
 import Glibc
 
-/// What the plugin asks of the file daemon, whichever family it is of. One adapter per family implements it with the
-/// daemon's callbacks. Everything here belongs to the job's own thread.
+/// The calls that the plugin makes to the file daemon, independent of the daemon's family.
+///
+/// One adapter for each family implements them with the daemon's callbacks. Only the job's own thread may make these calls.
 package protocol Daemon: AnyObject {
-  /// Sends one job message; `text` may have several lines.
-  func tell(_ severity: Severity, _ text: String)
-  /// Whether the FileSet's options and exclusions take an entry. The daemon also takes on the options of the part of the
-  /// FileSet that decided, so the last call before a record is for that record.
+  /// Sends one line to the job's log. For messages, use ``report(_:_:)`` and ``inform(_:)``.
+  func send(_ severity: Severity, _ text: String)
+  /// Returns true if the FileSet's options and exclusions select an entry.
+  ///
+  /// The daemon also switches to the options of the part of the FileSet that decided. So the last call before a record must be for that
+  /// record.
   func accepts(_ path: [UInt8], _ status: stat) -> Bool
-  /// Whether an entry is to be backed up: it changed after `since`, or against the daemon's list of what it has.
+  /// Returns true if an entry is to be backed up: it changed after `since`, or it differs from the daemon's list in an accurate job.
   func hasChanged(_ record: SaveRecord, since: Int) -> Bool
-  /// Whether the job is accurate: the daemon compares with a list of what it has, and marks what is gone.
+  /// True if the job is accurate: the daemon compares the entries with a list of those that it has, and marks deleted ones.
   var isAccurate: Bool { get }
-  /// The daemon's unique name of the job; nil: it does not tell.
+  /// The daemon's unique name of the job; nil: the daemon does not return it.
   var jobName: String? { get }
-  /// The unique name of the job that this one is compared with; nil: there is none, or the daemon does not tell.
+  /// The unique name of the job that this one is compared with; nil: there is none, or the daemon does not return it.
   var previousJobName: String? { get }
-  /// The daemon's working directory; nil: it does not tell.
+  /// The daemon's working directory; nil: the daemon does not return it.
   var workingDirectory: String? { get }
-  /// Whether the job has been cancelled, as the daemon sees it.
+  /// True if the daemon considers the job cancelled.
   var jobIsCancelled: Bool { get }
 }
 
-/// How bad a message is, from what ends the job to what only tells.
+extension Daemon {
+  /// Reports a message that the administrator may have to act on.
+  package func report(_ severity: Severity, _ message: JobMessage) { send(severity, "\(message)") }
+
+  /// Reports a message with a code that the administrator may have to act on.
+  ///
+  /// - Parameter code: see ``JobMessage/code``.
+  package func report(_ severity: Severity, _ code: String, _ text: String) { report(severity, JobMessage(code, text)) }
+
+  /// Reports progress or a result. No action is needed.
+  package func inform(_ text: String) { send(.info, text) }
+}
+
+/// A message for the job's log that the administrator may have to act on.
+package struct JobMessage: Sendable, CustomStringConvertible {
+  /// `GFD-` and three digits. docs/troubleshooting.md explains the message under this code. A code is never reused for another message.
+  package let code: String
+  package let text: String
+
+  package init(_ code: String, _ text: String) { (self.code, self.text) = (code, text) }
+
+  package var description: String { "\(code) \(text)" }
+
+  /// Returns the message with the path of an entry in front.
+  ///
+  /// - Parameter path: raw bytes.
+  package func about(_ path: some Collection<UInt8>) -> JobMessage { JobMessage(code, "\(printable(path)): \(text)") }
+}
+
+/// An error that ends a job with a fatal message.
+package protocol JobEndingError: Error {
+  var message: JobMessage { get }
+}
+
+/// The severity of a message, in descending order.
 package enum Severity: Sendable {
   /// Ends the job.
   case fatal
-  /// Counts as an error of the job: an entry, or a part of it, is missing.
+  /// Counts as an error of the job: an entry, or a part of it, was not saved or restored.
   case error
-  /// The daemon counts the entry itself, from the type of its record.
+  /// For an entry that was not saved. The daemon counts the entry itself, from the type of its record.
   case notSaved
   case warning
   case info
 }
 
-/// One entry as the daemon shall store it.
+/// An entry in the form in which the daemon stores it.
 package struct SaveRecord: Sendable {
   package enum Kind: Sendable {
     case regular, directory, symbolicLink, special
-    /// A directory whose content is left out, by the FileSet's option.
+    /// A directory whose content the FileSet's options exclude.
     case directoryNotEntered
-    /// Stands for an incremental backup in which nothing changed.
+    /// A directory that stands for an incremental backup in which nothing changed.
     case directoryUnchanged
-    /// Could not be examined, read, opened: the daemon counts it as an error.
+    /// The entry could not be examined, read, or opened. The daemon counts it as an error.
     case unknown, unreadable, directoryNotOpened
   }
 
@@ -52,13 +89,13 @@ package struct SaveRecord: Sendable {
   package let status: stat
 
   package var isDirectory: Bool { status.isDirectory }
-  /// Whether an entry is stored, and not only that one failed.
+  /// True if an entry is stored; false if the record only reports an unchanged or failed entry.
   package var isSaved: Bool {
     switch kind {
     case .regular, .directory, .symbolicLink, .special, .directoryNotEntered: true
     case .directoryUnchanged, .unknown, .unreadable, .directoryNotOpened: false
     }
   }
-  /// Whether the daemon shall ask for data.
+  /// True if the daemon shall ask for data.
   package var hasData: Bool { kind == .regular && status.st_size > 0 }
 }

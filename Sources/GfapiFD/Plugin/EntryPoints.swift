@@ -2,22 +2,22 @@ import FDPluginABI
 import Glibc
 import Version
 
-/// Loads the plugin: looks at who asks and answers in that daemon's terms.
+/// Loads the plugin: finds out which daemon calls, and returns the tables for this daemon.
 ///
 /// - Parameters:
-///   - interface: size and version of the daemon's interface; the version tells the daemon: Bareos 18.2 to 26 has 10,
+///   - interface: size and version of the daemon's interface. The version identifies the daemon: Bareos 18.2 to 26 has 10,
 ///     Bacula 9.6 has 14, 11 has 21, 13 has 22, 15 has 23.
 ///   - core: the daemon's callbacks.
-///   - information: receives what the plugin is.
+///   - information: receives the description of the plugin.
 ///   - functions: receives the plugin's entry points.
-/// - Returns: 0, or 2 if this daemon is not known; the reason is on stderr and in the system's log.
+/// - Returns: 0, or 2 if this daemon is not supported. The reason is written to stderr and to the system log.
 package func loadPlugin(
   interface: UnsafeRawPointer?, core: UnsafeRawPointer?, information: UnsafeMutablePointer<UnsafeRawPointer?>?,
   functions: UnsafeMutablePointer<UnsafeRawPointer?>?
 ) -> Int32 {
   guard let interface, let core, let information, let functions else { return refuse("a null pointer") }
   let version = interface.assumingMemoryBound(to: fd_interface.self).pointee.version
-  // Both families' tables begin with their size.
+  // The tables of both families begin with their size.
   let size = core.loadUnaligned(as: UInt32.self)
   if version == BareosTables.shownInterface, [BareosTables.shownSize, UInt32(MemoryLayout<bareos_core_functions>.size)].contains(size) {
     let isBridge = size != BareosTables.shownSize
@@ -44,19 +44,19 @@ package func loadPlugin(
   return Int32(FD_OK)
 }
 
-/// Unloads the plugin. Its code stays mapped: a thread may still wait for a volume.
+/// Unloads the plugin. Its code stays mapped, because a thread may still wait for a volume.
 package func unloadPlugin() -> Int32 { Int32(FD_OK) }
 
 private func refuse(_ reason: String) -> Int32 {
-  let text = "gfapi-fd: not loaded: \(reason)"
+  let text = "gfapi-fd: \(JobMessage("GFD-095", "not loaded: \(reason)"))"
   _ = (text + "\n").withCString { write(STDERR_FILENO, $0, strlen($0)) }
   text.withCString { text in withVaList([text]) { vsyslog(LOG_ERR, "%s", $0) } }
   return Int32(FD_ERROR)
 }
 
-// MARK: What both families' entry points need
+// MARK: Shared by the entry points of both families
 
-/// What every daemon is told of the plugin.
+/// The description of the plugin that every daemon gets.
 enum PluginInformation {
   static let magic = Constant(FD_PLUGIN_MAGIC)
   static let license = Constant("AGPLv3")
@@ -67,7 +67,7 @@ enum PluginInformation {
   static let description = Constant("Backup and restore of GlusterFS volumes through libgfapi")
   static let usage = Constant(PluginDefinition.grammar + "\n")
 
-  /// Answers getPluginValue.
+  /// Implements getPluginValue.
   static func value(_ variable: Int32, _ value: UnsafeMutableRawPointer?) -> Int32 {
     guard let value else { return Int32(FD_ERROR) }
     let text: Constant
@@ -81,14 +81,14 @@ enum PluginInformation {
   }
 }
 
-/// A C string for good.
+/// A C string that is never freed.
 struct Constant: @unchecked Sendable {
   let pointer: UnsafePointer<CChar>
 
   init(_ text: String) { pointer = UnsafePointer(strdup(text)!) }
 }
 
-/// A daemon's context of one plugin instance in one job.
+/// A daemon's context for one plugin instance in one job.
 protocol PluginContext {
   associatedtype Daemon: PacketDaemon
   var plugin_private: UnsafeMutableRawPointer! { get set }
@@ -97,14 +97,14 @@ protocol PluginContext {
 extension bareos_context: PluginContext { typealias Daemon = BareosDaemon }
 extension bacula_context: PluginContext { typealias Daemon = BaculaDaemon }
 
-/// Puts a new instance into a context.
+/// Stores a new instance in a context.
 func install<Context: PluginContext>(_ daemon: Context.Daemon, _ context: UnsafeMutablePointer<Context>) {
-  // The job is made here, on its own thread: a cancellation from another one finds it.
+  // Create the lazy `job` now, on the job's own thread, so that a cancellation from another thread finds it.
   _ = daemon.job
   context.pointee.plugin_private = Unmanaged.passRetained(daemon).toOpaque()
 }
 
-/// Ends the instance of a context.
+/// Ends the instance in a context.
 func remove<Context: PluginContext>(_ context: UnsafeMutablePointer<Context>?) -> Int32 {
   guard let context, let held = context.pointee.plugin_private else { return Int32(FD_ERROR) }
   context.pointee.plugin_private = nil
@@ -112,13 +112,13 @@ func remove<Context: PluginContext>(_ context: UnsafeMutablePointer<Context>?) -
   return Int32(FD_OK)
 }
 
-/// Answers handlePluginEvent.
+/// Implements handlePluginEvent.
 func handleEvent<Context: PluginContext>(
   _ context: UnsafeMutablePointer<Context>?, _ event: UnsafeMutablePointer<fd_event>?, _ value: UnsafeMutableRawPointer?
 ) -> Int32 {
   guard let event else { return Int32(FD_ERROR) }
   let type = event.pointee.type
-  // The only call that may come from another thread: it touches nothing but the cancellation.
+  // The cancel event is the only call that may come from another thread, so it uses only the job's `cancellation`.
   if Int(type) == Context.Daemon.cancelEvent {
     return instance(nil, context) { daemon in
       daemon.job.cancellation.cancel()
@@ -128,9 +128,9 @@ func handleEvent<Context: PluginContext>(
   return instance("handlePluginEvent(\(type))", context) { $0.handle(type, value) }
 }
 
-/// Makes a call of an instance, and shows it if the daemon is to show calls.
+/// Makes a call of an instance, and shows the call if the daemon's debug level asks for it.
 ///
-/// - Parameter call: its name among the daemon's; nil: it is never shown.
+/// - Parameter call: the daemon's name for the call; nil: it is never shown.
 func instance<Context: PluginContext>(
   _ call: @autoclosure () -> String?, _ context: UnsafeMutablePointer<Context>?, _ body: (Context.Daemon) -> Int32
 ) -> Int32 {
@@ -154,17 +154,17 @@ func instance<Context: PluginContext, Packet>(
 
 /// The daemon's debug level, as `setdebug` sets it.
 enum DebugLevel {
-  /// From which on calls are shown.
+  /// The lowest debug level at which calls are shown.
   static let calls: Int32 = 200
 
   static var showsCalls: Bool { (level.pointer?.pointee ?? 0) >= calls }
 
   private struct Level: @unchecked Sendable {
-    // Written by the daemon's console thread; a call more or less is shown.
+    // The daemon's console thread writes this variable. The worst effect of the race is that one call more or less is shown.
     let pointer: UnsafePointer<Int32>?
   }
 
-  /// A global variable of the daemon's library, `int` in Bareos and `int64_t` in Bacula, of which this is the lower half. No callback
-  /// tells it, and to have each call put into words for nobody would cost more than the call.
+  /// The global variable `debug_level` of the daemon's library: `int` in Bareos, `int64_t` in Bacula, of which this is the lower half. No
+  /// callback returns the level. Without it, every call would be formatted for the daemon to drop, which would cost more than the call.
   private static let level = Level(pointer: dlsym(nil, "debug_level").map { UnsafePointer($0.assumingMemoryBound(to: Int32.self)) })
 }

@@ -2,13 +2,13 @@ import Glibc
 import Gluster
 import Version
 
-/// The plugin in one job of a daemon: takes what happens in the job and owns the backup or the restore that it is about.
+/// The plugin in one job of a daemon: handles the events of the job, and owns its backup or restore.
 package final class Job {
   private unowned let daemon: any Daemon
-  /// May be used from any thread.
+  /// Can be used by any thread.
   package let cancellation = Cancellation()
 
-  /// Plugin options given with the job: they win over the FileSet's line.
+  /// Plugin options given with the job. They override the FileSet's plugin line.
   private var overrides = PluginDefinition.Arguments()
   /// Seconds since 1970; 0 for a full backup.
   private var since = 0
@@ -19,72 +19,78 @@ package final class Job {
   package private(set) var restore: RestoreRun?
   private var restoreLine: [UInt8]?
   private var mayRestore = true
-  /// The volume of the restore under way.
-  private var restorePlace: String?
-  private var hasToldUser = false
-  /// What the job's lines back up.
+  /// The servers and the volume of the current restore.
+  private var restoreTarget: String?
+  private var hasReportedUser = false
+  /// The volumes and directories of the job's plugin lines so far.
   private var backedUp: [VolumeURI] = []
-  /// Of the line under way.
+  /// The metrics of the current plugin line; nil: none are written.
   private var metrics: JobMetrics?
-  /// The directories that earlier lines of the job have restored on each volume, by inode.
+  /// The directories that earlier plugin lines of the job have restored on each volume, by inode number.
   private var restored: [String: Set<ino_t>] = [:]
-  /// Where the entries of the job's lines have gone, by the volume that they were backed up from and the one that they go to.
+  /// The rebases of the job's earlier plugin lines, by the volume that was backed up and the volume that is restored to.
   private var rebases: [String: [Rebase]] = [:]
-  /// Of the lines that have been restored: see ``RestoreRun/firstNames``.
+  /// ``RestoreRun/firstNames`` of the plugin lines that have been restored.
   private var firstNames: Set<Int> = []
-  /// Entries that failed when the daemon had gone on.
+  /// The number of entries that failed after the daemon's last call for their plugin line.
   private var lateFailures = 0
-  /// Options for the restore of what was backed up with a line.
+  /// Options for a restore, by the plugin line of the backup.
   private var restoreOptions: [[UInt8]: PluginDefinition.Arguments] = [:]
-  /// What the job's backups could not look into.
+  /// The places that the job's backups could not read.
   private var unread = UnreadPlaces()
-  /// What the lists of the job's backups say of entries that are not told.
+  /// The paths in the lists of the job's backups. They decide about entries that were not passed to the daemon.
   private var listed: [ListedPaths] = []
-  /// The daemon knows entries by paths without their first components; nil: it does not tell.
+  /// True if the daemon knows entries by paths without their first components (Strip Path); nil: not known.
   private var stripsPaths: Bool?
-  /// How many entries the daemon has asked for that are in no base directory of a list, and whether it has asked for one that is.
+  /// The number of entries that the daemon has asked for and that are in no base directory of a list, and whether it has asked for one that
+  /// is in such a directory.
   private var asked = (outside: 0, inside: false)
 
   package init(daemon: any Daemon) { self.daemon = daemon }
 
   // MARK: Events
 
+  /// Sets the level of the job.
+  ///
   /// - Parameter level: the daemons' letter: `F`, `I`, `D` …
   package func setLevel(_ level: UInt8) { self.level = level }
 
+  /// Sets the time since which changes are backed up, in seconds since 1970.
   package func setSince(_ seconds: Int) { since = seconds }
 
-  /// Takes plugin options. Options for other plugins are not ours to judge.
+  /// Sets the job's plugin options. Options for other plugins are ignored.
+  ///
+  /// - Returns: false if the options are invalid. A message has reported this.
   package func setPluginOptions(_ options: [UInt8]) -> Bool {
     guard PluginDefinition.concerns(options) else { return true }
     do {
       overrides = overrides.overridden(by: try PluginDefinition.Arguments(options))
       return true
     } catch {
-      daemon.tell(.fatal, "plugin options: \(error)")
+      daemon.report(.fatal, "GFD-002", "plugin options: \(error)")
       return false
     }
   }
 
-  /// Takes options of a restore, as Bacula's console hands them over.
+  /// Sets options of a restore, as Bacula's console passes them.
   ///
-  /// - Parameter line: the plugin line of the backup that they are for.
+  /// - Parameter line: the plugin line of the backup that the options are for.
   package func setRestoreOptions(_ options: some Collection<UInt8>, for line: [UInt8]) {
     do {
       restoreOptions[line] = try PluginDefinition.Arguments(options: options)
     } catch {
-      daemon.tell(.fatal, "plugin options: \(error)")
+      daemon.report(.fatal, "GFD-002", "plugin options: \(error)")
       refuseRestore()
     }
   }
 
-  /// Lets no restore begin: it would go to another place than was asked for.
+  /// Prevents every restore of the job: it would go to a volume that the user did not choose.
   package func refuseRestore() { mayRestore = false }
 
   /// Begins a backup.
   ///
   /// - Parameter line: the plugin line.
-  /// - Returns: false if the job cannot go on; a message has said why.
+  /// - Returns: false if the job cannot go on. A message has given the reason.
   package func beginBackup(_ line: [UInt8], isEstimate: Bool) -> Bool {
     endBackup()
     guard let definition = definition(line) else { return false }
@@ -98,10 +104,10 @@ package final class Job {
       keepMetrics(JobMetrics.Numbers())
       return false
     }
-    tellUser()
-    tellSameNames(definition.volume)
+    reportUser()
+    reportSameNames(definition.volume)
     if !isEstimate || since > 0 {
-      tellBeginning(isEstimate ? "estimate of" : "backup of", volume) { traits in
+      reportBeginning(isEstimate ? "estimate of" : "backup of", volume) { traits in
         ": \(self.levelWords(since)), "
           + (list.map { "listed by \(printable($0.file))" } ?? "by crawl" + (since > 0 ? self.signsWords(traits, definition) : ""))
       }
@@ -112,7 +118,7 @@ package final class Job {
     return true
   }
 
-  /// Where the state is when neither the plugin line nor the daemon tells a directory.
+  /// The directory for the state database if neither the plugin line nor the daemon names one.
   private static let stateDirectory = "/var/lib"
 
   private func undatedChanges(_ volume: JobVolume, since: Int, isEstimate: Bool) -> UndatedChanges? {
@@ -120,39 +126,40 @@ package final class Job {
     let directory = volume.definition.stateDirectory ?? (daemon.workingDirectory ?? Self.stateDirectory) + "/gfapi-fd"
     let job = UndatedChanges.Job(
       name: daemon.jobName, previous: daemon.previousJobName, since: since, isEstimate: isEstimate)
-    return UndatedChanges(job, directory: directory, volume: identity) { [unowned daemon] in daemon.tell($0, $1) }
+    return UndatedChanges(job, directory: directory, volume: identity) { [unowned daemon] in daemon.report($0, $1) }
   }
 
-  /// Whether an entry that no backup of this job has told may be there all the same.
+  /// Returns true if an entry that no backup of this job has passed to the daemon may exist all the same.
   package func mayExist(_ path: [UInt8]) -> Bool {
     if unread.contain(path) || backup?.unread.contain(path) ?? false { return true }
     let stripsPaths = backup?.options.stripsPaths ?? stripsPaths
-    // By another path than ours.
+    // The daemon's paths differ from the volume's, so the unread places cannot be compared with them.
     if stripsPaths == true, !unread.isEmpty || backup?.unread.isEmpty == false { return true }
     let lists = listed + (backup?.listedPaths.map { [$0] } ?? [])
     if lists.contains(where: { $0.base.contains(path) }) {
       asked.inside = true
     } else if !lists.isEmpty, stripsPaths == nil, !asked.inside {
-      // Of another part of the FileSet, or of ours without its first components: rather an entry too many than one too few.
+      // The entry is in another part of the FileSet, or in this one and without its first components. Keep it: an entry too many is better
+      // than one too few.
       asked.outside += 1
       return true
     }
     return lists.contains { $0.keep(path) }
   }
 
-  /// All of the job's backups are done, and the daemon has asked for what they did not tell.
+  /// Ends all backups of the job. By now the daemon has asked about the entries that the backups did not pass to it.
   package func endBackups() {
     endBackup()
     if asked.outside > 0, !asked.inside {
-      daemon.tell(
-        .warning,
+      daemon.report(
+        .warning, "GFD-030",
         "the daemon asked for \(asked.outside) entries that are not in this backup, none of them below its base directory, and they are kept: Strip Path in the FileSet of an accurate job with a list (gffilelist) is not supported, and what was deleted is not recorded"
       )
     }
     asked = (0, false)
   }
 
-  /// Ends the backup: the line is done, or the job is.
+  /// Ends the backup of a plugin line, at the end of the line or of the job.
   package func endBackup() {
     guard backup != nil else { return }
     backup!.finish()
@@ -160,18 +167,20 @@ package final class Job {
     stripsPaths = backup!.options.stripsPaths
     if let paths = backup!.listedPaths { listed.append(paths) }
     if !backup!.isEstimate {
-      daemon.tell(.info, backup!.account)
-      daemon.tell(.info, backup!.summary)
+      daemon.inform(backup!.account)
+      daemon.inform(backup!.summary)
       keepMetrics(numbers(of: backup!))
     }
     backup = nil
     disconnect()
   }
 
-  /// Gets ready for an entry that was backed up with `line`.
+  /// Prepares for an entry that was backed up with `line`.
+  ///
+  /// - Returns: false if the restore cannot begin. A message has given the reason.
   package func beginRestore(_ line: [UInt8]) -> Bool {
     if restoreLine == line { return restore != nil }
-    // What fails late in it is an error of the job, and the next line is restored all the same.
+    // A late failure of the previous plugin line is an error of the job, but this line is restored all the same.
     endRestore(isLast: false)
     restoreLine = line
     guard mayRestore else { return false }
@@ -179,14 +188,14 @@ package final class Job {
       let original = try PluginDefinition.Arguments(line)
       let options = restoreOptions[line].map(overrides.overridden) ?? overrides
       let definition = try PluginDefinition(original.overridden(by: options))
-      // What an old line says of its volume matters only for its base directory.
+      // The volume in an old plugin line matters only for its base directory, so a line that is invalid by now is no error.
       let source = (try? PluginDefinition(original))?.volume
       let rebase = Rebase(
         original: source?.directory ?? [], overridden: options.values[.volume] == nil ? [] : definition.volume.directory)
-      let place = "\(definition.volume.servers) \(definition.volume.volume)"
-      let way = "\(source.map { "\($0.servers) \($0.volume)" } ?? "") to \(place)"
-      let before = restored[place] ?? []
-      restorePlace = place
+      let target = "\(definition.volume.servers) \(definition.volume.volume)"
+      let way = "\(source.map { "\($0.servers) \($0.volume)" } ?? "") to \(target)"
+      let before = restored[target] ?? []
+      restoreTarget = target
       metrics = definition.metricsFile.map { JobMetrics($0, .restore, definition.volume) }
       let volume = connect(.restore, definition) { session, volume in
         let root = try TargetDirectory(rootOf: volume, restored: before)
@@ -197,46 +206,46 @@ package final class Job {
         keepMetrics(JobMetrics.Numbers())
         return false
       }
-      tellUser()
-      tellBeginning("restore onto", volume)
+      reportUser()
+      reportBeginning("restore onto", volume)
       restore = RestoreRun(volume, daemon: daemon, rebase: rebase, earlier: rebases[way] ?? [], firstNames: firstNames)
       rebases[way, default: []].append(rebase)
       return true
     } catch {
-      daemon.tell(.fatal, "\(error)")
+      daemon.report(.fatal, "GFD-001", "\(error)")
       return false
     }
   }
 
   /// Ends the restore onto a volume.
   ///
-  /// - Parameter isLast: the daemon has handed over all entries of the job.
+  /// - Parameter isLast: true if the daemon has passed all entries of the job.
   package func endRestore(isLast: Bool = true) {
     restoreLine = nil
     lateFailures += restore?.end() ?? 0
-    // The daemons have judged the job by the errors that they know of by now: what comes after that must end it.
+    // By now the daemons have decided the job's result from the errors that they know of. Later failures must end the job with a fatal
+    // message.
     if isLast, lateFailures > 0 {
-      daemon.tell(.fatal, "the restore of \(lateFailures) entries failed, see the errors above")
+      daemon.report(.fatal, "GFD-011", "the restore of \(lateFailures) entries failed, see the errors above")
       lateFailures = 0
     }
     guard let restore else { return }
     let counts = restore.counts
-    daemon.tell(.info, restore.account)
-    daemon.tell(
-      .info,
+    daemon.inform(restore.account)
+    daemon.inform(
       "\(counts.restored) entries restored, \(counts.bytes) bytes written, \(counts.skipped) skipped, \(counts.failed) failed")
     var numbers = JobMetrics.Numbers()
     numbers.hasSucceeded = !restore.isGone && !isCancelled
     (numbers.entries, numbers.bytes, numbers.failed) = ([("any", counts.restored)], counts.bytes, counts.failed)
     keepMetrics(numbers)
     firstNames = restore.firstNames
-    if let place = restorePlace { restored[place] = restore.restoredDirectories }
+    if let target = restoreTarget { restored[target] = restore.restoredDirectories }
     let leavesSome = restore.leavesSome
     self.restore = nil
     disconnect(cleansUp: leavesSome)
   }
 
-  /// Ends everything: the daemon frees the plugin.
+  /// Ends everything, because the daemon frees the plugin.
   package func end() {
     backup = nil
     restore = nil
@@ -261,15 +270,19 @@ package final class Job {
   private func keepMetrics(_ numbers: JobMetrics.Numbers) {
     guard let metrics else { return }
     self.metrics = nil
-    do { try metrics.write(numbers) } catch { daemon.tell(.warning, "metrics=\(metrics.file): cannot be written: \(error)") }
+    do { try metrics.write(numbers) } catch {
+      daemon.report(.warning, "GFD-036", "metrics=\(metrics.file): cannot be written: \(error)")
+    }
   }
 
   // MARK: Questions
 
-  /// What the console may ask, as `parameter`.
+  /// The values of `parameter` that the console can ask for.
   private static let parameters = ["volume"]
 
-  /// Answers a question from the console about a plugin line: lines of the form `key=value`, one at least.
+  /// Answers a question from the console about a plugin line.
+  ///
+  /// - Returns: at least one line of the form `key=value`.
   package func answers(to parameter: [UInt8], _ line: [UInt8]) -> [String] {
     guard Self.parameters.contains(String(decoding: parameter, as: UTF8.self)) else {
       return ["error=unknown parameter \"\(printable(parameter))\"; known: \(Self.parameters.joined(separator: ", "))"]
@@ -289,8 +302,8 @@ package final class Job {
     }
   }
 
-  /// A plugin line that came through Bacula's console, which takes every backslash away: then all that follows `volume=` is
-  /// the URI.
+  /// Parses a plugin line from Bacula's console, which removes every backslash. If the line is invalid because of this, everything after
+  /// `volume=` is taken as the URI.
   private static func definition(fromConsole line: [UInt8]) throws -> PluginDefinition {
     do {
       return try PluginDefinition(PluginDefinition.Arguments(line))
@@ -310,7 +323,7 @@ package final class Job {
     do {
       return try PluginDefinition(PluginDefinition.Arguments(line).overridden(by: overrides))
     } catch {
-      daemon.tell(.fatal, "\(error)")
+      daemon.report(.fatal, "GFD-001", "\(error)")
       return nil
     }
   }
@@ -326,55 +339,54 @@ package final class Job {
     do {
       let outage = Outage(volume, daemon)
       try volume.connect(for: purpose, isCancelled: outage.isCancelled, prepare)
-      outage.tellEnd()
+      outage.reportEnd()
       return volume
     } catch is VolumeThreads.Stopped {
       return nil
     } catch {
-      daemon.tell(.fatal, "\(error)")
+      daemon.report(.fatal, (error as? any JobEndingError)?.message ?? JobMessage("GFD-019", "the job cannot begin: \(error)"))
       return nil
     }
   }
 
-  /// Two volumes with the same directory in one FileSet: the daemons' catalogs know entries by their paths alone.
-  private func tellSameNames(_ uri: VolumeURI) {
+  /// Warns if two volumes in one FileSet have overlapping directories: the daemons' catalogs identify entries by their paths alone.
+  private func reportSameNames(_ uri: VolumeURI) {
     let other = backedUp.first {
       $0.volume != uri.volume && (BaseDirectory(of: $0).contains(uri.directory) || BaseDirectory(of: uri).contains($0.directory))
     }
     backedUp.append(uri)
     guard let other else { return }
-    daemon.tell(
-      .warning,
-      "\(other) and \(uri) are in one FileSet: of entries with the same path a restore gets one only: use a FileSet for each")
+    daemon.report(
+      .warning, "GFD-014",
+      "\(other) and \(uri) are in one FileSet: of two entries with the same path, a restore can select only one: use a FileSet for each")
   }
 
-  private func tellUser() {
-    guard geteuid() != 0, !hasToldUser else { return }
-    hasToldUser = true
-    daemon.tell(
-      .warning,
+  private func reportUser() {
+    guard geteuid() != 0, !hasReportedUser else { return }
+    hasReportedUser = true
+    daemon.report(
+      .warning, "GFD-013",
       "the file daemon runs as user \(geteuid()), not as root: it saves only what this user may read, and a restore cannot set owners")
   }
 
-  /// Says what a job is about, and with what.
+  /// Reports what a job does, on which volume, and the versions of the plugin and libgfapi.
   ///
-  /// - Parameter how: what follows.
-  private func tellBeginning(_ what: String, _ volume: JobVolume, _ how: (VolumeTraits) -> String = { _ in "" }) {
+  /// - Parameter how: returns text to append.
+  private func reportBeginning(_ what: String, _ volume: JobVolume, _ how: (VolumeTraits) -> String = { _ in "" }) {
     guard let traits = try? volume.run(isCancelled: { false }, { $0.traits! }) else { return }
-    daemon.tell(
-      .info,
+    daemon.inform(
       "gfapi-fd \(Version.version), libgfapi \(VolumeReport.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how(traits))"
     )
   }
 
-  /// What a crawl compares of an entry, in words.
+  /// The signs of a change that a crawl compares, in words.
   private func signsWords(_ traits: VolumeTraits, _ definition: PluginDefinition) -> String {
     let checks = traits.bricksAgreeOnTimes && definition.checksAttributes
     let signs = ["times"] + (checks ? ["attributes", "ACLs", "holes"] : []) + (traits.isSharded ? ["shards"] : [])
     return " (\(signs.joined(separator: ", ")))"
   }
 
-  /// Level and time, in words.
+  /// The job's level and since time, in words.
   private func levelWords(_ since: Int) -> String {
     let name =
       switch level {

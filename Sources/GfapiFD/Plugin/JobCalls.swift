@@ -1,18 +1,18 @@
 import Glibc
 import Gluster
 
-/// How a job's thread has calls made on its volume: waits for them as long as the job is not cancelled, and says in one way
-/// why the job cannot go on.
+/// Makes a job's calls on its volume: waits for them as long as the job is not cancelled, and reports in one way why the job cannot go on.
 package final class JobCalls {
-  /// The job cannot go on. Its words are a fatal job message; none if the job is cancelled.
+  /// The job cannot go on.
   package struct Ended: Error {
-    package let message: String?
+    /// A fatal message; nil: the job is cancelled, or a message has already given the reason.
+    package let message: JobMessage?
   }
 
   package let volume: JobVolume
   private let outage: Outage
   private unowned let daemon: any Daemon
-  /// How long the job's thread has waited for calls.
+  /// The time that the job's thread has waited for calls.
   private(set) var waited = Duration.zero
 
   init(_ volume: JobVolume, _ daemon: any Daemon) {
@@ -20,34 +20,34 @@ package final class JobCalls {
     outage = Outage(volume, daemon)
   }
 
-  /// Tells why the volume has refused calls, each cause once in a job. To be called after a message that names an entry.
-  func tellCauses() {
-    // Of a user who is not root the beginning of the job tells.
-    for cause in volume.patience.newCauses() where cause != .denied || geteuid() == 0 {
-      daemon.tell(.warning, cause.words(volume.definition.volume.volume))
+  /// Reports why the volume has refused calls, each cause once in a job. Call this after a message that names an entry.
+  func reportCauses() {
+    // If the user is not root, a message at the beginning of the job has reported this.
+    for cause in volume.retry.newCauses() where cause != .denied || geteuid() == 0 {
+      daemon.report(.warning, cause.code, cause.words(volume.definition.volume.volume))
     }
   }
 
-  /// Runs `body` where the volume's calls are made, and waits for its result.
+  /// Runs `body` on a thread for the volume's calls, and waits for its result.
   ///
-  /// - Throws: what `body` throws, or ``Ended``.
+  /// - Throws: the error of `body`, or ``Ended``.
   func run<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
     try orEnd { try volume.run(isCancelled: outage.isCancelled, body) }
   }
 
-  /// Has `body` run ahead of its time, if the job reads ahead at all; else when it is waited for.
+  /// Starts `body` now if the job reads ahead. Otherwise `body` runs when its result is waited for.
   func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable (VolumeSession) throws -> T) -> Ahead<T> {
     guard volume.definition.readsAhead else { return Ahead(.later(body)) }
     return Ahead(.started(volume.start(isUrgent: isUrgent, body)))
   }
 
-  /// The result of what has been started.
+  /// Waits for a result.
   ///
-  /// - Parameter isOfEntry: it reads one entry. What the volume does not answer within `timeout=`, though it answers for others, such as a
-  ///   read that a mandatory lock blocks, is left to itself.
-  /// - Throws: what it threw, or ``Ended``.
+  /// - Parameter isOfEntry: true if the call reads one entry. Such a call is abandoned if the volume does not answer it within `timeout=`
+  ///   although it answers other calls. An example is a read that a mandatory lock blocks.
+  /// - Throws: the error of the call, or ``Ended``.
   func wait<T>(for ahead: Ahead<T>, isOfEntry: Bool = false) throws -> T {
-    // What waits for a volume that is away ends by itself before, and says more.
+    // A call that waits for an unreachable volume ends by itself before this limit, with an error that says more.
     let seconds = volume.definition.timeout
     let limit = isOfEntry && seconds > 0 ? seconds + 1 : nil
     do {
@@ -64,7 +64,7 @@ package final class JobCalls {
     }
   }
 
-  /// Whether there would be no waiting.
+  /// Returns true if the result can be taken without waiting.
   func isDone<T>(_ ahead: Ahead<T>) -> Bool {
     switch ahead.state {
     case .later: false
@@ -77,23 +77,21 @@ package final class JobCalls {
     defer { waited += began.duration(to: .now) }
     do {
       let result = try body()
-      outage.tellEnd()
+      outage.reportEnd()
       return result
     } catch let stopped as VolumeThreads.Stopped where stopped != .abandoned {
       throw Ended(message: nil)
-    } catch let error as ListFailure {
-      throw Ended(message: error.description)
-    } catch let error as TouchedPaths.Failure {
-      throw Ended(message: "the list cannot be kept: \(error): is there room in $TMPDIR, or else /var/tmp?")
+    } catch let error as any JobEndingError {
+      throw Ended(message: error.message)
     }
   }
 }
 
-/// Tells the job that its calls wait for a volume that is away, and that they do not any more.
+/// Reports to the job that its calls wait for an unreachable volume, and that the volume answers again.
 final class Outage {
   private let volume: JobVolume
   private unowned let daemon: any Daemon
-  /// Since when they wait; nil: they do not.
+  /// The time since which calls wait; nil: no call waits.
   private var since: ContinuousClock.Instant?
 
   init(_ volume: JobVolume, _ daemon: any Daemon) {
@@ -101,25 +99,25 @@ final class Outage {
     self.daemon = daemon
   }
 
-  /// Asked a few times a second while a call is waited for.
+  /// Returns true if the job is cancelled, and reports an unreachable volume. Called a few times a second while a call is waited for.
   func isCancelled() -> Bool {
-    if since == nil, volume.patience.isNeeded {
+    if since == nil, volume.retry.isNeeded {
       since = .now
-      daemon.tell(
-        .info, "\(volume.definition.volume) is unreachable; waiting up to \(volume.patience.seconds) s (timeout=)")
+      daemon.inform(
+        "\(volume.definition.volume) is unreachable; waiting up to \(volume.retry.seconds) s (timeout=)")
     }
     return daemon.jobIsCancelled
   }
 
-  /// Says that the volume is back, if it has been said that it is away.
-  func tellEnd() {
-    guard let since, !volume.patience.isNeeded else { return }
+  /// Reports that the volume answers again, if it was reported as unreachable.
+  func reportEnd() {
+    guard let since, !volume.retry.isNeeded else { return }
     self.since = nil
-    daemon.tell(.info, "\(volume.definition.volume) answers again after \(since.duration(to: .now).components.seconds) s")
+    daemon.inform("\(volume.definition.volume) answers again after \(since.duration(to: .now).components.seconds) s")
   }
 }
 
-/// What has been started, or will be when it is waited for.
+/// The result of a call that has been started, or that will start when the result is waited for.
 struct Ahead<Value> {
   fileprivate enum State {
     case later(@Sendable (VolumeSession) throws -> Value)
@@ -127,4 +125,16 @@ struct Ahead<Value> {
   }
   fileprivate let state: State
   fileprivate init(_ state: State) { self.state = state }
+}
+
+extension VolumeCause {
+  /// See ``JobMessage/code``.
+  fileprivate var code: String {
+    switch self {
+    case .readOnly: "GFD-041"
+    case .denied: "GFD-042"
+    case .tooManyLinks: "GFD-043"
+    case .quota: "GFD-044"
+    }
+  }
 }

@@ -2,11 +2,12 @@ import Glibc
 import Gluster
 import HostFiles
 
-/// Numbers of the last job of a plugin line, in the text format of Prometheus, for its textfile collector (`metrics=`).
+/// The metrics of the last job of a plugin line, in the text format of Prometheus, for its textfile collector (`metrics=`).
 ///
-/// The file has the numbers of the last backup and of the last restore of each volume and directory. It is replaced as a whole, or stays as it is.
+/// The file has the metrics of the last backup and of the last restore of each volume and directory. It is replaced as a whole, or not
+/// changed at all.
 package struct JobMetrics {
-  /// What a job did.
+  /// The operation of a job.
   package enum Operation: String, Sendable { case backup, restore }
 
   /// The numbers of a job that has ended. `entries` has a number for each type of entry.
@@ -26,7 +27,7 @@ package struct JobMetrics {
 
   /// - Parameters:
   ///   - file: absolute path.
-  ///   - uri: of the volume and the directory that the job is about.
+  ///   - uri: the volume and the directory of the job.
   package init(_ file: String, _ operation: Operation, _ uri: VolumeURI) {
     self.file = file
     func quoted(_ text: String) -> String {
@@ -56,7 +57,7 @@ package struct JobMetrics {
     let milliseconds = Int(began.duration(to: .now) / .milliseconds(1))
     let seconds = "\(milliseconds / 1000)." + "\(1000 + milliseconds % 1000)".dropFirst()
     var samples = (try? Self.read(file)) ?? []
-    // The time of the last success stays until there is another.
+    // The time of the last success stays until there is another success.
     samples.removeAll { $0.labels.hasPrefix(labels) && ($0.name != Self.lastSuccess || numbers.hasSucceeded) }
     func add(_ name: String, _ value: String, _ more: String = "") {
       samples.append(Sample(name: "gfapi_fd_\(name)", labels: labels + more, value: value))
@@ -82,7 +83,7 @@ package struct JobMetrics {
     let value: String
   }
 
-  /// What an earlier job wrote; other lines are left out.
+  /// Reads the samples that earlier jobs wrote. Other lines are left out.
   private static func read(_ file: String) throws -> [Sample] {
     let descriptor = try HostFile.open(file.utf8, O_RDONLY)
     defer { close(descriptor) }
@@ -96,7 +97,7 @@ package struct JobMetrics {
     }
   }
 
-  /// Puts a new file in the place of one that may be there.
+  /// Writes a new file, and replaces an existing one with it.
   private static func replace(_ file: String, _ bytes: [UInt8]) throws {
     let new = file + ".part"
     func failure(_ call: String) -> HostFile.Failure {
@@ -104,13 +105,13 @@ package struct JobMetrics {
       unlink(new)
       return failure
     }
-    // What an earlier job left that was killed.
+    // A job that was killed may have left this file.
     unlink(new)
     let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw failure("open") }
     let written = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
     guard close(descriptor) == 0, written == bytes.count else { throw failure("write") }
-    // The collector runs as another user, whatever the daemon's umask is.
+    // The collector runs as another user and must be able to read the file, whatever the daemon's umask is.
     guard chmod(new, 0o644) == 0, rename(new, file) == 0 else { throw failure("rename") }
   }
 }

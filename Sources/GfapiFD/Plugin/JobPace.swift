@@ -1,8 +1,8 @@
-/// How long a job takes and what it waits for, for the job's log.
+/// Measures how long a job takes and what it waits for, for the job's log.
 struct JobPace {
   typealias Instant = ContinuousClock.Instant
 
-  /// How long a job is silent at the most, as long as its daemon asks for entries.
+  /// The interval between progress messages, as long as the daemon asks for entries.
   static let interval = Duration.seconds(600)
 
   private let began: Instant
@@ -10,19 +10,20 @@ struct JobPace {
 
   init(now: Instant = .now) { (began, told) = (now, now) }
 
-  /// Whether it is time for a word on a job under way; then the next time is an interval later.
+  /// Returns true if a progress message is due. The next one is due an interval later.
   mutating func isDue(now: Instant = .now) -> Bool {
     guard told.duration(to: now) >= Self.interval else { return false }
     told = now
     return true
   }
 
-  /// Time, rates and what the time went to: `in 12 s, 853 entries/s, 1.2 MiB/s, 63 % of the time waiting for the volume`.
+  /// Returns the elapsed time, the rates and the share of the waiting time:
+  /// `in 12 s, 853 entries/s, 1.2 MiB/s, 63 % of the time waiting for the volume`.
   ///
   /// - Parameters:
-  ///   - entries: that have been carried or restored.
-  ///   - bytes: of their data.
-  ///   - waited: for the volume; the rest is the daemon's.
+  ///   - entries: the number of entries that have been backed up or restored.
+  ///   - bytes: the bytes of their data.
+  ///   - waited: the time spent waiting for the volume; the rest is the daemon's.
   func words(entries: Int, bytes: Int, waited: Duration, now: Instant = .now) -> String {
     let elapsed = max(began.duration(to: now) / .seconds(1), 0.001)
     let share = min(waited / .seconds(1) / elapsed, 1)

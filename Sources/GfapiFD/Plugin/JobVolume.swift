@@ -3,32 +3,36 @@ import Gluster
 import HostFiles
 import Locks
 
-/// A job's connection to a volume: makes calls on it that the job's thread waits for, as long as the job is not cancelled.
+/// A job's connection to a volume. The job's thread waits for the calls on it, as long as the job is not cancelled.
 package final class JobVolume: Sendable {
-  /// A connection that did not come about; its words are a job message.
-  package struct ConnectionFailure: Error, CustomStringConvertible {
+  /// The connection failed, or what the job needs of the volume could not be prepared.
+  package struct ConnectionFailure: JobEndingError, CustomStringConvertible {
+    /// See ``JobMessage/code``.
+    package let code: String
     package let problem: String
-    /// The reason that was found out, and what to do; nil: not known.
+    /// The reason and the remedy; nil: not known.
     package let cure: String?
 
-    package init(_ problem: String, cure: String? = nil) { (self.problem, self.cure) = (problem, cure) }
+    package init(_ code: String, _ problem: String, cure: String? = nil) { (self.code, self.problem, self.cure) = (code, problem, cure) }
 
     package var description: String { problem + (cure.map { ": \($0)" } ?? "") }
+    package var message: JobMessage { JobMessage(code, description) }
   }
 
   /// The cure in messages about a missing base directory.
   static let baseCure = "create the directory, or correct the URI"
 
-  /// How long a connection is tried again whose bricks do not answer, in seconds.
-  private static let connectionPatience = 20
-  /// What a connection is for.
+  /// How long connecting is retried if the bricks do not answer, in seconds.
+  private static let connectionSeconds = 20
+  /// The purpose of a connection.
   package enum Purpose: Sendable {
     case backup, restore
 
-    /// How long the client may answer from attributes that it has seen, in seconds. In a backup as long as it takes from the
-    /// listing of an entry to its reading: before the first call for what a listing named libgfapi looks it up, which is another
-    /// call if the client does not know its attributes any more. In a restore as by default: what it has seen of a directory
-    /// while a subvolume was away is to be forgotten.
+    /// How long the client may answer from cached attributes, in seconds.
+    ///
+    /// A backup needs as long as it takes from the listing of an entry to its reading. Before the first call for a listed entry, libgfapi
+    /// looks the entry up; this is an additional call if the client does not know the attributes any more. A restore uses the default:
+    /// what the client has seen of a directory while a subvolume was unreachable must be forgotten.
     var attributeAge: Int {
       switch self {
       case .backup: 60
@@ -39,35 +43,37 @@ package final class JobVolume: Sendable {
 
   private let threads = VolumeThreads()
   package let definition: PluginDefinition
-  /// Of the calls on a volume that is away.
-  package let patience: Patience
+  /// Retries the calls on an unreachable volume.
+  package let retry: OutageRetry
 
   package init(_ definition: PluginDefinition) {
     self.definition = definition
-    patience = Patience(seconds: definition.timeout)
+    retry = OutageRetry(seconds: definition.timeout)
   }
 
-  /// Connects, and prepares what the job needs.
+  /// Connects to the volume, and prepares what the job needs.
   ///
   /// - Throws: ``ConnectionFailure``, or ``VolumeThreads/Stopped/cancelled``.
   package func connect(
     for purpose: Purpose, isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
   ) throws {
-    let (definition, patience) = (definition, patience)
+    let (definition, retry) = (definition, retry)
     if let file = definition.logging.file {
-      // libgfapi appends to whatever is there.
+      // libgfapi appends to any file with this name, so check the file first.
       do { Glibc.close(try HostFile.open(file.utf8, O_WRONLY | O_APPEND | O_CREAT)) } catch {
-        throw ConnectionFailure("logfile=\(file): cannot be written: \(error)")
+        throw ConnectionFailure("GFD-005", "logfile=\(file): cannot be written: \(error)")
       }
     }
     let log = definition.logging.file.map(ConnectionLog.init(file:)) ?? ConnectionLog()
-    func step(_ what: String, extra: Int = 0, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
-      /// - Parameter error: nil: it took too long.
+    func step(_ code: String, _ what: String, extra: Int = 0, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
+      /// Returns the reason of a failure and the remedy; nil: not known.
+      ///
+      /// - Parameter error: the error; nil: the step took too long.
       func why(_ error: GlusterError?) throws -> String? {
         var reason = error?.cure
         if what.isEmpty, let error, error.meansMissing { reason = Self.baseCure }
         if !what.isEmpty {
-          // On a thread of its own: names may take long to resolve.
+          // This runs on a thread of its own, because resolving names may take long.
           let threads = VolumeThreads()
           defer { threads.end() }
           do {
@@ -79,27 +85,29 @@ package final class JobVolume: Sendable {
       do {
         try threads.run(within: definition.timeout + extra, isCancelled: isCancelled, body)
       } catch VolumeThreads.Stopped.timedOut {
-        // The thread that is left with it does not try again.
-        patience.end()
-        throw ConnectionFailure("\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)", cure: try why(nil))
+        // The abandoned thread must not retry its call.
+        retry.end()
+        throw ConnectionFailure(
+          code, "\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)", cure: try why(nil))
       } catch let error as GlusterError {
         let path = error.path.isEmpty ? "" : ": \(printable(error.path))"
-        throw ConnectionFailure("\(what)\(definition.volume): \(error)\(path)", cure: try why(error))
+        throw ConnectionFailure(code, "\(what)\(definition.volume): \(error)\(path)", cure: try why(error))
       }
     }
-    try step("cannot connect to ") { session in
+    try step("GFD-003", "cannot connect to ") { session in
       func connect(attributeAge: Int, snapshotDirectory: String? = definition.snapshotDirectory) throws -> Volume {
-        try Volume.connect(within: Self.connectionPatience, isOver: { patience.isOver }) {
+        try Volume.connect(within: Self.connectionSeconds, isOver: { retry.isOver }) {
           try Volume(
             definition.volume, logging: definition.logging, snapshotDirectory: snapshotDirectory, attributeAge: attributeAge,
-            patience: patience, log: log)
+            retry: retry, log: log)
         }
       }
-      // Gluster (10.3, 11.1) ends the process with SIGBUS where the entry point has the snapshots' own name in it.
+      // Gluster (10.3, 11.1) ends the process with SIGBUS if the entry point contains the name of the volume's own snapshot directory.
       if let entry = definition.snapshotDirectory,
         let name = try connect(attributeAge: 0, snapshotDirectory: nil).snapshotDirectoryName(), entry.contains(name)
       {
         throw ConnectionFailure(
+          "GFD-004",
           "snapdir=\(entry): it must not contain \(name), the volume's own features.snapshot-directory: the option names a directory of the volume in which that appears; leave it out"
         )
       }
@@ -107,49 +115,54 @@ package final class JobVolume: Sendable {
       let traits = VolumeTraits(volume)
       (session.volume, session.traits) = (volume, traits)
       if !traits.listingsTellSizes || purpose == .backup && traits.copiesMayDiffer {
-        // The bricks are asked, and not the cache that the listing has filled. The first connection stays until the end: ending it takes
-        // 10 s.
+        // Ask the bricks, not the cache that the listing has filled. The first connection stays until the end of the job, because
+        // closing it takes 10 s.
         session.first = volume
         session.volume = try connect(attributeAge: 0)
       }
     }
-    // A call on a volume that is away gives up by itself by then, and says more.
-    try step("", extra: 5) { try prepare($0, $0.volume!) }
+    // A call on an unreachable volume gives up by itself within this time, with an error that says more.
+    try step("GFD-006", "", extra: 5) { try prepare($0, $0.volume!) }
   }
 
-  /// Runs `body` where the volume's calls belong, and waits for its result.
+  /// Runs `body` on a thread for the volume's calls, and waits for its result.
   package func run<T>(isCancelled: () -> Bool, _ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
     try threads.run(isCancelled: isCancelled, body)
   }
 
-  /// Starts the threads that work ahead of the daemon, if any shall.
+  /// Starts the threads that read ahead of the daemon, if the definition asks for it.
   package func startWorkers() {
     if definition.readsAhead { threads.grow(to: definition.workers) }
   }
 
-  /// Has `body` run there, after what has been started before.
+  /// Starts `body` on a thread for the volume's calls, after the calls that were started before.
+  ///
+  /// - Parameter isUrgent: true to run `body` before all calls that have not begun.
   package func start<T>(isUrgent: Bool, _ body: @escaping @Sendable (VolumeSession) throws -> T) -> Pending<T> {
     threads.start(isUrgent: isUrgent, body)
   }
 
-  /// - Parameter limit: how long the call may take itself, in seconds.
+  /// Waits for a result.
+  ///
+  /// - Parameter limit: how long the call itself may take, in seconds.
   package func wait<T>(for pending: Pending<T>, limit: Int? = nil, isCancelled: () -> Bool) throws -> T {
     try threads.wait(for: pending, limit: limit, isCancelled: isCancelled)
   }
 
+  /// Returns true if a result has arrived.
   package func isDone<T>(_ pending: Pending<T>) -> Bool { threads.isDone(pending) }
 
-  /// From any thread: the call that waits, and every later one, throws.
+  /// Makes the waiting call and every later call throw. Can be called by any thread.
   package func cancel() {
-    patience.end()
+    retry.end()
     threads.cancel()
   }
 
-  /// Disconnects, without waiting. All that was written is on the bricks when its file is closed.
+  /// Disconnects, without waiting. All data of a file are on the bricks when the file is closed.
   ///
-  /// - Parameter cleansUp: waits for up to two seconds until what a restore has not completed is taken away.
+  /// - Parameter cleansUp: true to wait for up to two seconds until the incomplete files of a restore have been removed.
   package func close(cleansUp: Bool = false) {
-    patience.end()
+    retry.end()
     threads.end()
     guard cleansUp else { return }
     let deadline = ContinuousClock.now + .seconds(2)
@@ -157,7 +170,7 @@ package final class JobVolume: Sendable {
   }
 }
 
-/// The one thing of a job that another thread may touch: its cancellation.
+/// The cancellation of a job. No other part of a job may be used by another thread.
 package final class Cancellation: Sendable {
   private let state = Mutex<(isCancelled: Bool, volume: JobVolume?)>((false, nil))
 
@@ -171,7 +184,7 @@ package final class Cancellation: Sendable {
     volume?.cancel()
   }
 
-  /// Names the volume that a cancellation shall stop waiting for.
+  /// Sets the volume that a cancellation stops waiting for.
   package func watch(_ volume: JobVolume?) {
     let isCancelled = state.withLock { state in
       state.volume = volume

@@ -2,35 +2,36 @@ import FDPluginABI
 import Glibc
 import Gluster
 
-/// What the adapters of both families do alike. Bareos is a fork of Bacula: entry points, I/O and the order of calls have
-/// stayed the same; packets, events and callbacks have not.
+/// The common part of the adapters of both families.
+///
+/// Bareos is a fork of Bacula. Entry points, I/O and the order of calls are still the same; packets, events and callbacks are not.
 protocol PacketDaemon: Daemon {
   var job: Job { get }
   var state: PacketState { get }
-  /// For messages: `Bareos 18.2 to 26`.
+  /// The supported releases, for messages: `Bareos 18.2 to 26`.
   static var releases: String { get }
-  /// Number of the event that cancels a job.
+  /// The number of the event that cancels a job.
   static var cancelEvent: Int { get }
-  /// Has the daemon show something if its debug level is as high.
+  /// Sends a debug message. The daemon shows it if its debug level is at least `level`.
   func debug(_ level: Int32, _ text: String)
-  /// Takes any other event. The value's meaning is the event's.
+  /// Handles any other event. The meaning of the value depends on the event.
   func handle(_ event: UInt32, _ value: UnsafeMutableRawPointer?) -> Int32
 }
 
 /// The state of an adapter between two calls.
 final class PacketState {
-  /// Strings of the record in hand: the daemon reads them until the record ends.
+  /// The strings of the current record. The daemon reads them until the record ends.
   var strings = RecordStrings()
-  /// Reading the record in hand has failed.
+  /// True if reading the current record has failed.
   var hasFailed = false
-  /// A packet has been refused, and a message has said so.
+  /// True if a packet has been refused. A message has reported this.
   var hasRefused = false
 }
 
 extension PacketDaemon {
-  /// A text that the daemon tells; nil: it does not, or it is empty.
+  /// Returns a text from the daemon; nil: the daemon does not return it, or it is empty.
   ///
-  /// - Parameter get: stores the address of a C string, which stays the daemon's. Returns false if it has none.
+  /// - Parameter get: stores the address of a C string, which the daemon owns. Returns false if there is none.
   func textValue(_ get: (UnsafeMutableRawPointer) -> Bool) -> String? {
     var text: UnsafePointer<CChar>?
     guard get(&text), let text, text.pointee != 0 else { return nil }
@@ -50,7 +51,7 @@ extension PacketDaemon {
     return record
   }
 
-  /// Ends the record in hand.
+  /// Ends the current record.
   func endRecord() -> Int32 {
     guard let backup = job.backup else { return Int32(FD_ERROR) }
     do {
@@ -60,18 +61,19 @@ extension PacketDaemon {
     }
   }
 
-  /// A backup that cannot go on. After a fatal message, or a cancellation, the daemon ends the job by itself.
+  /// Reports why a backup cannot go on. After a fatal message or a cancellation, the daemon ends the job by itself.
   func ended(_ error: any Error) -> Int32 {
-    if let message = (error as? JobCalls.Ended)?.message { tell(.fatal, message) }
+    if let message = (error as? JobCalls.Ended)?.message { report(.fatal, message) }
     return Int32(FD_STOP)
   }
 
-  /// Whether an entry of the accurate list that the crawl has not told shall stay in it.
+  /// Implements checkFile: returns `FD_SEEN` if an entry of the accurate list that the backup did not pass to the daemon shall stay in
+  /// the list.
   func checkFile(_ name: UnsafePointer<CChar>) -> Int32 { Int32(job.mayExist(bytes(name)) ? FD_SEEN : FD_OK) }
 
   // MARK: Data
 
-  /// Answers an I/O packet. Its size has been checked.
+  /// Implements pluginIO. The size of the packet has been checked.
   func io(_ packet: UnsafeMutablePointer<fd_io_packet>) -> Int32 {
     packet.pointee.status = 0
     packet.pointee.io_errno = 0
@@ -84,7 +86,7 @@ extension PacketDaemon {
       state.hasFailed = true
       packet.pointee.status = -1
       packet.pointee.io_errno = (error as? GlusterError)?.errno.rawValue ?? (error is JobCalls.Ended ? EINTR : EIO)
-      if let message = (error as? JobCalls.Ended)?.message { tell(.fatal, message) }
+      if let message = (error as? JobCalls.Ended)?.message { report(.fatal, message) }
       return Int32(FD_ERROR)
     }
   }
@@ -132,7 +134,7 @@ extension PacketDaemon {
 
   // MARK: Restore
 
-  /// Makes the entry that a packet of a checked size asks for.
+  /// Implements createFile. The size of the packet has been checked.
   func createFile(_ packet: UnsafeMutablePointer<some RestorePacket>) -> Int32 {
     guard let restore = job.restore else { return Int32(FD_ERROR) }
     guard let entry = packet.pointee.entry else {
@@ -156,7 +158,7 @@ extension PacketDaemon {
     return Int32(FD_OK)
   }
 
-  /// The path of the entry that the daemon is at; nil: at none.
+  /// The path of the daemon's current entry; nil: there is none.
   var entryInHand: [UInt8]? {
     if let restore = job.restore { return restore.path }
     return job.backup == nil ? nil : bytes(state.strings.name.pointer)
@@ -164,20 +166,20 @@ extension PacketDaemon {
 
   // MARK: Packets
 
-  /// What a packet holds; nil if its pointer and its length cannot be true, a message says so then.
+  /// Returns the content of a packet; nil if its pointer and its length cannot be valid. A message reports this.
   func content(_ start: UnsafeMutablePointer<CChar>?, _ count: Int, _ what: String) -> UnsafeRawBufferPointer? {
     if let bytes = bytes(start, count) { return UnsafeRawBufferPointer(bytes) }
-    tell(.error, "this daemon's \(what) has no content for its \(count) bytes: left out")
+    report(.error, "GFD-091", "this daemon's \(what) has no content for its \(count) bytes: left out")
     return nil
   }
 
-  /// Whether a packet has one of the sizes that are known; a message says so if not.
+  /// Returns true if a packet has one of the known sizes. Otherwise a message reports this.
   func check(_ size: Int32, _ known: [Int], _ what: String) -> Bool {
     if known.contains(Int(size)) { return true }
     if !state.hasRefused {
       state.hasRefused = true
-      tell(
-        .fatal,
+      report(
+        .fatal, "GFD-090",
         "this daemon's \(what) has \(size) bytes, the plugin knows \(known.map(String.init).joined(separator: ", ")): it is made for \(Self.releases)"
       )
     }

@@ -1,7 +1,7 @@
 import FDPluginABI
 import Glibc
 
-/// The fields of a save packet that the plugin fills, wherever a release has them.
+/// The fields of a save packet that the plugin sets. Their position depends on the release.
 protocol SavePacket {
   var pkt_size: Int32 { get set }
   var pkt_end: Int32 { get set }
@@ -16,7 +16,7 @@ protocol SavePacket {
 extension bareos_save_packet: SavePacket {}
 
 extension SavePacket {
-  /// A packet for a question to the daemon.
+  /// Returns a packet for a question to the daemon.
   static func empty() -> Self {
     var packet = Self()
     packet.pkt_size = Int32(MemoryLayout<Self>.size)
@@ -24,7 +24,7 @@ extension SavePacket {
     return packet
   }
 
-  /// Fills in a record. The strings must outlive the packet's use.
+  /// Sets the fields from a record. The strings must live as long as the packet is used.
   mutating func fill(_ record: SaveRecord, _ strings: RecordStrings) {
     fname = strings.name.pointer
     link = strings.link.pointer
@@ -34,7 +34,7 @@ extension SavePacket {
   }
 }
 
-/// The fields of a restore packet that the plugin uses, wherever a release has them.
+/// The fields of a restore packet that the plugin uses. Their position depends on the release.
 protocol RestorePacket {
   var pkt_size: Int32 { get }
   var type: Int32 { get }
@@ -49,7 +49,7 @@ protocol RestorePacket {
 extension fd_restore_packet: RestorePacket {}
 
 extension RestorePacket {
-  /// The entry that the packet asks for; nil if its type holds none.
+  /// The entry that the packet describes; nil if its type is not that of an entry.
   var entry: RestoreEntry? {
     let known = [
       FD_FT_LNKSAVED, FD_FT_REGE, FD_FT_REG, FD_FT_LNK, FD_FT_DIREND, FD_FT_SPEC, FD_FT_FIFO,
@@ -69,7 +69,7 @@ extension RestorePacket {
 }
 
 extension SaveRecord {
-  /// The type that the daemons give an entry like this.
+  /// The daemons' type for such an entry.
   var packetType: Int32 {
     let type =
       switch kind {
@@ -78,7 +78,7 @@ extension SaveRecord {
       case .directory: FD_FT_DIREND
       case .directoryNotEntered: FD_FT_NORECURSE
       case .directoryUnchanged: FD_FT_DIRNOCHG
-      // The daemons skip a socket that comes as a special file, and take it as a FIFO; its mode says what it is.
+      // The daemons skip a socket that is sent as a special file, but accept it as a FIFO. Its mode says that it is a socket.
       case .special: status.type == S_IFSOCK ? FD_FT_FIFO : FD_FT_SPEC
       case .unknown: FD_FT_NOSTAT
       case .unreadable: FD_FT_NOACCESS
@@ -106,7 +106,8 @@ extension RestoreRun.Answer {
   var createStatus: Int32 {
     let status =
       switch self {
-      // The daemons hand ACLs and extended attributes only to what is "extracted", whether there is data or not.
+      // The daemons pass on ACLs and extended attributes only for entries that are "extracted", so this is the answer for an entry
+      // without data as well.
       case .created: FD_CF_EXTRACT
       case .createdDirectory, .linked: FD_CF_CREATED
       case .skipped: FD_CF_SKIP
@@ -118,7 +119,7 @@ extension RestoreRun.Answer {
 
 // MARK: Memory
 
-/// Name and link of a record as the daemons store them: a directory's link is its name with a slash.
+/// The name and the link of a record as the daemons store them. The link of a directory is its name with a slash.
 struct RecordStrings {
   let name: CBytes
   let link: CBytes
@@ -138,7 +139,7 @@ struct RecordStrings {
   }
 }
 
-/// Bytes as a C string that stays where it is.
+/// A C string at a fixed address.
 final class CBytes {
   let pointer: UnsafeMutablePointer<CChar>
 
@@ -151,19 +152,19 @@ final class CBytes {
   deinit { pointer.deallocate() }
 }
 
-/// The bytes of a C string; none for a null pointer.
+/// Returns the bytes of a C string; none for a null pointer.
 func bytes(_ string: UnsafePointer<CChar>?) -> [UInt8] {
   guard let string else { return [] }
   return Array(UnsafeRawBufferPointer(start: string, count: strlen(string)))
 }
 
-/// The bytes at a pointer; nil if there cannot be so many: a null pointer, or a negative count.
+/// Returns the bytes at a pointer; nil if the count is negative, or if the pointer is null and the count is not 0.
 func bytes(_ start: UnsafeMutablePointer<CChar>?, _ count: Int) -> UnsafeMutableRawBufferPointer? {
   guard count >= 0, start != nil || count == 0 else { return nil }
   return UnsafeMutableRawBufferPointer(start: start, count: count)
 }
 
-/// A copy that the daemon frees.
+/// Returns a copy that the daemon frees.
 func allocated(_ bytes: [UInt8]) -> UnsafeMutablePointer<CChar>? {
   guard let memory = malloc(max(bytes.count, 1)) else { return nil }
   memory.copyMemory(from: bytes, byteCount: bytes.count)

@@ -2,33 +2,35 @@ import Glibc
 import Gluster
 import SystemPackage
 
-/// What a volume is and can do, for a user who sets a backup up.
+/// The properties of a volume and what it supports, for a user who sets up a backup.
 package struct VolumeReport: Sendable {
-  /// `replicated`, `distributed` … as the client's translators tell.
+  /// `replicated`, `distributed` …, according to the client's translators.
   package var type: String
-  /// Of libgfapi on this host.
+  /// The version of libgfapi on this host.
   package var clientVersion: String
-  /// In bytes.
+  /// The size of the volume, in bytes.
   package var size: Int
+  /// The free space of the volume, in bytes.
   package var free: Int
-  /// Whether Gluster keeps the times of entries itself (`features.ctime`): then it does not date every change.
+  /// True if Gluster itself stores the times of entries (`features.ctime`). Some changes then do not update a time.
   package var keepsTimes: Bool
   package var isSharded: Bool
-  /// Why the shards of files cannot be listed; nil: they can, or there are none.
+  /// The reason why the shards of files cannot be listed; nil: they can be listed, or there are none.
   package var shards: String?
-  /// The volume has files in shards, and `features.shard` is off.
+  /// True if the volume has files in shards although `features.shard` is off.
   package var wasSharded: Bool
-  /// The bricks that this client does not reach, as its translators are called.
+  /// The bricks that this client cannot reach, by the names of the client's translators.
   package var unreachableBricks: [String]
-  /// Why no job can begin: a subvolume of a distributed volume is missing; nil: a job can.
+  /// The reason why no job can begin: a subvolume of a distributed volume is missing; nil: a job can begin.
   package var missingSubvolume: String?
-  /// Why ACLs cannot be had; nil: they can.
+  /// The reason why ACLs cannot be read; nil: they can be read.
   package var acls: String?
+  /// The reason why extended attributes cannot be read; nil: they can be read.
   package var extendedAttributes: String?
-  /// Why the base directory cannot be read; nil: it can.
+  /// The reason why the base directory cannot be read; nil: it can be read.
   package var access: String?
 
-  /// Asks a volume. The base directory must be there.
+  /// Examines a volume. The base directory must exist.
   package init(_ volume: Volume, _ traits: VolumeTraits) throws {
     let base = try volume.lookUp(volume.uri.directory).object
     let space = try volume.fileSystemStatus()
@@ -38,7 +40,7 @@ package struct VolumeReport: Sendable {
     (keepsTimes, isSharded) = (traits.bricksAgreeOnTimes, traits.isSharded)
     wasSharded = try !traits.isSharded && volume.hasVisibleShards()
     if traits.isSharded {
-      shards = Self.problem { _ = try ShardTimes(volume.uri, since: 0, logging: Volume.Logging(), patience: volume.patience) }
+      shards = Self.problem { _ = try ShardTimes(volume.uri, since: 0, logging: Volume.Logging(), retry: volume.retry) }
     }
     unreachableBricks = try volume.unreachableBricks()
     missingSubvolume = Self.problem { _ = try Distribution(volume)?.check() }
@@ -48,12 +50,12 @@ package struct VolumeReport: Sendable {
     access = Self.problem { try base.checkAccess(R_OK | X_OK) }
   }
 
-  /// Type and number of bricks.
+  /// Returns the type and the number of bricks, in words.
   static func type(_ traits: VolumeTraits) -> String {
     (traits.type ?? "unknown") + (traits.bricks.map { ", \($0) brick\($0 == 1 ? "" : "s")" } ?? "")
   }
 
-  /// Of libgfapi, once there has been a connection.
+  /// The version of libgfapi. Known only after there has been a connection.
   static let clientVersion = loadedClientVersion()
 
   private static func problem(_ ask: () throws -> Void) -> String? {
@@ -63,7 +65,7 @@ package struct VolumeReport: Sendable {
     } catch { return "\(error)" }
   }
 
-  /// libgfapi has no call for its version: the folder of the translators that it has loaded has it in its path,
+  /// Returns the version of libgfapi. It has no call for this, so the version is taken from the path of a translator that it has loaded:
   /// `…/glusterfs/10.3/xlator/…`.
   private static func loadedClientVersion() -> String {
     guard let maps = fopen("/proc/self/maps", "r") else { return "unknown" }
@@ -78,24 +80,24 @@ package struct VolumeReport: Sendable {
   }
 }
 
-/// How long calls on a volume take: medians of five.
+/// The duration of calls on a volume: medians of five.
 package struct VolumeLatency: Sendable {
-  /// For looking a name up.
+  /// The time to look up a name.
   package let lookUp: Duration
-  /// For reading the beginning of a small file. Nil: there is none among the first names of the base directory.
+  /// The time to read the beginning of a small file; nil: there is none among the first names of the base directory.
   package let read: Duration?
 
-  /// Asks a volume. The base directory must be there.
+  /// Measures the calls. The base directory must exist.
   init(_ volume: Volume) throws {
     let base = try volume.lookUp(volume.uri.directory).object
-    // Nobody has this name: what is there may be in the client's memory.
+    // Use a name that does not exist: the client may have existing ones in its cache.
     lookUp = Self.median((1...5).map { number in Self.time { _ = try? base.lookUp(".gfapi-fd-check-\(number)".utf8) } })!
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
     defer { buffer.deallocate() }
     read = Self.median(try Self.someFiles(in: base).map { file in Self.time { _ = try? file.read(into: buffer, at: 0) } })
   }
 
-  /// Up to five files with data, of the first names of a directory.
+  /// Returns up to five files with data, from the first names of a directory.
   private static func someFiles(in directory: Object) throws -> [Object] {
     guard let listing = try? directory.openDirectory() else { return [] }
     var files: [Object] = []
@@ -118,26 +120,28 @@ package struct VolumeLatency: Sendable {
 }
 
 extension JobVolume {
-  /// Connects and asks what the volume is.
+  /// Connects, and examines the volume.
   package func connectAndReport() throws -> VolumeReport {
     try connect(for: .backup, isCancelled: { false }) { _, _ in }
     return try ask { try VolumeReport($0.volume!, $0.traits!) }
   }
 
-  /// Connects and asks whether a path, absolute and in raw bytes, is a directory.
+  /// Connects, and returns true if a path is a directory.
+  ///
+  /// - Parameter path: absolute, in raw bytes.
   package func isDirectory(_ path: [UInt8]) throws -> Bool {
     try connect(for: .backup, isCancelled: { false }) { _, _ in }
     return try ask { try $0.volume!.lookUp(path).status.isDirectory }
   }
 
-  /// Measures calls on the volume that is connected.
+  /// Measures calls on the connected volume.
   package func measureLatency() throws -> VolumeLatency { try ask { try VolumeLatency($0.volume!) } }
 
   private func ask<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
     do {
       return try run(isCancelled: { false }, body)
     } catch let error as GlusterError {
-      throw ConnectionFailure("\(definition.volume): \(error)", cure: error.meansMissing ? Self.baseCure : nil)
+      throw ConnectionFailure("GFD-006", "\(definition.volume): \(error)", cure: error.meansMissing ? Self.baseCure : nil)
     }
   }
 }

@@ -2,35 +2,36 @@ import DequeModule
 import Glibc
 import Gluster
 
-/// The threads that make one job's calls on its volume, so that the daemon's thread can stop waiting for a volume that does
-/// not answer, and can have calls made ahead. libgfapi's calls cannot be interrupted: what is stopped is the waiting, and
-/// the threads are left behind to end by themselves when their calls return.
+/// The threads that make one job's calls on its volume.
 ///
-/// They share a ``VolumeSession``. What is started is begun in the order in which it was started; with more than one thread
-/// it is done side by side.
+/// With them, the daemon's thread can stop waiting for a volume that does not answer, and can start calls ahead. libgfapi's calls cannot be
+/// interrupted: only the waiting is stopped, and the threads end by themselves when their calls return.
+///
+/// The threads share a ``VolumeSession``. Calls begin in the order in which they were started; with more than one thread they run in
+/// parallel.
 package final class VolumeThreads: @unchecked Sendable {
   // Every stored property below is guarded by `mutex`.
 
-  /// Why a call has no result.
+  /// The reason why a call has no result.
   package enum Stopped: Error {
-    /// The job is cancelled, or the threads have been told to end.
+    /// The job is cancelled, or the threads end.
     case cancelled
-    /// The time is up.
+    /// The time has run out.
     case timedOut
-    /// This call takes too long, and its thread is left with it. Others are taken.
+    /// This call takes too long, and its thread is left to it. Other calls are still accepted.
     case abandoned
   }
 
-  /// The most calls that are left to threads of their own: more than that, and the volume does not answer.
+  /// The maximum number of abandoned calls. If there are more, the volume counts as not answering.
   private static let mostAbandoned = 64
 
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  /// There is a task to take, or none will come.
+  /// Signals that a task has arrived, or that no more tasks will come.
   private let taskArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-  /// A result that is waited for is there, or none will come.
+  /// Signals that an awaited result has arrived, or that no more results will come.
   private let resultArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var tasks = Deque<(VolumeSession) -> Void>()
-  /// How many threads have been started and have not ended.
+  /// The number of threads that have been started and have not ended.
   private var count = 0
   private var session: VolumeSession? = VolumeSession()
   private var ending = false
@@ -51,11 +52,11 @@ package final class VolumeThreads: @unchecked Sendable {
     stuck = count == 0
   }
 
-  /// Starts more threads.
+  /// Starts threads until there are `threads` of them.
   package func grow(to threads: Int) {
     locked {
       while count < threads {
-        // Each thread holds this object until it ends.
+        // Each thread keeps this object alive until it ends.
         let start = Unmanaged.passRetained(self)
         var thread = pthread_t()
         let result = pthread_create(
@@ -64,7 +65,7 @@ package final class VolumeThreads: @unchecked Sendable {
             Unmanaged<VolumeThreads>.fromOpaque($0!).takeRetainedValue().serve()
             return nil
           }, start.toOpaque())
-        // With fewer threads all is done as well.
+        // Fewer threads can do all the work as well.
         guard result == 0 else { return start.release() }
         pthread_detach(thread)
         count += 1
@@ -83,22 +84,22 @@ package final class VolumeThreads: @unchecked Sendable {
 
   // MARK: Calls
 
-  /// Runs `body` on a thread, before what has been started and not yet begun, and waits for its result.
+  /// Runs `body` on a thread, before all calls that have not begun, and waits for its result.
   ///
   /// - Parameters:
-  ///   - seconds: how long to wait at most; nil: until the result or a cancellation.
-  ///   - isCancelled: asked a few times a second while waiting.
-  /// - Throws: what `body` throws, or ``Stopped``. After a ``Stopped`` no further call is taken.
+  ///   - seconds: the longest time to wait; nil: until the result or a cancellation.
+  ///   - isCancelled: called a few times a second while waiting.
+  /// - Throws: the error of `body`, or ``Stopped``. After a ``Stopped`` no further call is accepted.
   package func run<T>(
     within seconds: Int? = nil, isCancelled: () -> Bool = { false }, _ body: @escaping @Sendable (VolumeSession) throws -> T
   ) throws -> T {
     try wait(for: start(isUrgent: true, body), within: seconds, isCancelled: isCancelled)
   }
 
-  /// Has `body` run on a thread.
+  /// Starts `body` on a thread.
   ///
-  /// - Parameter isUrgent: before all that has been started and not yet begun.
-  /// - Returns: where its result will be. It comes to nothing if the threads end before.
+  /// - Parameter isUrgent: true to run `body` before all calls that have not begun.
+  /// - Returns: the place of the result. There will be no result if the threads end before.
   package func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable (VolumeSession) throws -> T) -> Pending<T> {
     let pending = Pending<T>()
     let task = { [unowned self] (session: VolumeSession) in
@@ -110,7 +111,7 @@ package final class VolumeThreads: @unchecked Sendable {
       }
     }
     locked {
-      // Nobody would take it, and what it holds may hold these threads.
+      // No thread would take the task, and the objects that it keeps alive may keep these threads' object alive.
       if ending { return }
       if isUrgent { tasks.prepend(task) } else { tasks.append(task) }
       pthread_cond_signal(taskArrived)
@@ -118,16 +119,16 @@ package final class VolumeThreads: @unchecked Sendable {
     return pending
   }
 
-  /// Whether a result is there.
+  /// Returns true if a result has arrived.
   package func isDone<T>(_ pending: Pending<T>) -> Bool { locked { pending.result != nil } }
 
-  /// Waits for what has been started.
+  /// Waits for the result of a started call.
   ///
   /// - Parameters:
   ///   - seconds: see ``run(within:isCancelled:_:)``.
-  ///   - limit: how long the call may take itself, in seconds.
+  ///   - limit: how long the call itself may take, in seconds.
   ///   - isCancelled: see ``run(within:isCancelled:_:)``.
-  /// - Throws: what the call threw, or ``Stopped``.
+  /// - Throws: the error of the call, or ``Stopped``.
   package func wait<T>(
     for pending: Pending<T>, within seconds: Int? = nil, limit: Int? = nil, isCancelled: () -> Bool = { false }
   ) throws -> T {
@@ -142,7 +143,7 @@ package final class VolumeThreads: @unchecked Sendable {
       var next = Time.now.adding(milliseconds: 200).spec
       pthread_cond_timedwait(resultArrived, mutex, &next)
       if pending.result != nil { continue }
-      // Asking the daemon is its own code: not under our lock.
+      // `isCancelled` runs code of the daemon, so call it without the lock.
       pthread_mutex_unlock(mutex)
       let asked = isCancelled()
       pthread_mutex_lock(mutex)
@@ -161,7 +162,7 @@ package final class VolumeThreads: @unchecked Sendable {
           stuck = true
           throw Stopped.timedOut
         }
-        // Another thread in the place of the one that is left behind.
+        // Start another thread in place of the abandoned one.
         pthread_mutex_unlock(mutex)
         grow(to: locked { count + 1 })
         pthread_mutex_lock(mutex)
@@ -170,7 +171,7 @@ package final class VolumeThreads: @unchecked Sendable {
     }
   }
 
-  /// Makes whoever waits, and every later call, throw. From any thread.
+  /// Makes the waiting call and every later call throw. Can be called by any thread.
   package func cancel() {
     locked {
       cancelled = true
@@ -178,7 +179,7 @@ package final class VolumeThreads: @unchecked Sendable {
     }
   }
 
-  /// Makes the threads end and release their session, as soon as their current calls return. What has not begun is dropped.
+  /// Makes the threads end and release their session, as soon as their current calls return. Calls that have not begun are dropped.
   package func end() {
     let dropped = locked {
       ending = true
@@ -190,14 +191,14 @@ package final class VolumeThreads: @unchecked Sendable {
     withExtendedLifetime(dropped) {}
   }
 
-  /// Whether the threads have released their session.
+  /// True if the threads have released their session.
   package var hasEnded: Bool { locked { session == nil } }
 
   // MARK: The threads
 
   private func serve() {
     while let (task, session) = nextTask() { task(session) }
-    // The last one out. Not under the lock: what it holds may hold more.
+    // The last thread releases the session. Do this without the lock, because the session may keep further objects alive.
     let last = locked {
       count -= 1
       return count == 0 ? session : nil
@@ -227,23 +228,23 @@ package final class Pending<Value>: @unchecked Sendable {
   // Guarded by the threads' mutex.
   fileprivate var result: Result<Value, any Error>?
   fileprivate var isAwaited = false
-  /// When a thread has taken it.
+  /// The time when a thread took the call; nil: no thread has taken it.
   fileprivate var began: Time?
 }
 
-/// What a job holds of a volume, where its calls are made.
+/// The objects of a job that belong to its volume, for use by the threads that make the volume's calls.
 package final class VolumeSession {
   package var volume: Volume?
-  /// Of `volume`.
+  /// The traits of `volume`.
   package var traits: VolumeTraits?
-  /// A connection that only served to learn of what type the volume is.
+  /// A connection that served only to find out the volume's type.
   package var first: Volume?
   package var backup: BackupSession?
-  /// The root of what a restore is at work in.
+  /// The root directory of the current restore.
   var restoreRoot: TargetDirectory?
 }
 
-/// A moment of the monotonic clock.
+/// A point in time of the monotonic clock.
 struct Time: Comparable {
   var spec: timespec
 

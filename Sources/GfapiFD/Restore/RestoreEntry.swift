@@ -1,25 +1,25 @@
 import Glibc
 import Gluster
 
-/// One entry that a daemon wants restored.
+/// An entry that the daemon restores.
 package struct RestoreEntry: Sendable {
   package enum Kind: Sendable {
-    /// What `status` says.
+    /// The entry itself, of the type in `status`.
     case own
-    /// A further name of the file at `link`.
+    /// An additional hard link to the file at `link`.
     case hardLink
   }
 
   package enum Replace: Sendable {
     case always, never
-    /// If the entry of the backup is newer than the one on the volume, or older.
+    /// `ifNewer`: only if the entry in the backup is newer than the one on the volume. `ifOlder`: only if it is older.
     case ifNewer, ifOlder
   }
 
   package var kind: Kind
   /// Absolute path on the volume, in raw bytes.
   package var path: [UInt8]
-  /// A symbolic link's target, or the path of the first name of a hard link.
+  /// The target of a symbolic link, or the path of a hard link's first name, in raw bytes.
   package var link: [UInt8]
   package var status: stat
   package var replace: Replace
@@ -33,15 +33,18 @@ package struct RestoreEntry: Sendable {
   }
 }
 
-/// Why an entry could not be restored, or not all of it: words for a message that already names the path.
+/// The reason why an entry could not be restored, or not completely. The text is for a message that already names the path.
 package struct RestoreProblem: Error, CustomStringConvertible {
   package let description: String
-  /// What the volume said, if that is the reason.
+  /// The volume's error, if that is the reason.
   package let cause: GlusterError?
 
   package init(_ description: String) { (self.description, cause) = (description, nil) }
 
-  /// - Parameter consequence: what comes of it.
+  /// - Parameters:
+  ///   - what: the operation that failed, in words.
+  ///   - cause: the volume's error.
+  ///   - consequence: the result of the failure, in words.
   package init(_ what: String, _ cause: GlusterError, _ consequence: String? = nil) {
     description = "\(what): \(cause)" + (consequence.map { ": \($0)" } ?? "")
     self.cause = cause

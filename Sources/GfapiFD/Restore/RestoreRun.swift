@@ -1,8 +1,9 @@
 import Glibc
 import Gluster
 
-/// A restore onto one volume: takes the daemon's calls for entry after entry, and has what they ask for done behind the daemon's
-/// back: an answer says that an entry is taken on, and what goes wrong later is a message. Lives on the job's thread.
+/// A restore onto one volume: takes the daemon's calls for one entry after another, and does the work in the background.
+///
+/// An answer to the daemon means only that the entry was accepted. Later failures are reported as messages. Used by the job's thread only.
 package final class RestoreRun {
   package struct Counts: Sendable {
     package var restored = 0
@@ -11,7 +12,7 @@ package final class RestoreRun {
     package var bytes = 0
   }
 
-  /// What the daemon shall do about an entry.
+  /// The answer to the daemon about an entry: what it shall do next.
   package enum Answer: Sendable {
     /// Send data and attributes.
     case created
@@ -23,11 +24,11 @@ package final class RestoreRun {
     case failed
   }
 
-  /// How much of a file is written at once, in bytes. A file that is smaller is written when all of it is there.
+  /// The size of the pieces in which a file is written, in bytes. A smaller file is written in one piece, when all its data have arrived.
   private static let pieceSize = 4 << 20
-  /// The most pieces of a file that are on their way at once. Measured: more or larger ones are not faster.
+  /// The maximum number of pieces of one file that are written in parallel. Measured: more or larger pieces are not faster.
   private static let mostPieces = 2
-  /// What an entry costs beside its data, in bytes.
+  /// The memory of an entry besides its data and attributes, in bytes.
   private static let entryCost = 4 << 10
 
   private unowned let daemon: any Daemon
@@ -35,60 +36,61 @@ package final class RestoreRun {
   private let queue: WriteBehind
   private var tree: RestoreTree?
   private var root: TargetDirectory?
-  /// The base directory of the backup, and the one that takes its place.
+  /// Maps the base directory of the backup to the one that replaces it.
   private let rebase: Rebase
   private let earlier: [Rebase]
-  private var hasToldOutside = false
-  /// Hashes of the paths of files that have been taken on and may have other names (a number of links of 0: not known), also of the
-  /// job's lines before.
+  private var hasReportedOutside = false
+  /// Hashes of the paths of accepted files that may have additional hard links, including those of the job's earlier plugin lines. A link
+  /// count of 0 means that the number is not known.
   package private(set) var firstNames: Set<Int>
   package private(set) var counts = Counts()
-  /// Entries that are not done yet, by the components of their paths.
+  /// Entries with unfinished work, by the components of their paths.
   private var busy: Set<[[UInt8]]> = []
-  /// Files with several names that are not as they were, by the components of the first one: the other names are told, too.
-  private var marred: Set<[[UInt8]]> = []
-  /// The restore has ended, because the volume is gone or read-only; a message has said so.
+  /// Files with several hard links that were not restored completely, by the components of the first name. A message is reported for each
+  /// additional hard link to them as well.
+  private var incomplete: Set<[[UInt8]]> = []
+  /// True if the restore has ended because the volume is gone or read-only. A message has reported this.
   package private(set) var isGone = false
   private var current: Current?
-  /// Of the entry in hand, in raw bytes.
+  /// The path of the current entry, in raw bytes.
   package var path: [UInt8]? { current?.entry.path }
   private var pace = JobPace()
 
-  /// The entry in hand.
+  /// The current entry: the one that the daemon's calls are about.
   private final class Current {
     let entry: RestoreEntry
     let path: [[UInt8]]
-    let place: RestoreTree.Place
-    /// Of what is no directory.
+    let node: RestoreTree.Node
+    /// The target of an entry that is not a directory; nil: the entry is a directory.
     let target: TargetEntry?
     var attributes = TargetAttributes()
-    /// It could not be made or completed, and a message has said so.
+    /// True if the entry could not be made or completed. A message has reported this.
     var hasFailed = false
-    /// It is not as it was, and a message has said so.
-    var isMarred = false
+    /// True if the entry is not restored completely. A message has reported this.
+    var isIncomplete = false
 
     var isOpen = false
     var position = 0
-    /// How far the data reach, a hole at the end included.
+    /// The end of the file, in bytes, including a hole at the end.
     var length = 0
-    /// How far what has been handed over reaches.
+    /// The end of the data that the daemon has sent, in bytes, without a hole at the end.
     var reach = 0
-    /// What is gathered for the next piece.
-    var data = FileData()
-    /// The pieces that have been handed on.
+    /// The data gathered for the next piece.
+    var data = SparseData()
+    /// The pieces that have been started.
     var pieces: WriteBehind.Group?
 
-    init(_ entry: RestoreEntry, _ path: [[UInt8]], in place: RestoreTree.Place, _ target: TargetEntry?) {
-      (self.entry, self.path, self.place, self.target) = (entry, path, place, target)
+    init(_ entry: RestoreEntry, _ path: [[UInt8]], in node: RestoreTree.Node, _ target: TargetEntry?) {
+      (self.entry, self.path, self.node, self.target) = (entry, path, node, target)
     }
 
     var isLink: Bool { entry.kind == .hardLink }
   }
 
   /// - Parameters:
-  ///   - rebase: where the entries go.
-  ///   - earlier: where those of the job's other lines went.
-  ///   - firstNames: see ``firstNames``, of the job's other lines.
+  ///   - rebase: maps the paths of the entries.
+  ///   - earlier: the rebases of the job's earlier plugin lines.
+  ///   - firstNames: ``firstNames`` of the job's earlier plugin lines.
   package init(_ volume: JobVolume, daemon: any Daemon, rebase: Rebase, earlier: [Rebase] = [], firstNames: Set<Int> = []) {
     self.daemon = daemon
     (self.rebase, self.earlier, self.firstNames) = (rebase, earlier, firstNames)
@@ -99,26 +101,29 @@ package final class RestoreRun {
 
   // MARK: Entries
 
-  /// Takes an entry on.
+  /// Accepts an entry, and makes it the current one.
   ///
-  /// - Parameter place: the daemon's `where` prefix of its path.
-  package func create(_ entry: RestoreEntry, under place: [UInt8]) -> Answer {
+  /// - Parameter prefix: the daemon's *where*, which stands before the path.
+  package func create(_ entry: RestoreEntry, under prefix: [UInt8]) -> Answer {
     finishEntry()
     var entry = entry
-    if let path = rebase(entry.path, under: place) {
+    if let path = rebase(entry.path, under: prefix) {
       entry.path = path
-    } else if rebase.moves, !hasToldOutside {
-      hasToldOutside = true
-      daemon.tell(
+    } else if rebase.moves, !hasReportedOutside {
+      hasReportedOutside = true
+      daemon.report(
         .warning,
-        "\(printable(entry.path)): the directory of the override is not used: this path, as RegexWhere or the backup made it, is not below the "
-          + "directory of the backup's plugin line")
+        JobMessage(
+          "GFD-077",
+          "the directory of the override is not used: this path, as RegexWhere or the backup made it, is not below the "
+            + "directory of the backup's plugin line"
+        ).about(entry.path))
     }
     if entry.kind == .hardLink {
-      // Its first name may be in the base directory of another line.
-      entry.link = ([rebase] + earlier).lazy.compactMap { $0(entry.link, under: place) }.first ?? entry.link
+      // The link's first name may be in the base directory of another plugin line.
+      entry.link = ([rebase] + earlier).lazy.compactMap { $0(entry.link, under: prefix) }.first ?? entry.link
     }
-    if pace.isDue() { daemon.tell(.info, "so far \(counts.restored) entries, \(account); at \(printable(entry.path))") }
+    if pace.isDue() { daemon.inform("so far \(counts.restored) entries, \(account); at \(printable(entry.path))") }
     do {
       guard !isGone else { throw JobCalls.Ended(message: nil) }
       let path = try Self.components(entry.path)
@@ -126,7 +131,7 @@ package final class RestoreRun {
       let begun = try begin(entry, path)
       if let reason = try reasonToSkip(begun) {
         counts.skipped += 1
-        daemon.tell(.info, "\(printable(entry.path)): skipped: \(reason)")
+        daemon.report(.info, JobMessage("GFD-078", "skipped: \(reason)").about(entry.path))
         return .skipped
       }
       current = begun
@@ -138,13 +143,13 @@ package final class RestoreRun {
     }
   }
 
-  /// Counts, and tells, an entry that cannot be taken on.
+  /// Counts and reports an entry that cannot be accepted.
   package func refuse(_ path: [UInt8], _ reason: String) {
     finishEntry()
     fail(path, RestoreProblem(reason))
   }
 
-  /// How fast it was, and what the time went to, in words.
+  /// The speed of the restore, and the share of the time spent waiting, in words.
   package var account: String { pace.words(entries: counts.restored, bytes: counts.bytes, waited: calls.waited) }
 
   private func openedTree() throws -> RestoreTree {
@@ -156,7 +161,7 @@ package final class RestoreRun {
     return tree
   }
 
-  /// Gets ready for an entry. Other work on its path is waited for.
+  /// Prepares for an entry. Waits for other work on the same path.
   private func begin(_ entry: RestoreEntry, _ path: [[UInt8]]) throws -> Current {
     let tree = try openedTree()
     if busy.contains(path) { try queue.drain() }
@@ -164,13 +169,13 @@ package final class RestoreRun {
     if entry.kind == .own, entry.status.isDirectory {
       return Current(entry, path, in: try tree.enter(path, isBusy: busy.contains), nil)
     }
-    let place = try tree.enter(path.dropLast(), isBusy: busy.contains)
-    // It may have to make way: as it is when all in it is done.
+    let node = try tree.enter(path.dropLast(), isBusy: busy.contains)
+    // A directory at this path is in use, and may be in the way of the entry. Wait until all work in the directory is done.
     if tree.find(path) != nil { try queue.drain() }
-    return Current(entry, path, in: place, TargetEntry(entry, path[path.count - 1], in: place.directory))
+    return Current(entry, path, in: node, TargetEntry(entry, path[path.count - 1], in: node.directory))
   }
 
-  /// What cannot be made, whatever is on the volume.
+  /// Checks that an entry can be made at all, independent of the volume's content.
   private static func check(_ entry: RestoreEntry, _ path: [[UInt8]]) throws {
     if path.isEmpty, entry.kind != .own || !entry.status.isDirectory {
       throw RestoreProblem("the volume's root can only be a directory")
@@ -187,11 +192,12 @@ package final class RestoreRun {
     }
   }
 
-  /// Why the replace rule leaves what exists alone; nil if it does not. Only a rule that looks is asked of the volume.
+  /// Returns the reason why the replace rule keeps the existing entry; nil: the entry is to be restored. The volume is asked only if the
+  /// rule depends on the existing entry.
   private func reasonToSkip(_ begun: Current) throws -> String? {
     let entry = begun.entry
     guard entry.replace != .always else { return nil }
-    let (directory, name) = (begun.place.directory, begun.target == nil ? nil : begun.path.last)
+    let (directory, name) = (begun.node.directory, begun.target == nil ? nil : begun.path.last)
     guard let existing = try calls.run({ _ in try name.map(directory.existing) ?? directory.existing() }) else { return nil }
     let (backup, volume) = (entry.status.st_mtim.tv_sec, existing.st_mtim.tv_sec)
     switch entry.replace {
@@ -216,7 +222,7 @@ package final class RestoreRun {
 
   /// Takes data of the current entry.
   ///
-  /// - Throws: if an earlier piece has failed.
+  /// - Throws: ``WriteFailed`` if the entry has failed, for example because an earlier piece could not be written.
   package func write(_ bytes: UnsafeRawBufferPointer) throws(WriteFailed) {
     guard let current, current.isOpen, !current.hasFailed else { throw WriteFailed() }
     let expected = min(max(Int(current.entry.status.st_size) - current.position, 0), Self.pieceSize)
@@ -229,7 +235,7 @@ package final class RestoreRun {
     if current.hasFailed { throw WriteFailed() }
   }
 
-  /// Moves to `offset`; what is between is a hole.
+  /// Sets the position of the next write. A range that is skipped is a hole.
   package func seek(to offset: Int) {
     current?.position = offset
     current?.length = max(current?.length ?? 0, offset)
@@ -239,15 +245,15 @@ package final class RestoreRun {
 
   package func closeFile() { current?.isOpen = false }
 
-  /// The volume did not take the data; a message has said so.
+  /// The volume did not take the data. A message has reported this.
   package struct WriteFailed: Error {}
 
-  /// Has what is gathered written.
+  /// Starts writing the gathered data.
   private func handOn(_ current: Current) {
     guard let target = current.target else { return }
     let data = current.data
-    current.data = FileData()
-    let pieces = current.pieces ?? WriteBehind.Group(in: current.place)
+    current.data = SparseData()
+    let pieces = current.pieces ?? WriteBehind.Group(in: current.node)
     current.pieces = pieces
     let work = WriteBehind.Work(
       cost: data.count,
@@ -257,7 +263,7 @@ package final class RestoreRun {
       },
       deliver: { [unowned self] in if case .failure(let error) = $0 { fail(current, error) } })
     do {
-      // Data that go over others come after them.
+      // Data that overwrite earlier data must be written after them.
       if data.isOver { try queue.drain() }
       try queue.start(work, in: pieces, atMost: Self.mostPieces)
     } catch { fail(current, error) }
@@ -273,7 +279,7 @@ package final class RestoreRun {
     do {
       current.attributes.acls = try ACLStream.decode(content)
     } catch {
-      tell(current, "its ACL is not restored: the stream is malformed: \(error)")
+      report(current, "GFD-079", "its ACL is not restored: the stream is malformed: \(error)")
     }
   }
 
@@ -283,7 +289,7 @@ package final class RestoreRun {
     do {
       for item in try AttributeStream.decode(content) { setExtendedAttribute(item.name, item.value) }
     } catch {
-      tell(current, "its extended attributes are not restored: the stream is malformed: \(error)")
+      report(current, "GFD-079", "its extended attributes are not restored: the stream is malformed: \(error)")
     }
   }
 
@@ -294,21 +300,21 @@ package final class RestoreRun {
     guard let current, !current.isLink else { return }
     let bare = Array(name.prefix { $0 != 0 })
     guard !bare.isEmpty, name.count - bare.count <= 1 else {
-      tell(current, "an extended attribute is not restored: its name is malformed")
+      report(current, "GFD-079", "an extended attribute is not restored: its name is malformed")
       return
     }
-    // Backups of old may hold what belongs to the bricks that they were taken from.
+    // Old backups may contain attributes that belong to the bricks of the volume that was backed up.
     guard !AttributeRules.isBookkeeping(bare) else { return }
     current.attributes.extendedAttributes.append(.init(name: bare, value: Array(value)))
   }
 
-  /// Ends the current entry: the rest of its data and its attributes go their way.
+  /// Ends the current entry: starts the work on the rest of its data and on its attributes.
   package func finishEntry() {
     guard let current else { return }
     self.current = nil
     guard !isGone else { return }
     busy.insert(current.path)
-    if !current.isMarred { marred.remove(current.path) }
+    if !current.isIncomplete { incomplete.remove(current.path) }
     do {
       try finish(current)
     } catch { fail(current, error) }
@@ -316,111 +322,123 @@ package final class RestoreRun {
 
   private func finish(_ current: Current) throws {
     let attributes = current.attributes
-    func work(_ body: @escaping @Sendable () throws -> [String]) -> WriteBehind.Work {
+    func work(_ body: @escaping @Sendable () throws -> [JobMessage]) -> WriteBehind.Work {
       WriteBehind.Work(cost: Self.entryCost + current.data.count + attributes.size, body: body) { [unowned self] in
         finished(current, $0)
       }
     }
     guard let target = current.target else {
-      let directory = current.place.directory
-      return try queue.finish(current.place, with: work { try directory.restore(attributes) })
+      let directory = current.node.directory
+      return try queue.finish(current.node, with: work { try directory.restore(attributes) })
     }
     if current.isLink {
       let first = try Self.components(current.entry.link)
       let directory = tree?.find(first.dropLast())
       if !firstNames.contains(first.hashValue) {
-        daemon.tell(
+        daemon.report(
           .warning,
-          "\(printable(current.entry.path)): it is a hard link to \(printable(current.entry.link)), which this restore has not restored: its data are those that are there now"
-        )
+          JobMessage(
+            "GFD-075",
+            "it is a hard link to \(printable(current.entry.link)), which this restore did not restore: it has the data of the file that is on the volume now"
+          ).about(current.entry.path))
       }
-      let problems = marred.contains(first) ? ["its first name \(printable(current.entry.link)) was not restored completely"] : []
+      let problems =
+        incomplete.contains(first)
+        ? [JobMessage("GFD-076", "its first name \(printable(current.entry.link)) was not restored completely")] : []
       return try queue.start(
         work {
           try target.link(to: first, in: directory)
           return problems
-        }, in: current.place)
+        }, in: current.node)
     }
     let (data, length) = (current.data, current.length)
     if current.entry.status.type == S_IFREG, length < current.entry.status.st_size, !current.hasFailed {
-      // Of a job that ended in the middle of it, for instance.
-      tell(current, "the backup has only \(length) of its \(current.entry.status.st_size) bytes")
+      // For example, the backup job ended in the middle of this file.
+      report(current, "GFD-071", "the backup has only \(length) of its \(current.entry.status.st_size) bytes")
     }
     let rest = work {
       try target.write(data)
       return try target.finish(length: length, attributes)
     }
-    if let pieces = current.pieces { try queue.finish(pieces, with: rest) } else { try queue.start(rest, in: current.place) }
+    if let pieces = current.pieces { try queue.finish(pieces, with: rest) } else { try queue.start(rest, in: current.node) }
   }
 
-  private func finished(_ current: Current, _ result: Result<[String], any Error>) {
+  private func finished(_ current: Current, _ result: Result<[JobMessage], any Error>) {
     busy.remove(current.path)
     switch result {
     case .success(let problems):
-      for problem in problems { tell(current, problem) }
-      if !current.isMarred { counts.restored += 1 }
+      for problem in problems { report(current, problem) }
+      if !current.isIncomplete { counts.restored += 1 }
     case .failure(let error): fail(current, error)
     }
   }
 
-  /// The directories whose own records have been restored, by inode.
+  /// Inode numbers of the directories whose own records have been restored.
   package var restoredDirectories: Set<ino_t> { root?.restoredDirectories ?? [] }
 
-  /// Whether the volume has files that were to replace others and did not become complete.
+  /// True if the volume has incomplete files that were to replace existing ones.
   package var leavesSome: Bool { root?.hasReplacements ?? false }
 
   /// Ends the restore.
   ///
-  /// - Returns: how many entries have failed since the daemon's last call: it may have judged the job by the errors that it knew of then.
+  /// - Returns: the number of entries that have failed since the daemon's last call. The daemon may have decided the job's result from the
+  ///   errors that were reported before that.
   package func end() -> Int {
     let failedBefore = counts.failed
     finishEntry()
     guard !isGone else { return 0 }
     do { try tree?.finish() } catch { fail([UInt8(ascii: "/")], error) }
-    // The process may end right after: nothing shall have to be healed then. If this fails the bricks do heal it.
+    // The process may end right after the restore. Settle the volume, so that no file has to be healed then. If this fails, the bricks heal
+    // the files.
     if !isGone { _ = try? calls.run { try $0.volume?.settle() } }
-    // A fatal message has ended the job then.
+    // If the volume is gone, a fatal message has already ended the job.
     return isGone ? 0 : counts.failed - failedBefore
   }
 
   private func fail(_ current: Current, _ error: any Error) {
     guard !current.hasFailed else { return }
     current.hasFailed = true
-    let isNew = mar(current)
+    let isNew = markIncomplete(current)
     fail(current.entry.path, error, isNew: isNew)
   }
 
-  /// Something of an entry is not as it was.
-  private func tell(_ current: Current, _ problem: String) {
-    if mar(current) { counts.failed += 1 }
-    daemon.tell(.error, "\(printable(current.entry.path)): \(problem)")
-    calls.tellCauses()
+  /// Reports that an entry is not restored completely.
+  private func report(_ current: Current, _ problem: JobMessage) {
+    if markIncomplete(current) { counts.failed += 1 }
+    daemon.report(.error, problem.about(current.entry.path))
+    calls.reportCauses()
   }
 
-  /// - Returns: whether it was as it was until now.
-  private func mar(_ current: Current) -> Bool {
-    defer { current.isMarred = true }
-    if current.entry.status.st_nlink != 1, current.target != nil { marred.insert(current.path) }
-    return !current.isMarred
+  private func report(_ current: Current, _ code: String, _ text: String) { report(current, JobMessage(code, text)) }
+
+  /// Marks an entry as not restored completely.
+  ///
+  /// - Returns: true if nothing has gone wrong with this entry yet.
+  private func markIncomplete(_ current: Current) -> Bool {
+    defer { current.isIncomplete = true }
+    if current.entry.status.st_nlink != 1, current.target != nil { incomplete.insert(current.path) }
+    return !current.isIncomplete
   }
 
-  /// - Parameter isNew: no failure of the entry is counted yet.
+  /// Reports that an entry failed. Ends the restore if the volume is gone or read-only.
+  ///
+  /// - Parameter isNew: true if no failure of the entry is counted yet.
   private func fail(_ path: [UInt8], _ error: any Error, isNew: Bool = true) {
-    // A message has said why, or the job is cancelled.
+    // A message has already given the reason, or the job is cancelled.
     if isGone || error is JobCalls.Ended { return }
     if isNew { counts.failed += 1 }
     let cause = error as? GlusterError ?? (error as? RestoreProblem)?.cause
     if let cause, cause.meansVolumeIsGone {
       isGone = true
-      calls.volume.patience.end()
-      daemon.tell(.fatal, "\(printable(path)): the volume is unreachable, the restore ends: \(error)")
+      calls.volume.retry.end()
+      daemon.report(.fatal, JobMessage("GFD-008", "the volume is unreachable, the restore ends: \(error)").about(path))
     } else if let cause, cause.meansReadOnlyVolume, (try? calls.run { $0.volume!.isReadOnly() }) == true {
       isGone = true
-      daemon.tell(.fatal, "\(printable(path)): the volume is read-only, the restore ends: \(error)")
-      calls.tellCauses()
+      daemon.report(.fatal, JobMessage("GFD-010", "the volume is read-only, the restore ends: \(error)").about(path))
+      calls.reportCauses()
     } else {
-      daemon.tell(.error, "\(printable(path)): restore failed: \(error)")
-      calls.tellCauses()
+      daemon.report(.error, JobMessage("GFD-070", "restore failed: \(error)").about(path))
+      calls.reportCauses()
     }
   }
 }

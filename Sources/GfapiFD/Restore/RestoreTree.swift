@@ -1,17 +1,18 @@
-/// The directories that a restore is at work in: those on the way to the entry in hand, and those in which something is not
-/// done yet. Lives on the job's thread.
+/// The directories of a restore that are in use: the parents of the current entry, and directories with unfinished work. Used by the
+/// job's thread only.
 final class RestoreTree {
-  /// A directory. Its own record comes after all that is done in it; what comes after that waits for nothing.
-  final class Place: WriteBehind.Group {
+  /// A directory. Its own record is applied after all work in it that was added before. Work that is added later does not wait for the
+  /// record.
+  final class Node: WriteBehind.Group {
     let directory: TargetDirectory
-    fileprivate var places: [[UInt8]: Place] = [:]
-    /// The entry in hand is elsewhere.
+    fileprivate var children: [[UInt8]: Node] = [:]
+    /// True if the current entry is not below this directory.
     fileprivate var isLeft = false
-    /// Something has been done in it since its own record.
+    /// True if work was done in the directory after its own record was applied.
     private var isDisturbed = false
     private let onFailure: ([UInt8], any Error) -> Void
 
-    fileprivate init(_ directory: TargetDirectory, in parent: Place?, onFailure: @escaping ([UInt8], any Error) -> Void) {
+    fileprivate init(_ directory: TargetDirectory, in parent: Node?, onFailure: @escaping ([UInt8], any Error) -> Void) {
       self.directory = directory
       self.onFailure = onFailure
       super.init(in: parent)
@@ -38,66 +39,67 @@ final class RestoreTree {
             if case .failure(let error) = result { onFailure(absolute(directory.path), error) }
           })
       }
-      if let parent = parent as? Place, let name = directory.path.last { parent.places[name] = nil }
+      if let parent = parent as? Node, let name = directory.path.last { parent.children[name] = nil }
       return nil
     }
   }
 
   private let queue: WriteBehind
-  /// The way to the entry in hand, the root first.
-  private var way: [Place]
+  /// The directories above the current entry, the root first.
+  private var open: [Node]
   private let onFailure: ([UInt8], any Error) -> Void
 
-  /// - Parameter onFailure: told of a directory that did not get its times back.
+  /// - Parameter onFailure: called with the path of a directory whose times could not be set again, and the error.
   init(_ queue: WriteBehind, root: TargetDirectory, onFailure: @escaping ([UInt8], any Error) -> Void) {
     self.queue = queue
     self.onFailure = onFailure
-    way = [Place(root, in: nil, onFailure: onFailure)]
+    open = [Node(root, in: nil, onFailure: onFailure)]
   }
 
   deinit {
-    // A restore that could not go on leaves directories that hold each other, and with them the connection.
-    var places = way
-    while let place = places.popLast() {
-      places += place.places.values
-      place.places = [:]
+    // After a restore that ended early, nodes refer to each other. Without this, the cycle would keep the connection open.
+    var nodes = open
+    while let node = nodes.popLast() {
+      nodes += node.children.values
+      node.children = [:]
     }
   }
 
-  /// Goes to the directory at `path`.
+  /// Makes the directory at `path` the current one.
   ///
   /// - Parameters:
   ///   - path: components.
-  ///   - isBusy: whether an entry at a path is on its way; then it is waited for before a directory is looked for there.
+  ///   - isBusy: returns true if work on the entry at a path is not done yet. The restore waits for that work before it looks for a
+  ///     directory at this path.
   /// - Throws: ``JobCalls/Ended``.
-  func enter(_ path: some Collection<[UInt8]>, isBusy: ([[UInt8]]) -> Bool) throws -> Place {
-    let shared = zip(way.dropFirst(), path).prefix { $0.directory.path.last == $1 }.count
+  func enter(_ path: some Collection<[UInt8]>, isBusy: ([[UInt8]]) -> Bool) throws -> Node {
+    let shared = zip(open.dropFirst(), path).prefix { $0.directory.path.last == $1 }.count
     leave(from: shared + 1)
     for name in path.dropFirst(shared) {
-      let parent = way[way.count - 1]
-      if parent.places[name] == nil {
+      let parent = open[open.count - 1]
+      if parent.children[name] == nil {
         let directory = parent.directory.directory(name)
         if isBusy(directory.path) { try queue.drain() }
-        parent.places[name] = Place(directory, in: parent, onFailure: onFailure)
+        parent.children[name] = Node(directory, in: parent, onFailure: onFailure)
       }
-      let place = parent.places[name]!
-      place.isLeft = false
-      way.append(place)
+      let node = parent.children[name]!
+      node.isLeft = false
+      open.append(node)
     }
-    return way[way.count - 1]
+    return open[open.count - 1]
   }
 
-  /// The directory at `path`, if something is done in it.
+  /// The directory at `path`; nil if it is not in use.
   func find(_ path: some Collection<[UInt8]>) -> TargetDirectory? {
-    var place = way[0]
+    var node = open[0]
     for name in path {
-      guard let next = place.places[name] else { return nil }
-      place = next
+      guard let next = node.children[name] else { return nil }
+      node = next
     }
-    return place.directory
+    return node.directory
   }
 
-  /// Ends all work.
+  /// Waits for all work in all directories.
   ///
   /// - Throws: ``JobCalls/Ended``.
   func finish() throws {
@@ -106,15 +108,15 @@ final class RestoreTree {
   }
 
   private func leave(from depth: Int) {
-    for place in way[depth...].reversed() {
-      place.isLeft = true
-      queue.visit(place)
+    for node in open[depth...].reversed() {
+      node.isLeft = true
+      queue.visit(node)
     }
-    way.removeSubrange(max(depth, 1)...)
+    open.removeSubrange(max(depth, 1)...)
   }
 }
 
-/// An absolute path of components, in raw bytes.
+/// Returns the absolute path with these components, in raw bytes.
 func absolute(_ path: [[UInt8]]) -> [UInt8] {
   path.isEmpty ? [UInt8(ascii: "/")] : path.reduce(into: []) { $0 += [UInt8(ascii: "/")] + $1 }
 }

@@ -4,54 +4,54 @@ import Locks
 import SystemPackage
 import struct Synchronization.Atomic
 
-/// A directory that entries are restored into, on the volume's side. It is found, or made, when the first of them needs it;
-/// no symbolic link is followed on the way. Its calls may be made side by side.
+/// A directory on the volume that entries are restored into. It is looked up, or made, when the first entry needs it. No symbolic link
+/// in its path is followed. Its methods can be called by several threads at once.
 ///
-/// A directory's record comes after its content, but in a restore of several backups what the later ones have in it comes
-/// after that record: then it gets its times back by ``settle()``.
+/// The record of a directory usually comes after the directory's content. In a restore of several backups, entries of later backups come
+/// after that record and change the directory's times. ``settle()`` then sets the times again.
 final class TargetDirectory: Sendable {
-  /// What a restore knows of all directories, by inode number.
+  /// What a restore knows of all its directories, by inode number.
   struct Known {
-    /// Made here, and their own record has not come yet: nothing of the user is in their place.
+    /// Directories that this restore has made and whose own record has not come yet. They replace nothing of the user.
     var made: Set<ino_t> = []
-    /// Their own record has come.
+    /// Directories whose own record has come.
     var restored: Set<ino_t> = []
   }
 
-  /// Components.
+  /// Components of the directory's path on the volume.
   let path: [[UInt8]]
   private let parent: TargetDirectory?
   let volume: Volume
   private let known: KnownDirectories
   private let state = Mutex(State())
 
-  /// `Known`, for all directories of a restore.
+  /// The data that all directories of a restore share.
   final class KnownDirectories: Sendable {
     let state = Mutex(Known())
-    /// Nil: the volume is not distributed.
+    /// nil: the volume is not distributed.
     let distribution: Distribution?
-    /// Files that are to take the place of others, and are not complete yet: their directories and present names.
+    /// Incomplete files that are to replace existing ones: their temporary names, and the directories that they are in.
     let replacements = Mutex<[[UInt8]: TargetDirectory]>([:])
-    /// The volume lets nothing be renamed or removed (`features.worm`).
+    /// True if the volume does not allow renaming or removing files (`features.worm`).
     let keepsAll = Atomic(false)
     init(_ distribution: Distribution?) { self.distribution = distribution }
   }
 
   private struct State {
     var object: Object?
-    /// When all subvolumes were there, the last time before it was looked up; nil: the volume is not distributed.
+    /// The last state, before this directory was looked up, in which all subvolumes were reachable; nil: the volume is not distributed.
     var lookedUp: Distribution.State?
     var lookedUpAt = ContinuousClock.now
     var number: ino_t = 0
     var isMade = false
-    /// Its own record's, if that has come.
+    /// The times in the directory's own record, if that has come.
     var times: stat?
     var passesACLOn: Bool?
   }
 
-  /// The volume's root. Waits for a subvolume that is away.
+  /// Creates the object for the volume's root. Waits for unreachable subvolumes.
   ///
-  /// - Parameter restored: directories whose own records an earlier restore of the job has restored, by inode.
+  /// - Parameter restored: inode numbers of the directories whose own records an earlier restore of the job has restored.
   init(rootOf volume: Volume, restored: Set<ino_t> = []) throws {
     let distribution = Distribution(volume)
     _ = try distribution?.waitUntilWhole()
@@ -59,26 +59,26 @@ final class TargetDirectory: Sendable {
     known.state.withLock { $0.restored = restored }
   }
 
-  /// The directories whose own records have been restored, anywhere in the restore.
+  /// Inode numbers of the directories whose own records have been restored, anywhere in the restore.
   var restoredDirectories: Set<ino_t> { known.state.withLock(\.restored) }
 
   private init(_ name: [UInt8], in parent: TargetDirectory) {
     (path, self.parent, volume, known) = (parent.path + [name], parent, parent.volume, parent.known)
   }
 
-  /// The directory `name` in this one. Nothing is asked of the volume.
+  /// Returns the directory `name` in this one, without a call on the volume.
   func directory(_ name: [UInt8]) -> TargetDirectory { TargetDirectory(name, in: self) }
 
-  /// For messages.
+  /// The path, for messages.
   private var shown: String { "/" + path.map(printable).joined(separator: "/") }
 
   // MARK: Finding
 
-  /// Its handle. What is missing is made.
+  /// Returns the directory's handle. Makes the directory, and missing parents, if necessary.
   ///
   /// - Parameters:
-  ///   - mode: if it is made.
-  ///   - isEntry: it is to be restored itself, not only something in it.
+  ///   - mode: the mode of a new directory.
+  ///   - isEntry: true if the directory itself is to be restored, not only an entry in it.
   /// - Throws: ``RestoreProblem``, ``GlusterError``.
   func open(mode: mode_t = 0o755, isEntry: Bool = false) throws -> Object {
     try state.withLock { state in
@@ -94,12 +94,15 @@ final class TargetDirectory: Sendable {
     }
   }
 
-  /// Does something in this directory, or with it. If it fails and a subvolume of a distributed volume was away since the directory
-  /// was looked up, it is looked up and done again when all are back.
+  /// Runs `body` with the directory's handle, and repeats it if a subvolume of a distributed volume was unreachable.
+  ///
+  /// If `body` fails and a subvolume was unreachable since the directory was looked up, this method waits until all subvolumes are back,
+  /// looks the directory up again, and repeats `body`.
   ///
   /// - Parameters:
-  ///   - isOnAll: it is done on all subvolumes: one that was away has nothing of it, whatever the answer.
-  ///   - body: may be done several times, on another handle.
+  ///   - isOnAll: true if `body` changes all subvolumes. An unreachable subvolume does not get such a change, even if `body` succeeds, so
+  ///     `body` is then repeated after a success as well.
+  ///   - body: may be called several times, with different handles.
   func onWhole<T>(isOnAll: Bool = false, _ body: (Object) throws -> T) throws -> T {
     guard let distribution = known.distribution else { return try body(open()) }
     for attempt in 1... {
@@ -121,10 +124,12 @@ final class TargetDirectory: Sendable {
     fatalError("there is a last attempt")
   }
 
-  /// How often something is done, and how long after a second failure, in microseconds: a client answers for a second from what it
-  /// knew of a directory. So does a look-up in the second after a subvolume has come back.
+  /// The maximum number of times that ``onWhole(isOnAll:_:)`` runs its body.
   private static let attempts = 5
+  /// How long a client answers from what it knew of a directory. A look-up within this time after a subvolume has come back also returns
+  /// old data.
   private static let memory = Duration.seconds(1)
+  /// The pause before another attempt, in microseconds: longer than ``memory``.
   private static let pause: UInt32 = 1_100_000
 
   private func lookUpAgain() throws {
@@ -164,9 +169,10 @@ final class TargetDirectory: Sendable {
     }
   }
 
-  /// What stands in its place and was not made here, or its record has come; nil: nothing.
+  /// Returns the entry that exists at this path; nil: there is none, or only a directory that this restore has made and whose own record
+  /// has not come yet.
   func existing() throws -> stat? {
-    // Not while it is being made.
+    // The lock keeps another thread from making the directory meanwhile.
     try state.withLock { state in
       guard let parent, let name = path.last else { return try volume.root().status }
       guard !state.isMade, let found = try parent.existing(name) else { return nil }
@@ -174,14 +180,14 @@ final class TargetDirectory: Sendable {
     }
   }
 
-  /// The entry `name` in it; nil if there is none.
+  /// Returns the entry `name` in this directory; nil if there is none.
   func existing(_ name: [UInt8]) throws -> stat? {
     do { return try onWhole { try $0.lookUp(name).status } } catch let error as GlusterError
       where error.errno == .noSuchFileOrDirectory
     { return nil }
   }
 
-  /// The entry at another path of the volume.
+  /// Looks up the entry at any path of the volume.
   ///
   /// - Parameter path: components.
   func lookUpOnVolume(_ path: [[UInt8]]) throws -> (object: Object, status: stat) {
@@ -189,7 +195,7 @@ final class TargetDirectory: Sendable {
     return try known.distribution?.sure(lookUp) ?? lookUp()
   }
 
-  /// Whether what is created in it inherits an ACL.
+  /// Returns true if new entries in this directory inherit an ACL.
   func passesACLOn() throws -> Bool {
     let object = try open()
     return state.withLock { state in
@@ -202,28 +208,31 @@ final class TargetDirectory: Sendable {
 
   // MARK: Replacing
 
-  /// A name for what is to take the place of the entry `name` when it is complete: `.NAME.gfapi-fd-NUMBER`, which a distributed volume
-  /// puts beside NAME (`cluster.rsync-hash-regex`). Kept until ``replaced(_:)``.
+  /// Returns a temporary name for an entry that is to replace the entry `name` when it is complete: `.NAME.gfapi-fd-NUMBER`.
+  ///
+  /// A distributed volume stores this name in the same place as NAME (`cluster.rsync-hash-regex`). The name is remembered until
+  /// ``replaced(_:)`` is called.
   func replacement(for name: [UInt8]) -> [UInt8] {
     let end = Array(".gfapi-fd-\(String(UInt64.random(in: 0 ..< .max), radix: 36))".utf8)
-    // A name has 255 bytes at most.
+    // A name can have 255 bytes.
     let temporary = [UInt8(ascii: ".")] + name.prefix(254 - end.count) + end
     known.replacements.withLock { $0[temporary] = self }
     return temporary
   }
 
-  /// Whether the volume lets nothing be replaced, and new files that should replace others stay where they are.
+  /// True if the volume does not allow replacing files. New files that were to replace others then keep their temporary names.
   var keepsAll: Bool {
     get { known.keepsAll.load(ordering: .relaxed) }
     set { known.keepsAll.store(newValue, ordering: .relaxed) }
   }
 
+  /// Forgets a temporary name, after the file was renamed or removed.
   func replaced(_ temporary: [UInt8]) { known.replacements.withLock { $0[temporary] = nil } }
 
-  /// Whether there is something for ``removeReplacements()`` to do.
+  /// True if ``removeReplacements()`` has something to do.
   var hasReplacements: Bool { known.replacements.withLock { !$0.isEmpty } }
 
-  /// Takes away what has not become complete, anywhere in the restore.
+  /// Removes the incomplete files that were to replace others, anywhere in the restore.
   func removeReplacements() {
     let left = known.replacements.withLock { replacements in
       defer { replacements = [:] }
@@ -234,10 +243,10 @@ final class TargetDirectory: Sendable {
 
   // MARK: Restoring
 
-  /// Gives it what its own record says. All that is in it has been restored.
+  /// Applies the directory's own record. All entries in the directory have been restored before.
   ///
-  /// - Returns: what the volume refused, in words.
-  func restore(_ attributes: TargetAttributes) throws -> [String] {
+  /// - Returns: a message for each attribute that the volume refused.
+  func restore(_ attributes: TargetAttributes) throws -> [JobMessage] {
     _ = try open(mode: 0o700, isEntry: true)
     let isMade = state.withLock(\.isMade)
     let inherits = try isMade && parent?.passesACLOn() ?? false
@@ -254,7 +263,7 @@ final class TargetDirectory: Sendable {
     return problems
   }
 
-  /// Sets the times of its own record, if that has come, again: after entries in it were made or taken away.
+  /// Sets the times of the directory's own record again, if that record has come, after entries in it were made or removed.
   ///
   /// - Throws: ``RestoreProblem``.
   func settle() throws {

@@ -3,10 +3,10 @@ import Gluster
 import Locks
 import SystemPackage
 
-/// An entry that is no directory, on its way onto the volume: made when something is first needed of it. Pieces of a file may
-/// be written side by side, the rest comes after them.
+/// An entry that is being restored and is not a directory. It is made on the volume by the first call that needs it. Pieces of a file can
+/// be written in parallel; the other steps come after them.
 ///
-/// What stands in its place stays until it is complete: until then it has another name.
+/// An existing entry of the same name stays until the new one is complete. Until then the new entry has a temporary name.
 final class TargetEntry: Sendable {
   private let entry: RestoreEntry
   private let name: [UInt8]
@@ -15,9 +15,9 @@ final class TargetEntry: Sendable {
 
   private struct State {
     var made: Made?
-    /// It could not be made, or the volume did not take some of its data.
+    /// True if the entry could not be made, or the volume did not take some of its data.
     var hasFailed = false
-    /// How far the file reaches on the volume, in bytes.
+    /// The end of the file on the volume, in bytes.
     var length = 0
   }
 
@@ -25,11 +25,11 @@ final class TargetEntry: Sendable {
     let object: Object
     let file: WrittenFile?
     let inheritsACL: Bool
-    /// Its name until it is complete; nil: its own.
+    /// The name of the entry until it is complete; nil: the entry has its own name from the beginning.
     let temporary: [UInt8]?
   }
 
-  /// - Parameter name: in `directory`.
+  /// - Parameter name: the entry's name in `directory`.
   init(_ entry: RestoreEntry, _ name: [UInt8], in directory: TargetDirectory) {
     self.entry = entry
     self.name = name
@@ -38,10 +38,10 @@ final class TargetEntry: Sendable {
 
   // MARK: Data
 
-  /// Writes data, unless some have failed before.
+  /// Writes data, unless an earlier write has failed.
   ///
   /// - Throws: ``RestoreProblem``, ``GlusterError``.
-  func write(_ data: FileData) throws {
+  func write(_ data: SparseData) throws {
     guard data.count > 0, !state.withLock(\.hasFailed) else { return }
     do {
       guard let file = try make().file else { throw RestoreProblem("data for an entry that has none") }
@@ -57,12 +57,12 @@ final class TargetEntry: Sendable {
     }
   }
 
-  /// Ends the data, and gives the entry its attributes.
+  /// Completes the file, and sets the entry's attributes.
   ///
-  /// - Parameter length: how far the data reached, a hole at the end included, in bytes.
-  /// - Returns: what the volume refused, in words.
-  /// - Throws: ``RestoreProblem`` or ``GlusterError`` if it could not be made, or not be completed.
-  func finish(length: Int, _ attributes: TargetAttributes) throws -> [String] {
+  /// - Parameter length: the length of the file, including a hole at the end, in bytes.
+  /// - Returns: a message for each attribute that the volume refused.
+  /// - Throws: ``RestoreProblem`` or ``GlusterError`` if the entry could not be made or completed.
+  func finish(length: Int, _ attributes: TargetAttributes) throws -> [JobMessage] {
     let (isThere, hasFailed, written) = state.withLock { ($0.made != nil, $0.hasFailed, $0.length) }
     guard isThere || !hasFailed else { return [] }
     let made = try make()
@@ -90,8 +90,8 @@ final class TargetEntry: Sendable {
           {
             let there = try? above.lookUp(name).status
             if there?.isDirectory == true { throw Self.isDirectoryThere }
-            // Done before, and its answer was lost; or a brick is away that has it. A distributed volume with a new brick called a name
-            // existing that it had just replaced (seen once, 10.3).
+            // The entry may have the name all the same: an earlier attempt's answer was lost, or a brick that has the entry is unreachable.
+            // A distributed volume with a new brick reported that a name existed which it had just replaced (seen once, 10.3).
             guard let there, there.st_ino == (try? made.object.status().st_ino) else { throw error }
           }
         }
@@ -107,19 +107,19 @@ final class TargetEntry: Sendable {
     }
   }
 
-  /// What comes of a file that cannot be completed.
+  /// The consequence of a file that cannot be completed, for messages.
   private var consequence: String {
     state.withLock { $0.made?.temporary } == nil ? "the file is incomplete" : "the existing file is unchanged"
   }
 
   private static let isDirectoryThere = RestoreProblem("a directory has its name: move the directory away first")
 
-  /// Takes away what should have replaced something.
+  /// Removes the new entry if it was to replace an existing one.
   ///
-  /// - Returns: whether nothing is left of it.
+  /// - Returns: true if nothing of it is left on the volume.
   @discardableResult private func giveUp(_ made: Made) -> Bool {
     guard let temporary = made.temporary else { return true }
-    // Else at the end.
+    // If this fails, `removeReplacements()` tries again at the end of the restore.
     guard (try? directory.onWhole { try $0.remove(temporary) }) != nil else { return false }
     directory.replaced(temporary)
     return true
@@ -152,11 +152,11 @@ final class TargetEntry: Sendable {
     }
   }
 
-  /// Makes it a further name of the file at `path`.
+  /// Makes the entry an additional hard link to the file at `path`.
   ///
   /// - Parameters:
   ///   - path: components.
-  ///   - directory: the one that this path leads into, if it is known.
+  ///   - firstDirectory: the directory that this path leads into, if it is known.
   /// - Throws: ``RestoreProblem``, ``GlusterError``.
   func link(to path: [[UInt8]], in firstDirectory: TargetDirectory?) throws {
     let first: (object: Object, status: stat)
@@ -190,33 +190,36 @@ final class TargetEntry: Sendable {
     fatalError("there is a last attempt")
   }
 
-  /// How often a further name is tried. On a distributed volume several that are made of a file at once, or while it is moved, may
-  /// be in each other's way: then what one of them has begun on another brick is missing to the next (10.3).
+  /// How often the plugin tries to make a hard link. On a distributed volume, hard links to one file that are made at the same time, or
+  /// while the file is moved to another brick, can disturb each other: one finds a pointer file missing that another is making (10.3).
   private static let linkAttempts = 5
 
-  /// Runs `create` with the entry's name, or with another one if something stands in its place; that is to be renamed. Other names of
-  /// an old file keep its data.
+  /// Runs `create` with the entry's name, or with a temporary name if an entry of that name exists.
+  ///
+  /// An existing file is replaced by renaming, not overwritten, so its other hard links keep their data.
   ///
   /// - Parameters:
-  ///   - number: an inode; if the name is one of it already, nothing is done.
-  ///   - create: with the name to take, and once more if it is not the entry's own.
-  /// - Throws: ``RestoreProblem`` if a directory stands there, ``GlusterError``.
+  ///   - number: an inode number. If the existing entry has this number, nothing is done.
+  ///   - create: called with the name to use. `temporary` is nil if that is the entry's own name; otherwise it is the same temporary name,
+  ///     which must be renamed later.
+  /// - Throws: ``RestoreProblem`` if a directory has the entry's name, ``GlusterError``.
   private func placing(
     in above: Object, keeping number: ino_t? = nil, _ create: (_ name: [UInt8], _ temporary: [UInt8]?) throws -> Void
   ) throws {
-    // A distributed volume calls a further name stale that another file has.
+    // A distributed volume returns ESTALE for a hard link whose name another file has.
     do { try create(name, nil) } catch let error as GlusterError where [.fileExists, .staleNFSFileHandle].contains(error.errno) {
-      // Of anything else the renaming tells.
+      // In all other cases, the later renaming reports what is in the way.
       if number != nil || error.errno != .fileExists {
         guard let existing = try directory.existing(name) else { throw error }
         guard !existing.isDirectory else { throw Self.isDirectoryThere }
         if existing.st_ino == number { return }
       }
-      // It would be written for nothing, and stay.
+      // The new file could be neither renamed nor removed.
       guard !directory.keepsAll else { throw GlusterError(errno: .readOnlyFileSystem, call: "glfs_h_rename") }
       let temporary = directory.replacement(for: name)
       do { try create(temporary, temporary) } catch {
-        // It may be there: its answer was lost. If it cannot be taken away now it is at the end.
+        // The entry may exist all the same, if only the answer was lost. If it cannot be removed now, it is removed at the end of the
+        // restore.
         do {
           try above.remove(temporary)
           directory.replaced(temporary)
@@ -231,7 +234,7 @@ final class TargetEntry: Sendable {
 
 /// A regular file open for writing, for calls from several threads at once.
 private final class WrittenFile: @unchecked Sendable {
-  // Opened once, closed once after all writes; those may be made side by side.
+  // The file is opened once, and closed once after all writes. Writes may run in parallel.
   private var file: File?
 
   init(_ file: consuming File) { self.file = consume file }

@@ -1,33 +1,36 @@
 import DequeModule
 
-/// Has the work of a restore done behind the daemon's back: side by side, but what has to come after other work comes after it.
-/// Bounded by a budget. Lives on the job's thread.
+/// Runs the work of a restore in the background, while the daemon goes on.
+///
+/// Work runs in parallel, except that some work waits for other work. A budget limits the memory of unfinished work. Used by the job's
+/// thread only.
 final class WriteBehind {
-  /// Something to be done on the volume. It has no result but what went wrong.
+  /// An operation on the volume. Its only result is what went wrong.
   struct Work {
-    /// What it holds in memory, in bytes.
+    /// The memory that the work needs, in bytes.
     var cost: Int
-    /// Done on one of the volume's threads. Returns what the volume refused, in words.
-    let body: @Sendable () throws -> [String]
-    /// Told on the job's thread what came of it.
-    let deliver: (Result<[String], any Error>) -> Void
+    /// The operation, for one of the volume's threads. Returns a message for each thing that the volume refused.
+    let body: @Sendable () throws -> [JobMessage]
+    /// Called with the result, on the job's thread.
+    let deliver: (Result<[JobMessage], any Error>) -> Void
   }
 
-  /// Work that something has to come after: what is in a directory, the pieces of a file. As long as there is any in a group,
-  /// there is some in its parent.
+  /// Work that must end before certain other work can begin, such as the work in a directory or the pieces of a file.
+  ///
+  /// As long as a group has unfinished work, it counts as unfinished work of its parent.
   class Group {
     let parent: Group?
-    /// How much has begun in it and in the groups that it is the parent of, and has not ended.
+    /// The number of unfinished works of the group. A child group with unfinished work counts as one.
     fileprivate var count = 0
-    /// What comes after the rest.
+    /// The work that starts when all other work of the group has ended.
     fileprivate(set) var last: Work?
 
     init(in parent: Group?) { self.parent = parent }
 
-    /// Told that work begins in it.
+    /// Called when work of the group begins.
     func begins() {}
 
-    /// What is to be done now that all work in it has ended.
+    /// Returns the work to start now that all other work of the group has ended; nil: there is none.
     func next() -> Work? {
       defer { last = nil }
       return last
@@ -42,11 +45,11 @@ final class WriteBehind {
 
   private let calls: JobCalls
   private let budget: Int
-  private var running = Deque<(result: Ahead<[String]>, work: Work, group: Group)>()
-  /// Of what is running, or waits for other work, in bytes.
+  private var running = Deque<(result: Ahead<[JobMessage]>, work: Work, group: Group)>()
+  /// The memory of all work that is running or waits for other work, in bytes.
   private var cost = 0
 
-  /// The most that is begun and has not ended.
+  /// The maximum number of works that have begun and not ended.
   private static let mostRunning = 1024
 
   init(_ calls: JobCalls) {
@@ -55,15 +58,16 @@ final class WriteBehind {
   }
 
   deinit {
-    // What will not be done any more holds its entry, and that its group. There is something running in each such group.
+    // Work that will not run any more keeps its entry alive, and the entry keeps the group alive: clear `last` to break this cycle. Each
+    // group with such work has running work as well, so this loop finds all of them.
     for (_, _, group) in running {
       for group in sequence(first: group, next: \.parent) { group.last = nil }
     }
   }
 
-  /// Has `work` done. Waits for earlier work if there is no room.
+  /// Starts `work`. Waits for earlier work if the budget is used up.
   ///
-  /// - Parameter most: how much may be under way in the group.
+  /// - Parameter most: the maximum number of unfinished works in the group.
   /// - Throws: ``JobCalls/Ended``.
   func start(_ work: Work, in group: Group, atMost most: Int = mostRunning) throws {
     while group.count >= most { try endFirst() }
@@ -73,7 +77,8 @@ final class WriteBehind {
     try settle()
   }
 
-  /// Has `work` done when all work in `group` that has begun, and will until then, has ended. One at a time for a group.
+  /// Starts `work` when all other work in `group` has ended, including work that begins until then. A group can have only one such work
+  /// at a time.
   ///
   /// - Throws: ``JobCalls/Ended``.
   func finish(_ group: Group, with work: Work) throws {
@@ -83,10 +88,10 @@ final class WriteBehind {
     try settle()
   }
 
-  /// Begins what a group has to do next, if no work is in it.
+  /// Starts the next work of a group if the group has no unfinished work.
   func visit(_ group: Group) {
     guard group.count == 0, let next = group.next() else { return }
-    // Not by way of `begins`: this is no work that something comes after.
+    // Set `count` directly: `begin()` would mark the directory as changed again, and this is its closing step.
     group.count = 1
     group.parent?.begin()
     launch(next, in: group)
@@ -97,7 +102,7 @@ final class WriteBehind {
   /// - Throws: ``JobCalls/Ended``.
   func drain() throws { while !running.isEmpty { try endFirst() } }
 
-  /// Takes the results that are there; waits for more if there is no room.
+  /// Takes the results that have arrived. Waits for more results if the budget is used up.
   private func settle() throws {
     while let first = running.first {
       guard calls.isDone(first.result) || running.count > Self.mostRunning || cost > budget else { return }
@@ -112,7 +117,7 @@ final class WriteBehind {
 
   private func endFirst() throws {
     guard let first = running.first else { return }
-    let result: Result<[String], any Error>
+    let result: Result<[JobMessage], any Error>
     do { result = .success(try calls.wait(for: first.result)) } catch let ended as JobCalls.Ended { throw ended } catch {
       result = .failure(error)
     }

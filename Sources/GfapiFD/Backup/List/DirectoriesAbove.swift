@@ -1,16 +1,16 @@
 import Glibc
 
-/// The directories above the entry that a list has named last, and whether the FileSet takes them. A crawl asks for each
-/// directory before it enters it; a list names what is in it at once.
+/// The directories above the entry that a list has named last, and whether the FileSet takes them. A crawl asks about each directory before
+/// it enters the directory. A list names an entry without the directories above it.
 struct DirectoriesAbove {
   private var known: [(directory: BaseDirectory, isTaken: Bool)] = []
 
-  /// Whether all directories from the base directory down to an entry are taken.
+  /// Returns true if the FileSet takes all directories from the base directory down to an entry.
   ///
   /// - Parameters:
-  ///   - path: of the entry, in the base directory.
+  ///   - path: the path of an entry in the base directory.
   ///   - base: the path of the base directory, and its attributes.
-  ///   - accepts: asks the FileSet; called only for directories that are not known from the entry before.
+  ///   - accepts: asks the FileSet. Called only for directories that are not known from the entry before.
   mutating func areTaken(_ path: [UInt8], base: (path: [UInt8], status: stat), accepts: (_ path: [UInt8], _ status: stat) -> Bool) -> Bool {
     guard path != base.path else { return true }
     let above = parent(of: path)
@@ -19,7 +19,7 @@ struct DirectoriesAbove {
     while known.last!.isTaken, known.last!.directory.path.count < above.count {
       let length = known.last!.directory.path.count
       let end = above[(length == 1 ? 1 : length + 1)...].firstIndex(of: UInt8(ascii: "/")) ?? above.endIndex
-      // Of a directory, patterns ask only that it is one.
+      // The patterns of a FileSet use only the type of a directory, so no other attributes are needed.
       var status = stat()
       status.st_mode = S_IFDIR | 0o755
       known.append((BaseDirectory(Array(above[..<end])), accepts(Array(above[..<end]), status)))

@@ -2,14 +2,14 @@ import Glibc
 import Gluster
 import GlusterfindList
 
-/// What a job asks of a list of changes.
+/// A list of changes, and what the job requires of the list.
 package struct ListTerms: Sendable {
-  /// The file, absolute path.
+  /// The absolute path of the list.
   package let file: [UInt8]
   package let format: ListFormat
-  /// The job is a full backup.
+  /// True if the job is a full backup.
   package let isFull: Bool
-  /// Seconds since 1970 after which changes are wanted; 0: all.
+  /// Seconds since 1970; the job needs all changes after this time. 0: all changes.
   package let since: Int
 
   package init(file: [UInt8], format: ListFormat, isFull: Bool, since: Int) {
@@ -20,15 +20,16 @@ package struct ListTerms: Sendable {
   }
 }
 
-/// A list cannot be used. Its words are a fatal job message.
-package struct ListFailure: Error, CustomStringConvertible {
-  package let description: String
+/// The list of changes cannot be used.
+package struct ListFailure: JobEndingError, CustomStringConvertible {
+  package let message: JobMessage
+  package var description: String { message.text }
 }
 
-/// Reads a list into ``TouchedPaths``, some lines at a time, and judges whether it can be trusted.
+/// Reads a list into ``TouchedPaths``, some lines at a time, and checks whether the list can be trusted.
 final class ListLoader {
-  /// How many lines that cannot be read are told one by one.
-  private static let tellsProblems = 20
+  /// How many unreadable lines are reported one by one.
+  private static let reportedProblems = 20
 
   private let terms: ListTerms
   private let reader: LineReader
@@ -40,10 +41,10 @@ final class ListLoader {
   private var isEnded = false
   private var lastParent: ArraySlice<UInt8> = []
   private(set) var counts = ListCounts()
-  /// Why the volume is to be crawled instead; nil: it is not.
+  /// Why the volume is to be crawled instead; nil if the list is to be used.
   private(set) var crawlReason: String?
 
-  /// - Parameter isSharded: the volume keeps pieces of files in `/.shard`.
+  /// - Parameter isSharded: true if the volume keeps shards of files in `/.shard`.
   init(_ terms: ListTerms, base: BaseDirectory, isSharded: Bool) throws {
     self.terms = terms
     self.base = base
@@ -51,16 +52,16 @@ final class ListLoader {
     do {
       reader = try LineReader(terms.file)
     } catch {
-      throw ListFailure(
-        description: "the list \(printable(terms.file)) cannot be read: \(error): did bareos-glusterfind-wrapper prebackup "
-          + "run before this job? Its output says why not")
+      throw Self.failure(
+        terms, "GFD-020",
+        "cannot be read: \(error): did bareos-glusterfind-wrapper prebackup run before this job? Its output says why not")
     }
     touched = try TouchedPaths()
   }
 
-  /// Reads up to so many lines.
+  /// Reads up to `limit` lines.
   ///
-  /// - Returns: what is wrong with lines, in words, and whether the list is at its end.
+  /// - Returns: messages about unreadable lines, and true if the list is at its end.
   func load(lines limit: Int) throws -> (problems: [String], atEnd: Bool) {
     var problems: [String] = []
     for _ in 0..<limit {
@@ -72,10 +73,10 @@ final class ListLoader {
         try take(line)
       } catch let error as Change.Unreadable {
         counts.unreadable += 1
-        if counts.unreadable <= Self.tellsProblems {
+        if counts.unreadable <= Self.reportedProblems {
           problems.append("line \(line.number) of the list is left out: \(error): \(printable(line.bytes.prefix(200)))")
         }
-        if counts.unreadable == Self.tellsProblems { problems.append("further lines like this are only counted") }
+        if counts.unreadable == Self.reportedProblems { problems.append("further lines like this are only counted") }
       }
     }
     return (problems, false)
@@ -83,9 +84,9 @@ final class ListLoader {
 
   private func nextLine() throws -> LineReader.Line? {
     let line: LineReader.Line?
-    do { line = try reader.next() } catch { throw failure("cannot be read: \(error)") }
+    do { line = try reader.next() } catch { throw failure("GFD-021", "cannot be read: \(error)") }
     if let line, line.isCutOff {
-      throw failure("is cut off in line \(line.number): what follows is not known; write it again")
+      throw failure("GFD-022", "is cut off in line \(line.number): what follows is not known; write it again")
     }
     return line
   }
@@ -100,8 +101,10 @@ final class ListLoader {
 
   // MARK: Trust
 
-  private func failure(_ text: String) -> ListFailure {
-    ListFailure(description: "the list \(printable(terms.file)) \(text)")
+  private func failure(_ code: String, _ text: String) -> ListFailure { Self.failure(terms, code, text) }
+
+  private static func failure(_ terms: ListTerms, _ code: String, _ text: String) -> ListFailure {
+    ListFailure(message: JobMessage(code, "the list \(printable(terms.file)) \(text)"))
   }
 
   private func take(_ directive: ListHeader.Directive, _ number: Int) throws {
@@ -110,34 +113,36 @@ final class ListLoader {
     case .begin(let header):
       self.header = header
       if terms.isFull, !header.isFull {
-        throw failure("tells only changes, and this job is a full backup: run the wrapper with -l %l, the level of the job")
+        throw failure("GFD-023", "tells only changes, and this job is a full backup: run the wrapper with -l %l, the level of the job")
       }
       if !header.isFull, header.since > terms.since {
         throw failure(
+          "GFD-024",
           "begins at \(header.since), and this job needs what changed since \(terms.since) (seconds since 1970): run the wrapper with -s %m, the job's since time"
         )
       }
       try refuseOld(header.until)
     case .crawl(let reason): crawlReason = reason
     case .end(let count):
-      guard count == lines else { throw failure("has \(lines) lines and should have \(count): write it again") }
+      guard count == lines else { throw failure("GFD-022", "has \(lines) lines and should have \(count): write it again") }
       isEnded = true
-    case .unknown: throw failure("has a line \(number) of another version: the wrapper and the plugin must be of one version")
+    case .unknown: throw failure("GFD-026", "has a line \(number) of another version: the wrapper and the plugin must be of one version")
     }
   }
 
-  /// At the end of the list.
+  /// Checks the list as a whole, at its end.
   private func judge() throws {
-    if header != nil, !isEnded { throw failure("has no end, and what is missing is not known: write it again") }
+    if header != nil, !isEnded { throw failure("GFD-022", "has no end, and what is missing is not known: write it again") }
     if header == nil { try refuseOld(reader.modified) }
     guard counts.changes == 0, crawlReason == nil else { return }
-    if terms.isFull { throw failure("names nothing, and this job is a full backup") }
+    if terms.isFull { throw failure("GFD-027", "names nothing, and this job is a full backup") }
     counts.isUnexplainedlyEmpty = header == nil
   }
 
   private func refuseOld(_ made: Int) throws {
     if !terms.isFull, made < terms.since {
       throw failure(
+        "GFD-025",
         "was written at \(made), before the time since when this job needs changes, \(terms.since) (seconds since 1970): write it again before each job"
       )
     }
@@ -162,14 +167,14 @@ final class ListLoader {
     var marks = marks
     switch Internal(path, isSharded: isSharded) {
     case .ofBricks: return
-    case .shard(let gfid): return try touched.addIdentity(gfid, isListed: marks.contains(.listed) || marks.contains(.removed))
+    case .shard(let gfid): return try touched.addIdentity(gfid, hasChanged: marks.contains(.listed) || marks.contains(.removed))
     case .identity(let gfid):
-      try touched.addIdentity(gfid, isListed: marks.contains(.listed))
-      // Unless somebody has a file of such a name there is none.
+      try touched.addIdentity(gfid, hasChanged: marks.contains(.listed))
+      // A user may have made a file of this name. Otherwise the name does not exist, and that is no error.
       marks.insert(.guess)
     case nil: break
     }
-    // A directory above the base directory that is new or gone: so is all in it.
+    // If a directory above the base directory is new or deleted, so is everything in it.
     let path = base.isInside(path) ? base.path : path
     guard base.contains(path) else {
       counts.outside += 1
@@ -185,56 +190,56 @@ final class ListLoader {
   }
 }
 
-/// What a list holds, in numbers.
+/// The numbers of lines and names in a list.
 package struct ListCounts: Sendable {
-  /// Lines that tell a change.
+  /// Lines that contain a change.
   package var changes = 0
   package var unreadable = 0
   /// Names that are not in the base directory.
   package var outside = 0
-  /// Names in it that went away.
+  /// Names in the base directory that were deleted or renamed.
   package var removed = 0
-  /// Nothing is listed, and nothing tells that this is right.
+  /// True if the list contains no change, and nothing confirms that this is right.
   package var isUnexplainedlyEmpty = false
 }
 
-/// The base directory, and what is in it.
+/// The base directory of a backup.
 package struct BaseDirectory: Sendable {
-  /// Absolute; `/` for the root.
+  /// The absolute path; `/` for the root.
   package let path: [UInt8]
 
   package init(_ path: [UInt8]) { self.path = path }
 
-  /// The directory that a plugin line names.
+  /// The base directory that a plugin line names.
   package init(of uri: VolumeURI) { self.init(uri.directory.isEmpty ? [UInt8(ascii: "/")] : uri.directory) }
 
-  /// Whether `other` is this directory or below it, by whole components.
+  /// Returns true if `other` is this directory or is below it. Only whole components are compared.
   package func contains(_ other: some Collection<UInt8>) -> Bool {
     if path.count == 1 { return true }
     return other.starts(with: path)
       && (other.count == path.count || other.dropFirst(path.count).first == UInt8(ascii: "/"))
   }
 
-  /// Whether this directory is below `other`.
+  /// Returns true if this directory is below `other`.
   func isInside(_ other: [UInt8]) -> Bool { path != other && BaseDirectory(other).contains(path) }
 }
 
-/// The directory that a path is in; the root is in itself.
+/// Returns the path of the directory that contains `path`. The root contains itself.
 func parent(of path: [UInt8]) -> ArraySlice<UInt8> {
   let slash = path.lastIndex(of: UInt8(ascii: "/")) ?? 0
   return path[..<max(slash, 1)]
 }
 
-/// A name that bricks have and clients never see, so that no crawl tells it, or that stands for another.
+/// A name that only bricks have, so that no crawl returns it, or a name that stands for another entry.
 private enum Internal {
-  /// A piece of a file of a sharded volume, `/.shard/GFID.NUMBER`: only the pieces that were written to are listed.
+  /// A shard of a file on a sharded volume, `/.shard/GFID.NUMBER`. Only the shards that were written to are listed.
   case shard(of: [UInt8])
-  /// What the wrapper has no name for, `/.gfid/GFID`: another brick has it now, or it is gone.
+  /// An entry for which the wrapper has no name, `/.gfid/GFID`. The entry is on another brick now, or it is deleted.
   case identity([UInt8])
-  /// Gluster's own.
+  /// A file that Gluster uses internally.
   case ofBricks
 
-  /// nil: the name is an entry's.
+  /// Returns nil if the name belongs to an entry.
   init?(_ path: [UInt8], isSharded: Bool) {
     let components = path.split(separator: UInt8(ascii: "/"), maxSplits: 2)
     guard let first = components.first.map(Array.init) else { return nil }
@@ -250,20 +255,21 @@ private enum Internal {
     }
   }
 
-  /// Of a replicated volume, for what is deleted while it is healed: `.glusterfs-anonymous-inode-UUID`.
+  /// Returns true for `.glusterfs-anonymous-inode-UUID`. A replicated volume uses it for entries that are deleted while the volume is
+  /// healed.
   private static func isAnonymous(_ name: [UInt8]) -> Bool {
     let prefix = Array(".glusterfs-anonymous-inode-".utf8)
     return name.starts(with: prefix) && GFID(name.dropFirst(prefix.count)) != nil
   }
 }
 
-/// Gluster's identity of an entry, as text `0123abcd-0123-…` with 32 hexadecimal digits.
+/// Gluster's identity of an entry. As text it has 32 hexadecimal digits: `0123abcd-0123-…`.
 struct GFID {
   let bytes: [UInt8]
 
   init?(_ text: some Collection<UInt8>) {
     let digits = text.filter { $0 != UInt8(ascii: "-") }
-    // A sign is no digit, but UInt8's initializer takes one.
+    // `UInt8` also accepts a sign in front of a digit, so check that there are only digits.
     guard text.count == 36, digits.count == 32, digits.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }) else { return nil }
     var bytes: [UInt8] = []
     for index in stride(from: 0, to: 32, by: 2) {

@@ -1,13 +1,13 @@
 import Gluster
 
-/// Tells the entries that a list of changes names: those that ``ListWalk`` finds, and what is in those that are to be crawled.
+/// Returns the entries that a list of changes names: those that ``ListWalk`` finds, and the content of directories that are to be crawled.
 final class ListSource: EntrySource {
   private let calls: JobCalls
   private let rules: DirectoryReader.Rules
   private let walk: ListWalk
-  /// What the walk finds next.
+  /// The steps that the walk finds next.
   private var upcoming: Ahead<[ListWalk.Step]?>?
-  /// What it has found, the next one last.
+  /// The steps that the walk has found, the next one last.
   private var steps: [ListWalk.Step] = []
   private var crawl: Crawler?
 
@@ -32,9 +32,9 @@ final class ListSource: EntrySource {
       } else if let step = steps.popLast() {
         switch step {
         case .crawl(let entry): crawl = Crawler(calls, base: entry, rules)
-        case .tell(.entry(let entry)) where !filter.takes(entry): continue
-        case .tell(.directoryAlone(let entry)) where !filter.takes(entry): continue
-        case .tell(let step): return step
+        case .yield(.entry(let entry)) where !filter.takes(entry): continue
+        case .yield(.directoryAlone(let entry)) where !filter.takes(entry): continue
+        case .yield(let step): return step
         }
       } else {
         guard let upcoming, let found = try calls.wait(for: upcoming) else {

@@ -2,24 +2,24 @@ import Glibc
 import Gluster
 import GlusterfindList
 
-/// Looks up the entries that a list of changes names, as they are on the volume now. Lives where the volume's calls are made,
-/// in one call at a time.
+/// Looks up the entries that a list of changes names, as they are on the volume now. Used on the threads that make the volume's calls, by
+/// one call at a time.
 ///
-/// A list tells what happened; what is there is asked of the volume. So the order of the lines does not matter, nor how often
-/// an entry is in it. What is new under its path, or stands where something else went away, is crawled if it is a directory:
-/// glusterfind lists a directory that was renamed, not what is in it. The directories in which something was created, removed
-/// or renamed have other times now, which no list tells: they are told if they changed.
+/// A list says what happened. The volume is asked which entries exist. So the order of the lines does not matter, nor how often an entry is
+/// listed. A directory is crawled if its path is new, or if another entry was removed at its path: glusterfind lists a renamed directory
+/// without its content. A directory has new times if something in it was created, removed or renamed, and no list names this directory. It
+/// is backed up if it changed.
 ///
-/// First come the entries, in the order of their paths; then the directories that are told alone, each after what is in it.
+/// The entries come first, in the order of their paths. The directories that are reported alone follow, each after its content.
 package final class ListWalk: @unchecked Sendable {
   package enum Step: Sendable {
-    /// To be told as it is.
-    case tell(SourceStep)
-    /// A directory to be told with all that is in it.
+    /// A step that the source returns unchanged.
+    case yield(SourceStep)
+    /// A directory that is backed up with everything in it.
     case crawl(SourceEntry)
   }
 
-  /// Rows that are looked at in one go.
+  /// The number of rows that are looked up at once.
   private static let pageSize = 256
 
   private let touched: TouchedPaths
@@ -30,15 +30,15 @@ package final class ListWalk: @unchecked Sendable {
 
   private enum Phase { case identities, entries, suspects, directories, end }
   private var phase = Phase.identities
-  /// The last row of the phase that was looked at.
+  /// The last row of the phase that was looked up.
   private var last: [UInt8]?
-  /// The directory that is looked through for what the list does not name.
+  /// The directory that is searched for entries that the list does not name.
   private var unlisted: DirectoryReader?
   private var lastSuspect: [UInt8] = []
-  /// Directories that are crawled and may hold the rows that follow.
+  /// Directories that are crawled and may contain the rows that follow.
   private var crawled: [BaseDirectory] = []
 
-  /// - Parameter touched: all that the list names.
+  /// - Parameter touched: all paths and identities that the list names.
   init(_ touched: TouchedPaths, base: BaseDirectory, volume: Volume, _ rules: DirectoryReader.Rules) throws {
     self.touched = touched
     self.base = base
@@ -47,7 +47,7 @@ package final class ListWalk: @unchecked Sendable {
     walker = PathWalker(try volume.root())
   }
 
-  /// The next entries; nil after the last.
+  /// Returns the next entries; nil after the last.
   func nextSteps() throws -> [Step]? {
     while true {
       let steps = try fill()
@@ -58,7 +58,7 @@ package final class ListWalk: @unchecked Sendable {
 
   // MARK: Rows
 
-  /// Looks at the next rows; nil when all have been.
+  /// Looks up the next rows. Returns nil after the last row.
   private func fill() throws -> [Step]? {
     if let unlisted { return try nextUnlisted(unlisted) }
     switch phase {
@@ -66,7 +66,7 @@ package final class ListWalk: @unchecked Sendable {
       let gfids = try touched.identities(after: last ?? [], limit: Self.pageSize)
       let failures = try gfids.compactMap(addEntry)
       advance(to: .entries, after: gfids.last?.gfid)
-      return failures.map { .tell(.failed($0)) }
+      return failures.map { .yield(.failed($0)) }
     case .entries:
       let rows = try touched.rows(after: last ?? [], limit: Self.pageSize)
       let steps = try lookAt(rows)
@@ -84,12 +84,12 @@ package final class ListWalk: @unchecked Sendable {
       let steps: [Step] = rows.compactMap { row in
         switch lookUp(row.path) {
         case .found(let object, let status):
-          .tell(
+          .yield(
             .directoryAlone(
-              SourceEntry(path: row.path, status: status, object: object, isListed: row.marks.contains(.listed))))
-        // It was there a moment ago, and what is in it has been told.
+              SourceEntry(path: row.path, status: status, object: object, isNamedByList: row.marks.contains(.listed))))
+        // The directory has been deleted since its first look-up. The entries in it have been returned already.
         case .missing: nil
-        case .failed(let failure): .tell(.failed(failure))
+        case .failed(let failure): .yield(.failed(failure))
         }
       }
       advance(to: .end, after: rows.last?.path)
@@ -120,12 +120,12 @@ package final class ListWalk: @unchecked Sendable {
     }
   }
 
-  /// Looks all of them up, but what is crawled anyway.
+  /// Looks up all rows, except those in a directory that is crawled.
   private func lookUp(_ rows: [TouchedPaths.Row]) throws -> [(row: TouchedPaths.Row, found: Found)] {
     let before = crawled
-    return try volume.patience.run { _ in
+    return try volume.retry.run { _ in
       crawled = before
-      // A subvolume that cannot be reached makes an entry look as if it were not there.
+      // An entry on an unreachable subvolume looks as if it did not exist.
       let state = try rules.distribution?.check()
       walker.forgetMissing()
       var found: [(row: TouchedPaths.Row, found: Found)] = []
@@ -143,19 +143,19 @@ package final class ListWalk: @unchecked Sendable {
     let found: [(row: TouchedPaths.Row, found: Found)]
     do { found = try lookUp(rows) } catch {
       let lost = asGlusterError(error)
-      return rows.map { .tell(.failed(SourceFailure(kind: .entry, path: $0.path, error: lost))) }
+      return rows.map { .yield(.failed(SourceFailure(kind: .entry, path: $0.path, error: lost))) }
     }
     return try found.compactMap { row, found in
       switch found {
       case .missing:
         guard row.marks.contains(.listed), row.marks.isDisjoint(with: [.removed, .guess]) else { return nil }
         try suspect(row.path)
-        return .tell(.vanished(row.path))
-      case .failed(let failure): return .tell(.failed(failure))
+        return .yield(.vanished(row.path))
+      case .failed(let failure): return .yield(.failed(failure))
       case .found(let object, let status):
-        let isListed = !row.marks.isDisjoint(with: [.listed, .removed])
-        let entry = SourceEntry(path: row.path, status: status, object: object, isListed: isListed)
-        if !status.isDirectory { return .tell(.entry(entry)) }
+        let isNamedByList = !row.marks.isDisjoint(with: [.listed, .removed])
+        let entry = SourceEntry(path: row.path, status: status, object: object, isNamedByList: isNamedByList)
+        if !status.isDirectory { return .yield(.entry(entry)) }
         if row.marks.isNewHere { return .crawl(entry) }
         try touched.add(row.path, .pending)
         return nil
@@ -163,38 +163,38 @@ package final class ListWalk: @unchecked Sendable {
     }
   }
 
-  /// Whether a path is in a directory that is crawled. Asked in the order of paths.
+  /// Returns true if a path is in a directory that is crawled. Call this in the order of paths.
   private func isCrawled(_ path: [UInt8]) -> Bool {
-    // What comes after `/dir0` is not in `/dir`, and `0` comes after `/`.
+    // `0` is the byte after `/`, so no path after `/dir0` is in `/dir`.
     crawled.removeAll { directory in
       directory.path.count > 1 && (directory.path + [UInt8(ascii: "/") + 1]).lexicographicallyPrecedes(path)
     }
     return crawled.contains { $0.contains(path) && $0.path != path }
   }
 
-  // MARK: What glusterfind does not tell
+  // MARK: Entries that glusterfind does not name
 
-  /// Adds an entry that is listed by its identity: a sharded file that was written to beyond its first piece, or what its brick has no
-  /// name for.
+  /// Adds an entry that is listed by its identity: a sharded file that was written to beyond its first shard, or an entry for which its
+  /// brick has no name.
   ///
-  /// - Returns: the failure, if it may be there and its path cannot be had.
-  private func addEntry(_ gfid: [UInt8], isListed: Bool) throws -> SourceFailure? {
+  /// - Returns: the failure, if the entry may exist and its path could not be read.
+  private func addEntry(_ gfid: [UInt8], hasChanged: Bool) throws -> SourceFailure? {
     let paths: [[UInt8]]
     do {
       paths = try volume.paths(ofGFID: gfid)
     } catch {
       let error = asGlusterError(error)
-      // It is gone, and the list tells that as well.
+      // The entry is deleted, and the list names its deletion as well.
       if error.meansMissing { return nil }
       let name = gfid.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
       return SourceFailure(kind: .entry, path: Array("/.gfid/\(name)".utf8), error: error)
     }
-    for path in paths where base.contains(path) { try touched.add(path, isListed ? .listed : .look) }
+    for path in paths where base.contains(path) { try touched.add(path, hasChanged ? .listed : .look) }
     return nil
   }
 
-  /// A name that is listed and not there may be a name that glusterfind has cut: at a comma, at a control character, or of blanks
-  /// at its end. Has the directory looked through for what the list does not name.
+  /// Has a directory searched for entries that the list does not name. A listed name that does not exist may have been cut by glusterfind:
+  /// at a comma, at a control character, or by the blanks at its end.
   private func suspect(_ path: [UInt8]) throws {
     var directory = Array(parent(of: path))
     while base.contains(directory), directory != lastSuspect {
@@ -207,8 +207,8 @@ package final class ListWalk: @unchecked Sendable {
     }
   }
 
-  /// The next entries of a directory which the list does not name. They are to be told if they changed; a directory with its
-  /// content only where its name has a comma, since then the names of what is in it are cut as well.
+  /// Returns the next entries of a directory that the list does not name. They are backed up if they changed. A directory is returned with
+  /// its content only if its name has a comma, because glusterfind cuts the names of its content as well then.
   private func nextUnlisted(_ reader: DirectoryReader) throws -> [Step] {
     let page = reader.nextPage()
     if page.isLast { unlisted = nil }
@@ -219,40 +219,40 @@ package final class ListWalk: @unchecked Sendable {
         case .name(let name, let state): reader.examine(name, state)
         }
       switch item {
-      case .failed(let failure): return .tell(.failed(failure))
+      case .failed(let failure): return .yield(.failed(failure))
       case .entry(let entry):
         guard try touched.marks(of: entry.path) == nil else { return nil }
-        guard entry.status.isDirectory else { return .tell(.entry(entry)) }
+        guard entry.status.isDirectory else { return .yield(.entry(entry)) }
         let name = entry.path[parent(of: entry.path).endIndex...]
-        return name.contains(UInt8(ascii: ",")) ? .crawl(entry) : .tell(.directoryAlone(entry))
+        return name.contains(UInt8(ascii: ",")) ? .crawl(entry) : .yield(.directoryAlone(entry))
       }
     }
   }
 }
 
 extension TouchedPaths.Marks {
-  /// What is below the path, if anything, was not there before.
+  /// True if anything below the path was not there before.
   fileprivate var isNewHere: Bool { !isDisjoint(with: [.new, .removed]) }
 }
 
-/// Looks paths up that come in the order of their bytes: a directory is looked up once for all that follow and are in it, whether
-/// it is there or not. No symbolic link is followed.
+/// Looks up paths that come in the order of their bytes. A directory is looked up once for all following paths in it, whether the directory
+/// exists or not. No symbolic link is followed.
 private struct PathWalker {
   private var chain: [(name: ArraySlice<UInt8>, object: Object, status: stat)]
-  /// The components of a path that is not there.
+  /// The components of the last path that does not exist.
   private var missing: [ArraySlice<UInt8>] = [[]]
 
   init(_ root: (object: Object, status: stat)) { chain = [([], root.object, root.status)] }
 
-  /// What was not there may be there now.
+  /// Forgets the missing path, because it may exist now.
   mutating func forgetMissing() { missing = [[]] }
 
-  /// The entry of a path; nil if there is none.
+  /// Returns the entry of a path; nil if there is none.
   mutating func lookUp(_ path: [UInt8]) throws -> (object: Object, status: stat)? {
     let names = path.split(separator: UInt8(ascii: "/"))
     if names.starts(with: missing) { return nil }
     var depth = 0
-    // The last component is always asked for: its attributes shall be those of now.
+    // The last component is always looked up, so that its attributes are current.
     while depth < names.count - 1, depth + 1 < chain.count, chain[depth + 1].name == names[depth] { depth += 1 }
     chain.removeLast(chain.count - 1 - depth)
     if names.isEmpty { return (chain[0].object, try chain[0].object.status()) }

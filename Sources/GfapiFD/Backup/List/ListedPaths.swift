@@ -1,13 +1,14 @@
-/// What a backup from a list says of the entries that it has not told: asked when an accurate job looks for what is gone.
+/// Answers for the entries that a backup from a list has not reported, when an accurate job looks for deleted entries.
 package struct ListedPaths: Sendable {
   let touched: TouchedPaths
   let base: BaseDirectory
 
-  /// Whether an entry that the daemon has, and that this backup has not told, is still there: it is if neither it nor a
-  /// directory above it was touched. What was touched has been told if it is there, and so has all in it, but for the
-  /// directories that were told alone.
+  /// Returns true if an entry that the daemon knows, and that this backup has not reported, still exists.
   ///
-  /// - Parameter path: absolute; a slash at its end does not count.
+  /// Such an entry exists if neither the entry nor a directory above it was touched. A touched entry that exists has been reported, with
+  /// everything in it. The exceptions are the directories that were reported alone.
+  ///
+  /// - Parameter path: absolute; a slash at its end is ignored.
   package func keep(_ path: [UInt8]) -> Bool {
     guard base.contains(path) else { return false }
     if touched.isEmpty { return true }
@@ -22,7 +23,7 @@ package struct ListedPaths: Sendable {
       }
       return true
     } catch {
-      // Rather an entry too many than one too few.
+      // After an error, keep the entry: one entry too many is better than one too few.
       return true
     }
   }

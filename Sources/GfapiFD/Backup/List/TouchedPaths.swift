@@ -1,48 +1,51 @@
-/// The paths that a list names, each once, in order, and what is known of each: in a database of its own on disk, so that
-/// memory does not grow with the list. SQLite keeps it in a nameless file in `$SQLITE_TMPDIR`, `$TMPDIR` or `/var/tmp`,
-/// which is gone with this object.
+/// The paths that a list names, each once and in order, with marks for each path. They are in a database on disk, so that memory does not
+/// grow with the list. SQLite keeps the database in a nameless file in `$SQLITE_TMPDIR`, `$TMPDIR` or `/var/tmp`, which is deleted with
+/// this object.
 ///
-/// Filled and read by the volume's thread, and asked by the daemon's when the backup has ended.
+/// The volume's thread fills and reads the database. The daemon's thread reads it after the end of the backup.
 package final class TouchedPaths: @unchecked Sendable {
   // SQLite's own mutex guards the database (its default, "serialized").
 
-  /// What is known of a path.
+  /// What is known about a path.
   package struct Marks: OptionSet, Sendable {
     package let rawValue: Int64
     package init(rawValue: Int64) { self.rawValue = rawValue }
 
-    /// The list says that it is there: NEW, MODIFY, the new name of a RENAME.
+    /// The list says that the path exists: NEW, MODIFY, the new name of a RENAME.
     package static let listed = Marks(rawValue: 1)
-    /// As NEW or as the new name of a RENAME: whatever is below it has a new path.
+    /// The path is listed as NEW or as the new name of a RENAME: everything below it has a new path.
     package static let new = Marks(rawValue: 2)
-    /// The list says that it went away: DELETE, the old name of a RENAME. What is there now is something else.
+    /// The list says that the path was removed: DELETE, the old name of a RENAME. An entry that has this path now is another one.
     package static let removed = Marks(rawValue: 4)
-    /// Something in it was created, removed or renamed.
+    /// Something in the directory was created, removed or renamed.
     package static let parent = Marks(rawValue: 8)
-    /// One of several ways to read a line.
+    /// The path comes from one of several ways to read a line.
     package static let guess = Marks(rawValue: 16)
-    /// A directory that is told alone, without what is in it.
+    /// A directory that is reported alone, without its content.
     package static let pending = Marks(rawValue: 32)
-    /// A directory that may hold what the list names wrongly.
+    /// A directory that may contain entries that the list names wrongly.
     package static let suspect = Marks(rawValue: 64)
-    /// It may have changed: told if it has, by its times and what else tells.
+    /// The entry may have changed. It is backed up only if its times, or other signs, show that it has changed.
     package static let look = Marks(rawValue: 128)
   }
 
   package typealias Row = (path: [UInt8], marks: Marks)
 
-  /// The database failed: the disk of temporary files is full, for instance.
-  package struct Failure: Error, CustomStringConvertible {
+  /// The database failed, for instance because the disk for temporary files is full.
+  package struct Failure: JobEndingError, CustomStringConvertible {
     package let description: String
+    package var message: JobMessage {
+      JobMessage("GFD-034", "the list cannot be kept: \(description): is there room in $TMPDIR, or else /var/tmp?")
+    }
   }
 
   private let database: Database
-  /// Whether there is any path.
+  /// True if no path has been added.
   package private(set) var isEmpty = true
 
   package init() throws(Failure) {
     database = try asFailure { () throws(Database.Failure) in
-      // No name: a temporary database.
+      // An empty name makes a temporary database.
       let database = try Database("")
       try database.execute(
         "PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA locking_mode = EXCLUSIVE",
@@ -55,7 +58,7 @@ package final class TouchedPaths: @unchecked Sendable {
 
   // MARK: Paths
 
-  /// Adds a path, or marks to one that is there.
+  /// Adds a path, or adds marks to a path that is in the database already.
   package func add(_ path: [UInt8], _ marks: Marks) throws(Failure) {
     isEmpty = false
     try run(
@@ -63,30 +66,30 @@ package final class TouchedPaths: @unchecked Sendable {
       marks.rawValue)
   }
 
-  /// The marks of a path; nil if it is not there.
+  /// Returns the marks of a path; nil if the path is not in the database.
   package func marks(of path: some Collection<UInt8>) throws(Failure) -> Marks? {
     var found: Marks?
     try run("SELECT marks FROM touched WHERE path = ?1", Array(path)) { found = Marks(rawValue: $0.integer(0)) }
     return found
   }
 
-  /// The paths after `path`, in the order of their bytes.
+  /// Returns the paths after `path`, in the order of their bytes.
   package func rows(after path: [UInt8], limit: Int) throws(Failure) -> [Row] {
     try rows("SELECT path, marks FROM touched WHERE path > ?1 ORDER BY path LIMIT ?2", path, limit)
   }
 
-  /// The directories before `path` whose records are to be told, the last one first: each after what is in it.
+  /// Returns the directories before `path` that are reported alone, the last one first. So each directory comes after its content.
   ///
-  /// - Parameter path: nil: from the end.
+  /// - Parameter path: nil to begin at the end.
   package func pendingDirectories(before path: [UInt8]?, limit: Int) throws(Failure) -> [Row] {
     let pending = Marks.pending.rawValue
     return try rows(
       "SELECT path, marks FROM touched WHERE path < ?1 AND marks & \(pending) ORDER BY path DESC LIMIT ?2",
-      // No path has this byte at its beginning.
+      // No path begins with this byte.
       path ?? [0xff], limit)
   }
 
-  /// The directories after `path` that may hold what the list names wrongly.
+  /// Returns the directories after `path` that may contain entries that the list names wrongly.
   package func suspects(after path: [UInt8], limit: Int) throws(Failure) -> [Row] {
     let suspect = Marks.suspect.rawValue
     return try rows(
@@ -103,16 +106,16 @@ package final class TouchedPaths: @unchecked Sendable {
 
   /// Adds the identity of an entry that is listed without its path.
   ///
-  /// - Parameter isListed: it has changed; else it may have.
-  package func addIdentity(_ gfid: [UInt8], isListed: Bool) throws(Failure) {
+  /// - Parameter hasChanged: true if the entry has changed; false if it may have changed.
+  package func addIdentity(_ gfid: [UInt8], hasChanged: Bool) throws(Failure) {
     try run(
       "INSERT INTO identities VALUES (?1, ?2) ON CONFLICT (gfid) DO UPDATE SET listed = max(listed, excluded.listed)", gfid,
-      isListed ? 1 : 0)
+      hasChanged ? 1 : 0)
   }
 
-  /// The identities after `gfid`, in order.
-  package func identities(after gfid: [UInt8], limit: Int) throws(Failure) -> [(gfid: [UInt8], isListed: Bool)] {
-    var found: [(gfid: [UInt8], isListed: Bool)] = []
+  /// Returns the identities after `gfid`, in order.
+  package func identities(after gfid: [UInt8], limit: Int) throws(Failure) -> [(gfid: [UInt8], hasChanged: Bool)] {
+    var found: [(gfid: [UInt8], hasChanged: Bool)] = []
     try run("SELECT gfid, listed FROM identities WHERE gfid > ?1 ORDER BY gfid LIMIT ?2", gfid, Int64(limit)) {
       found.append(($0.bytes(0), $0.integer(1) != 0))
     }

@@ -4,18 +4,21 @@ import Glibc
 ///
 /// Tables:
 ///
-/// - `jobs`: one row for each job, in the order in which they began. `name` is the daemon's unique name of the job, NULL if it has none or
-///   has not ended; `started` is in seconds since 1970, by this host's clock; `complete` is 1 if all that the job saw is in `entries`.
-/// - `entries`: one row for each part of an entry that has it, or had it. `gfid` is the entry's identity on the volume, `part` the number
-///   of a ``Fingerprint/Part``, `digest` its digest: 0 if the entry does not have the part any more, NULL if it is unknown. `seen` is the
-///   first job that saw this digest; if others had begun since then, the one that comes after these.
+/// - `jobs`: one row for each job, in the order in which the jobs began. `name` is the daemon's unique name of the job; NULL if the job has
+///   none or has not ended. `started` is in seconds since 1970, by this host's clock. `complete` is 1 if everything that the job saw is in
+///   `entries`.
+/// - `entries`: one row for each part that an entry has, or had. `gfid` is the entry's identity on the volume. `part` is the number of a
+///   ``Fingerprint/Part``. `digest` is the digest of the part: 0 if the entry does not have the part any more, NULL if the digest is
+///   unknown. `seen` is the number of the first job that saw this digest. If other jobs had begun since that one, `seen` is the number
+///   after theirs.
 ///
-/// An entry has not changed for a job if its digests are those of `entries`, and were seen no later than the job that the daemon
-/// compares with. So a differential backup finds what an incremental one before it found, and what a failed job saw is found again.
+/// An entry has not changed for a job if its digests are those in `entries`, and if they were seen no later than the job that the daemon
+/// compares with. So a differential backup finds the changes that an incremental backup before it found. The changes that a failed job saw
+/// are found again.
 final class StateDatabase {
   typealias Failure = Database.Failure
 
-  /// What is known of one part of an entry.
+  /// What is known about one part of an entry.
   struct Known {
     let digest: Fingerprint.Digest
     let seen: Int64
@@ -23,27 +26,27 @@ final class StateDatabase {
 
   /// `PRAGMA user_version`: the version of the tables.
   private static let version: Int64 = 1
-  /// How long to wait for another job that writes, in milliseconds.
+  /// How long to wait while another job writes, in milliseconds.
   private static let wait: Int32 = 30_000
-  /// `gfap`, which file(1) can show.
+  /// The application ID `gfap`, which file(1) can show.
   private static let application: Int64 = 0x6766_6170
 
   private let database: Database
   private let path: String
 
-  /// Where the database of a volume is.
+  /// Returns the path of a volume's database.
   static func path(directory: String, volume: String) -> String { "\(directory)/\(volume).db" }
 
-  /// Opens the database of a volume, made if it is missing.
+  /// Opens the database of a volume, and creates it if it is missing.
   ///
   /// - Parameters:
-  ///   - directory: where databases are; made if it is missing, for this user alone.
+  ///   - directory: the directory of the databases. It is created if it is missing, for this user alone.
   ///   - volume: the volume's identity, as text.
   init(directory: String, volume: String) throws(Failure) {
     if mkdir(directory, 0o700) != 0, errno != EEXIST {
       throw Failure(description: "\(directory): \(String(cString: strerror(errno)))")
     }
-    // SQLITE_OPEN_NOFOLLOW refuses a symbolic link anywhere in the path: resolve those of the directory first.
+    // SQLITE_OPEN_NOFOLLOW refuses a symbolic link anywhere in the path. So resolve the links in the directory's path first.
     guard let real = realpath(directory, nil) else {
       throw Failure(description: "\(directory): \(String(cString: strerror(errno)))")
     }
@@ -67,7 +70,7 @@ final class StateDatabase {
 
   private func create() throws(Failure) {
     try inTransaction { () throws(Failure) in
-      // Another job may have made the tables meanwhile.
+      // Another job may have created the tables meanwhile.
       guard try version() == 0 else { return }
       try database.execute(
         "CREATE TABLE jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, started INTEGER NOT NULL, complete INTEGER NOT NULL)",
@@ -90,7 +93,7 @@ final class StateDatabase {
 
   // MARK: Jobs
 
-  /// Enters a job, and returns its number. A job of several plugin lines keeps its first one.
+  /// Adds a job and returns its number. A job of several plugin lines keeps its first number.
   func begin(job name: String?, now: Int) throws(Failure) -> Int64 {
     var number: Int64?
     if let name {
@@ -100,7 +103,7 @@ final class StateDatabase {
       do {
         try database.run("UPDATE jobs SET complete = 0, name = NULL WHERE id = ?1", [.integer(number)])
       } catch {
-        // It would stay complete.
+        // The job would stay complete.
         remove()
         throw error
       }
@@ -111,17 +114,18 @@ final class StateDatabase {
     return number ?? 0
   }
 
-  /// Notes that all that a job saw has been saved: later jobs may be compared with it.
+  /// Records that everything that a job saw has been saved. Later jobs may be compared with this job.
   func complete(job number: Int64, _ name: String?) throws(Failure) {
     try database.run(
       "UPDATE jobs SET complete = 1, name = ?2 WHERE id = ?1", [.integer(number), name.map { .text($0) } ?? .null])
   }
 
-  /// The number of the job that the daemon compares with; nil: this database does not have what that job saw.
+  /// Returns the number of the job that the daemon compares with; nil if this database does not have what that job saw.
   ///
   /// - Parameters:
-  ///   - name: its unique name, if the daemon tells. A job that the daemon has put together from others has another name and their time.
-  ///   - since: when it began, in seconds since 1970.
+  ///   - name: the unique name of that job, if the daemon reports it. A job that the daemon has put together from other jobs has another
+  ///     name and the time of those jobs.
+  ///   - since: when that job began, in seconds since 1970.
   func number(ofJob name: String?, since: Int) throws(Failure) -> Int64? {
     var found: (number: Int64, isComplete: Bool)?
     func find(_ query: String, _ values: [Database.Value]) throws(Failure) {
@@ -139,12 +143,12 @@ final class StateDatabase {
     return found.flatMap { $0.isComplete ? $0.number : nil }
   }
 
-  /// How long it may take from the director's start of a job to its beginning here, in seconds.
+  /// The maximum time from the start of a job by the director to its beginning on this host, in seconds.
   private static let longestWait = 300
 
   // MARK: Entries
 
-  /// What is known of an entry.
+  /// Returns what is known about an entry.
   func known(_ gfid: [UInt8]) throws(Failure) -> [Fingerprint.Part: Known] {
     var known: [Fingerprint.Part: Known] = [:]
     try database.run("SELECT part, digest, seen FROM entries WHERE gfid = ?1", [.bytes(gfid)]) { row in
@@ -155,20 +159,21 @@ final class StateDatabase {
     return known
   }
 
-  /// Keeps what a job saw of entries that it backed up.
+  /// Saves what a job saw of the entries that it backed up.
   ///
-  /// - Parameter job: its number. A digest that differs from one that another job has written since then becomes unknown: which of the two
-  ///   came first cannot be told.
+  /// - Parameter job: the number of the job. If another job has written a different digest since this job began, the digest becomes
+  ///   unknown, because the order of the two cannot be determined.
   func save(_ entries: [(gfid: [UInt8], fingerprint: Fingerprint)], job: Int64) throws(Failure) {
     try inTransaction { () throws(Failure) in
-      // Others that have begun since then may have looked before.
+      // Jobs that have begun since this job may have looked at the entries before this job did. So the digests count as seen after those
+      // jobs.
       var seen = job
       try database.run("SELECT max(id) FROM jobs", []) { if $0.integer(0) > job { seen = $0.integer(0) + 1 } }
       for (gfid, fingerprint) in entries {
         let known = try known(gfid)
         for (part, digest) in fingerprint.digests {
           guard let row = known[part] else {
-            // What an entry does not have, and never had, needs no row.
+            // A part that the entry does not have, and never had, needs no row.
             if digest != .nothing { try write(gfid, part, digest, seen) }
             continue
           }
@@ -191,7 +196,7 @@ final class StateDatabase {
 
   // MARK: Removal
 
-  /// Removes the database. This object goes on with what it has.
+  /// Removes the files of the database. This object continues with its open file.
   func remove() { Self.remove(path) }
 
   static func remove(_ path: String) {

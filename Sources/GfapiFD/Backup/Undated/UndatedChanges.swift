@@ -1,16 +1,16 @@
 import Glibc
 
-/// Finds the changes that Gluster does not date, by what earlier jobs saw: the fingerprints in a ``StateDatabase``. Lives on the job's
-/// thread.
+/// Finds the changes for which Gluster sets no new time. Compares entries with the fingerprints that earlier jobs saw, in a
+/// ``StateDatabase``. Used on the job's thread.
 package final class UndatedChanges {
-  /// The job that asks.
+  /// The running job, and the job that it is compared with.
   package struct Job: Sendable {
-    /// The daemon's unique name of the job, and of the one that it compares with.
+    /// The daemon's unique names of the running job (`name`), and of the job that it is compared with (`previous`).
     package var name: String?
     package var previous: String?
-    /// When that began, in seconds since 1970; 0: nothing is compared.
+    /// When the previous job began, in seconds since 1970; 0: nothing is compared.
     package var since = 0
-    /// It reads the database and changes nothing.
+    /// True if the job reads the database and changes nothing.
     package var isEstimate = false
 
     package init(name: String? = nil, previous: String? = nil, since: Int = 0, isEstimate: Bool = false) {
@@ -18,50 +18,52 @@ package final class UndatedChanges {
     }
   }
 
-  /// What tells whether an entry has changed whose times have not.
+  /// The signs that show whether an entry with unchanged times has changed.
   package enum Signs: Sendable {
-    /// It has.
+    /// The entry has changed.
     case changed
-    /// It has if its fingerprint is another.
+    /// The entry has changed if its fingerprint differs from the stored one.
     case fingerprint(Fingerprint)
   }
 
   /// How many entries are kept in memory before they are saved.
   private static let batch = 4096
 
-  private let tell: (Severity, String) -> Void
+  private let report: (Severity, JobMessage) -> Void
   private let name: String?
   private let isEstimate: Bool
   private let path: String
   private var database: StateDatabase?
-  /// This job's number; nil: what it sees is not kept.
+  /// The number of the running job; nil if what the job sees is not kept.
   private var job: Int64?
-  /// The number of the job that the daemon compares with. What was first seen later has changed; nil: everything has that was ever
-  /// there.
+  /// The number of the job that the daemon compares with. A digest that was first seen by a later job counts as changed. nil: every part
+  /// that an entry has, or ever had, counts as changed.
   private var baseline: Int64?
   private var pending: [(gfid: [UInt8], fingerprint: Fingerprint)] = []
 
   /// Opens the database.
   ///
   /// - Parameters:
-  ///   - directory: where databases are.
+  ///   - directory: the directory of the databases.
   ///   - volume: the volume's identity, as text.
-  ///   - tell: takes messages.
-  package init(_ job: Job, directory: String, volume: String, tell: @escaping (Severity, String) -> Void) {
-    (self.tell, name, isEstimate) = (tell, job.name, job.isEstimate)
+  ///   - report: called with each message for the job's log.
+  package init(_ job: Job, directory: String, volume: String, report: @escaping (Severity, JobMessage) -> Void) {
+    (self.report, name, isEstimate) = (report, job.name, job.isEstimate)
     path = StateDatabase.path(directory: directory, volume: volume)
     let problem = open(job, directory, volume)
     guard job.since > 0, baseline == nil else {
-      if let problem, !isEstimate { tellLoss(problem) }
+      if let problem, !isEstimate { reportLoss(problem) }
       return
     }
-    tell(
+    report(
       .warning,
-      "the state database \(path) \(problem ?? "does not reach back to \(utc(job.since))"): this job backs up every entry that has extended attributes, an ACL, holes or several hard links, because Gluster does not date every change to them; a full backup also finds ACLs that were removed since then"
-    )
+      JobMessage(
+        "GFD-037",
+        "the state database \(path) \(problem ?? "does not reach back to \(utc(job.since))"): this job backs up every entry that has extended attributes, an ACL, holes or several hard links, because Gluster does not date every change to them; a full backup also finds ACLs that were removed since then"
+      ))
   }
 
-  /// Opens the database, a new one if need be. Returns what is wrong with it.
+  /// Opens the database, and creates a new one if necessary. Returns what is wrong with the database; nil if nothing is.
   private func open(_ job: Job, _ directory: String, _ volume: String) -> String? {
     if isEstimate, access(path, F_OK) != 0 { return "is missing" }
     do {
@@ -70,7 +72,7 @@ package final class UndatedChanges {
       if !isEstimate { self.job = try database!.begin(job: job.name, now: time(nil)) }
       return nil
     } catch  where error.isDamage && !isEstimate {
-      tell(.warning, "the state database \(path) cannot be used, a new one is made: \(error)")
+      report(.warning, JobMessage("GFD-038", "the state database \(path) cannot be used, a new one is made: \(error)"))
       (database, baseline) = (nil, nil)
       StateDatabase.remove(path)
       do {
@@ -85,14 +87,16 @@ package final class UndatedChanges {
     }
   }
 
-  private func tellLoss(_ problem: String) {
-    tell(
+  private func reportLoss(_ problem: String) {
+    report(
       .warning,
-      "the state database \(path) \(problem): the next incremental or differential job backs up every entry that has extended attributes, an ACL, holes or several hard links"
-    )
+      JobMessage(
+        "GFD-039",
+        "the state database \(path) \(problem): the next incremental or differential job backs up every entry that has extended attributes, an ACL, holes or several hard links"
+      ))
   }
 
-  /// Whether an entry whose times have not changed has changed all the same.
+  /// Returns true if an entry with unchanged times has changed.
   package func hasChanged(_ gfid: [UInt8], _ fingerprint: Fingerprint) -> Bool {
     let known: [Fingerprint.Part: StateDatabase.Known]
     do {
@@ -109,14 +113,14 @@ package final class UndatedChanges {
     }
   }
 
-  /// Keeps what has been backed up of an entry.
+  /// Keeps the fingerprint of what has been backed up of an entry.
   package func backedUp(_ gfid: [UInt8], _ fingerprint: Fingerprint) {
     guard job != nil else { return }
     pending.append((gfid, fingerprint))
     if pending.count >= Self.batch { save() }
   }
 
-  /// Ends the job: all is saved.
+  /// Ends the job and saves everything.
   package func end() {
     save()
     if let database, let job {
@@ -131,11 +135,11 @@ package final class UndatedChanges {
     do { try database.save(pending, job: job) } catch { giveUp("cannot be written", error) }
   }
 
-  /// Keeps nothing of what this job sees: it stays incomplete, and no later one is compared with it.
+  /// Stops keeping what this job sees. The job stays incomplete, so no later job is compared with it.
   private func giveUp(_ what: String, _ error: Database.Failure) {
     job = nil
     guard !isEstimate else { return }
-    tellLoss("\(what): \(error)")
+    reportLoss("\(what): \(error)")
     if error.isDamage { database?.remove() }
   }
 }

@@ -1,7 +1,7 @@
 import FDPluginABI
 import Glibc
 
-/// Bacula's side of a job: turns its packets into the plugin's own types and back, and the plugin's questions into its
+/// Bacula's side of a job: converts its packets to the plugin's own types and back, and implements the plugin's questions with the daemon's
 /// callbacks.
 final class BaculaDaemon: PacketDaemon {
   private let core: UnsafePointer<bacula_core_functions>
@@ -13,18 +13,19 @@ final class BaculaDaemon: PacketDaemon {
   static let cancelEvent = BACULA_EVENT_CANCEL_COMMAND
 
   private var hardLinks = HardLinks()
-  /// The record in hand, if it may be the first name of several, and the job's count of entries before it.
+  /// The current record, if it may be the first name of a hard link, and the job's number of entries before it.
   private var candidate: (record: SaveRecord, count: Int32)?
   private var record = RecordAttributes()
-  /// The options that a restore may be given go into a backup first, as an object that is no entry.
+  /// The state of the options object. A backup begins with this object, which is not an entry. It lists the options that a restore can
+  /// be given.
   private var optionsObject = OptionsObject.none
   private enum OptionsObject { case none, upcoming, current }
-  /// Answers to a question from the console that have not been handed out.
+  /// Answers to a question from the console that have not been returned yet.
   private var answers: [String] = []
-  /// What the daemon has been handed last, kept until the next call.
+  /// The bytes that the daemon got last, kept until the next call.
   private var handedOut = CBytes([])
 
-  /// What has been handed out of the record in hand.
+  /// What the daemon can still ask for of the current record.
   private struct RecordAttributes {
     var hasACLs = true
     var isLink = false
@@ -52,8 +53,8 @@ final class BaculaDaemon: PacketDaemon {
 
   // MARK: Daemon
 
-  func tell(_ severity: Severity, _ text: String) {
-    // The daemon cuts a message off. What is too long goes on in messages that count as nothing.
+  func send(_ severity: Severity, _ text: String) {
+    // The daemon truncates long messages. The rest of a text goes into further messages, which do not count as errors.
     var severity = severity
     for part in "gfapi: \(text)".split(utf8Bytes: BACULA_LONGEST_MESSAGE - 1) {
       _ = bacula_job_message(core, context, release.messageType(severity), part + "\n")
@@ -67,16 +68,16 @@ final class BaculaDaemon: PacketDaemon {
     ask(core.pointee.accept_file, RecordStrings(name: path), status) == Int32(FD_OK)
   }
 
-  /// The daemon knows since when, and marks an entry of its accurate list as seen.
+  /// Returns true if an entry is to be backed up. The daemon uses its own since time, and marks the entry as seen in its accurate list.
   func hasChanged(_ record: SaveRecord, since: Int) -> Bool {
-    // Anything but "seen" is backed up: rather once too often.
+    // Back up after any answer but "seen": an entry too many is better than a missing one.
     ask(core.pointee.check_changes, RecordStrings(record), record.status, type: record.packetType) != Int32(FD_SEEN)
   }
 
   var isAccurate: Bool { value(Int32(BACULA_VAR_ACCURATE)) ?? 0 != 0 }
 
   var jobIsCancelled: Bool {
-    // nil: the daemon cannot tell.
+    // nil means that the daemon has no such value.
     guard let status = value(Int32(BACULA_VAR_JOB_STATUS)) else { return false }
     return status == Int32(FD_JOB_CANCELED) || status == Int32(BACULA_JOB_INCOMPLETE)
   }
@@ -94,7 +95,7 @@ final class BaculaDaemon: PacketDaemon {
     return core.pointee.get_value(context, variable, &value) == Int32(FD_OK) ? value : nil
   }
 
-  /// Asks the daemon about an entry, with a save packet in its release's layout.
+  /// Asks the daemon about an entry, with a save packet in the layout of the daemon's release.
   private func ask(
     _ question: (UnsafeMutablePointer<bacula_context>?, UnsafeMutableRawPointer?) -> Int32, _ strings: RecordStrings,
     _ status: stat, type: Int32 = 0
@@ -130,8 +131,8 @@ final class BaculaDaemon: PacketDaemon {
       optionsObject = .none
       return answer(job.beginBackup(text(), isEstimate: true))
     case BACULA_EVENT_RESTORE_COMMAND:
-      // Never an error: the daemon would go on without the plugin and restore onto its own disk. A message has said why,
-      // and each entry is refused.
+      // Never return an error: the daemon would go on without the plugin and restore onto its own disk. A message has given the reason, and
+      // each entry is refused.
       if takeTurn() { _ = job.beginRestore(text()) }
     case BACULA_EVENT_END_BACKUP_JOB: job.endBackups()
     case BACULA_EVENT_END_RESTORE_JOB:
@@ -146,9 +147,9 @@ final class BaculaDaemon: PacketDaemon {
     case BACULA_EVENT_HANDLE_BACKUP_FILE:
       if !state.hasRefused {
         state.hasRefused = true
-        tell(
-          .error,
-          "named as Plugin in a FileSet's Options, where it has nothing to do: name it in Include, as Plugin = \"\(PluginDefinition.name):volume=…\""
+        report(
+          .error, "GFD-093",
+          "Plugin in the Options of a FileSet has no effect: move it to Include, as Plugin = \"\(PluginDefinition.name):volume=…\""
         )
       }
       return Int32(FD_CORE)
@@ -164,13 +165,13 @@ final class BaculaDaemon: PacketDaemon {
     guard Int(packet.pointee.object_type) == BACULA_FT_PLUGIN_CONFIG_FILLED,
       PluginDefinition.concerns(bytes(packet.pointee.plugin_name))
     else { return Int32(FD_OK) }
-    // A text; what may be behind its end belongs to nobody.
+    // The object is a text that ends with a NUL. Bytes after the NUL have no meaning.
     let text = (bytes(packet.pointee.object, Int(packet.pointee.object_len)) ?? .init(start: nil, count: 0)).prefix { $0 != 0 }
     guard !text.isEmpty else {
       job.refuseRestore()
-      tell(
-        .fatal,
-        "the options of this restore have arrived empty: a catalog on SQLite loses those of some lengths; give the volume once more with a / more at its end"
+      report(
+        .fatal, "GFD-094",
+        "the options of this restore arrived empty: a catalog on SQLite loses options of some lengths; enter the volume again with one more / at its end"
       )
       return Int32(FD_ERROR)
     }
@@ -181,7 +182,7 @@ final class BaculaDaemon: PacketDaemon {
   private func takeTurn() -> Bool {
     guard release == .v9 else { return true }
     return RestoreTurn.shared.take(state) {
-      tell(.info, "waits for another restore to end: this release of Bacula cannot run two through one plugin")
+      inform("waits for another restore to end: this release of Bacula cannot run two through one plugin")
     } isCancelled: {
       job.cancellation.isCancelled || jobIsCancelled
     }
@@ -208,13 +209,14 @@ final class BaculaDaemon: PacketDaemon {
       return Int32(FD_OK)
     }
     do {
-      // Bacula does not tell its plugins the FileSet's options: everything that belongs to an entry is carried.
+      // Bacula does not pass the FileSet's options to its plugins, so everything that belongs to an entry is backed up.
       var options = BackupRun.Options()
       options.wanted.acls = true
       options.wanted.extendedAttributes = true
       options.wanted.extendedAttributeLimit = nil
       let record = try fill(packet, options, of: backup)
-      // Blocks of zeros need not travel. The daemon takes this from the plugin, and drops it if the data are encrypted.
+      // With this flag the daemon does not store blocks of zeros. It takes the flag from the plugin, and drops it if the data are
+      // encrypted.
       if record.hasHoles { packet.pointee.flags |= 1 << UInt64(FD_FO_SPARSE) }
       self.record = RecordAttributes(hasACLs: !backup.acls.isEmpty)
       candidate = nil
@@ -240,7 +242,7 @@ final class BaculaDaemon: PacketDaemon {
       optionsObject = .none
       return Int32(FD_MORE)
     }
-    // Only what has gone into the backup, whole, can be a further name's first.
+    // Only a file that has been saved completely can be the first name of a hard link.
     if let (record, count) = candidate, !state.hasFailed, let index = value(release.fileIndexVariable), index == count + 1 {
       hardLinks.remember(record, fileIndex: index)
     }
@@ -249,7 +251,7 @@ final class BaculaDaemon: PacketDaemon {
   }
 
   private static let optionsName = Constant(BACULA_OPTIONS_NAME)
-  /// What the console asks for at a restore, in the form of Bacula's `lib/ini.c`.
+  /// The options that the console asks for at a restore, in the format of Bacula's `lib/ini.c`.
   private static let optionsText = Constant(
     """
     # Plugin configuration file
@@ -270,10 +272,10 @@ final class BaculaDaemon: PacketDaemon {
 
   // MARK: ACLs and extended attributes
 
-  /// Hands out or takes the content of one ACL or extended attribute stream.
+  /// Returns or takes the content of one stream of ACLs or extended attributes.
   ///
-  /// A stream of ACLs is an ``ACLStream``; one of extended attributes an ``AttributeStream`` with one attribute, so that
-  /// none is longer than what a volume takes as one value.
+  /// A stream of ACLs is an ``ACLStream``. A stream of extended attributes is an ``AttributeStream`` with one attribute, so that no stream
+  /// is longer than what a volume takes as one value.
   func handleXACL(_ packet: UnsafeMutablePointer<bacula_xacl_packet>) -> Int32 {
     guard check(packet.pointee.pkt_size, [MemoryLayout<bacula_xacl_packet>.size], "xacl packet") else {
       return Int32(FD_ERROR)
@@ -295,11 +297,11 @@ final class BaculaDaemon: PacketDaemon {
     default:
       return Int32(FD_ERROR)
     }
-    // Always: what failed has been told, and a second message without a name would not help.
+    // Always succeed: failures have been reported, and a second message without a name would not help.
     return Int32(FD_OK)
   }
 
-  /// The daemon copies the content, and asks again until there is none.
+  /// Returns content to the daemon, which copies it and asks again until there is none.
   private func handOut(_ content: [UInt8]?, _ packet: UnsafeMutablePointer<bacula_xacl_packet>) {
     handedOut = CBytes(content ?? [])
     packet.pointee.count = Int32(content?.count ?? 0)
@@ -336,12 +338,12 @@ final class BaculaDaemon: PacketDaemon {
 
   // MARK: Questions
 
-  /// Leaves the plugin's stream as it is.
+  /// Implements checkStream: the plugin does not change its stream.
   func checkStream(_ packet: UnsafeMutablePointer<bacula_stream_packet>) -> Int32 {
     answer(check(packet.pointee.pkt_size, [MemoryLayout<bacula_stream_packet>.size], "stream packet"))
   }
 
-  /// Answers a question from the console, a line with each call: what the plugin line's volume is and can do.
+  /// Answers a question from the console about the plugin line's volume, one line for each call.
   func query(_ packet: UnsafeMutablePointer<bacula_query_packet>) -> Int32 {
     guard check(packet.pointee.pkt_size, [MemoryLayout<bacula_query_packet>.size], "query packet") else {
       return Int32(FD_ERROR)
@@ -353,11 +355,11 @@ final class BaculaDaemon: PacketDaemon {
   }
 }
 
-/// The fields of Bacula's save packets, wherever a release has them.
+/// The fields of Bacula's save packets that the plugin sets. Their position depends on the release.
 protocol BaculaSavePacket: SavePacket {
   var flags: UInt64 { get set }
   var LinkFI: Int32 { get set }
-  /// Makes the packet that of an object. The strings stay the plugin's.
+  /// Turns the packet into that of an object. The plugin keeps ownership of the strings.
   mutating func setObject(_ name: UnsafePointer<CChar>, _ text: UnsafePointer<CChar>)
 }
 
@@ -384,12 +386,12 @@ extension bacula_save_packet_13: BaculaSavePacket {
 extension bacula_restore_packet_11: RestorePacket {}
 
 extension SaveRecord {
-  /// Whether the file has blocks that are not stored.
+  /// True if the file has holes.
   var hasHoles: Bool { hasData && status.hasHoles }
 }
 
 extension String {
-  /// The text in parts of at most so many bytes, none in the middle of a character.
+  /// Returns the text in parts of at most `limit` bytes. No character is split.
   func split(utf8Bytes limit: Int) -> [Substring] {
     var (parts, rest): ([Substring], Substring) = ([], self[...])
     while rest.utf8.count > limit {

@@ -1,10 +1,10 @@
 import FDPluginABI
 
-/// The releases of Bacula that are known. Its packets do not tell themselves apart by size: the interface version does.
+/// The supported releases of Bacula. Their packets cannot be told apart by size, but by the interface version.
 enum BaculaRelease: CaseIterable {
   case v9, v11, v13, v15
 
-  /// Of the daemon's interface.
+  /// The version of the daemon's plugin interface.
   var version: UInt32 {
     let version =
       switch self {
@@ -16,7 +16,7 @@ enum BaculaRelease: CaseIterable {
     return UInt32(version)
   }
 
-  /// Size of the daemon's table of callbacks, in bytes.
+  /// The size of the daemon's table of callbacks, in bytes.
   var coreSize: Int {
     switch self {
     case .v9, .v11: BACULA_CORE_SIZE_9
@@ -25,7 +25,7 @@ enum BaculaRelease: CaseIterable {
     }
   }
 
-  /// Size of the plugin's table of entry points, in bytes.
+  /// The size of the plugin's table of entry points, in bytes.
   var functionsSize: Int {
     switch self {
     case .v9: BACULA_FUNCTIONS_SIZE_9
@@ -35,7 +35,7 @@ enum BaculaRelease: CaseIterable {
     }
   }
 
-  /// Number of a message's type.
+  /// Returns the daemon's number for a type of message.
   func messageType(_ severity: Severity) -> Int32 {
     switch self {
     case .v9, .v11: severity.messageType
@@ -43,7 +43,7 @@ enum BaculaRelease: CaseIterable {
     }
   }
 
-  /// Number of the variable that tells the job that this one is compared with.
+  /// The number of the variable for the name of the job that this one is compared with.
   var previousJobVariable: Int32 {
     let variable =
       switch self {
@@ -54,7 +54,7 @@ enum BaculaRelease: CaseIterable {
     return Int32(variable)
   }
 
-  /// Number of the variable that tells how many entries the job has.
+  /// The number of the variable for the number of entries in the job so far.
   var fileIndexVariable: Int32 {
     let variable =
       switch self {

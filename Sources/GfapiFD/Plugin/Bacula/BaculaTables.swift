@@ -1,7 +1,7 @@
 import FDPluginABI
 import Locks
 
-/// What Bacula is given at loading: made once for the release that loads, kept for good.
+/// The tables that Bacula gets when it loads the plugin. They are created once, for the loading release, and never freed.
 struct BaculaTables: @unchecked Sendable {
   private struct Loaded {
     var release: BaculaRelease
@@ -35,7 +35,7 @@ struct BaculaTables: @unchecked Sendable {
     return UnsafeRawPointer(table)
   }
 
-  /// 11 and 13 read less of it.
+  /// Returns the table of entry points for Bacula 11, 13 and 15. Bacula 11 and 13 read only its first part.
   private static func table15(_ release: BaculaRelease) -> UnsafeRawPointer {
     let table = UnsafeMutablePointer<bacula_plugin_functions_15>.allocate(capacity: 1)
     table.initialize(to: bacula_plugin_functions_15())
@@ -46,8 +46,8 @@ struct BaculaTables: @unchecked Sendable {
     return UnsafeRawPointer(table)
   }
 
-  /// Sets what every release has. The other entry points stay null: the plugin asks for no list of what is to be restored,
-  /// and keeps no metadata beside its streams.
+  /// Sets the entry points that every release has. The others stay null: the plugin does not ask for a list of the entries to restore, and
+  /// stores no metadata besides its streams.
   private static func fill(_ table: inout some BaculaFunctions) {
     table.new_plugin = { context in
       guard let context, let loaded = BaculaTables.loaded.withLock({ $0 }),
@@ -76,7 +76,7 @@ struct BaculaTables: @unchecked Sendable {
   }
 }
 
-/// The entry points that every release of Bacula has, wherever its table has them.
+/// The entry points that every release of Bacula has. Their position in the table depends on the release.
 private protocol BaculaFunctions {
   typealias Context = UnsafeMutablePointer<bacula_context>
   var new_plugin: (@convention(c) (Context?) -> Int32)! { get set }

@@ -1,9 +1,10 @@
 import Glibc
 import Locks
 
-/// Lets one job of the process restore at a time. Bacula 9.6 keeps what it knows of a plugin's entry in hand once for all
-/// jobs: two restores through one plugin end one of them with "Second call to startRestoreFile" or "Unbalanced call to
-/// createFile".
+/// Lets only one job of the process restore at a time.
+///
+/// Bacula 9.6 stores the state of a plugin's current entry only once for all jobs. If two restores run through one plugin, one of them
+/// ends with "Second call to startRestoreFile" or "Unbalanced call to createFile".
 final class RestoreTurn: Sendable {
   static let shared = RestoreTurn()
 
@@ -12,8 +13,8 @@ final class RestoreTurn: Sendable {
   /// Waits for the turn.
   ///
   /// - Parameters:
-  ///   - onWait: told once, if there is something to wait for.
-  ///   - isCancelled: asked a few times a second.
+  ///   - onWait: called once, if it is necessary to wait.
+  ///   - isCancelled: called a few times a second while waiting.
   /// - Returns: false if the waiting was cancelled.
   func take(_ job: AnyObject, onWait: () -> Void, isCancelled: () -> Bool) -> Bool {
     var hasWaited = false

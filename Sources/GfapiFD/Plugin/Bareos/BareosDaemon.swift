@@ -1,7 +1,7 @@
 import FDPluginABI
 import Glibc
 
-/// Bareos's side of a job: turns its packets into the plugin's own types and back, and the plugin's questions into its
+/// Bareos's side of a job: converts its packets to the plugin's own types and back, and implements the plugin's questions with the daemon's
 /// callbacks.
 final class BareosDaemon: PacketDaemon {
   private let core: UnsafePointer<bareos_core_functions>
@@ -30,7 +30,7 @@ final class BareosDaemon: PacketDaemon {
 
   // MARK: Daemon
 
-  func tell(_ severity: Severity, _ text: String) {
+  func send(_ severity: Severity, _ text: String) {
     _ = bareos_job_message(core, context, severity.messageType, "gfapi: \(text)\n")
   }
 
@@ -49,14 +49,14 @@ final class BareosDaemon: PacketDaemon {
     var packet = bareos_save_packet.empty()
     packet.fill(record, strings)
     packet.save_time = since
-    // Anything but "seen" is backed up: rather once too often.
+    // Back up after any answer but "seen": an entry too many is better than a missing one.
     return withExtendedLifetime(strings) { core.pointee.check_changes(context, &packet) } != Int32(FD_SEEN)
   }
 
   var isAccurate: Bool { value(Int32(BAREOS_VAR_ACCURATE)) ?? 0 != 0 }
 
   var jobIsCancelled: Bool {
-    // nil: the daemon cannot tell.
+    // nil means that the daemon has no such value.
     value(Int32(BAREOS_VAR_JOB_STATUS)) == Int32(FD_JOB_CANCELED)
   }
 
@@ -64,8 +64,10 @@ final class BareosDaemon: PacketDaemon {
   var previousJobName: String? { text(Int32(BAREOS_VAR_PREVIOUS_JOB_NAME)) }
   var workingDirectory: String? { text(Int32(BAREOS_VAR_WORKING_DIRECTORY)) }
 
-  /// A restore of Bareos 18.2 to 21 does not know the stream of plugins' ACLs ("Unknown stream=1020"): there ACLs travel among the extended
-  /// attributes, as they are on the volume.
+  /// True if the daemon's restores lose ACL streams.
+  ///
+  /// Restores of Bareos 18.2 to 21 do not know the stream for the ACLs of plugins ("Unknown stream=1020"). With these releases, ACLs are
+  /// saved as extended attributes, in the volume's own format.
   private lazy var losesACLs = text(Int32(BAREOS_VAR_VERSION)).flatMap { Int($0.prefix { $0.isNumber }) }.map { $0 < 22 } ?? false
 
   private func text(_ variable: Int32) -> String? {
@@ -144,7 +146,7 @@ final class BareosDaemon: PacketDaemon {
     guard check(size, [MemoryLayout<fd_io_packet>.size, MemoryLayout<bareos_io_packet_22>.size], "I/O packet") else {
       return Int32(FD_ERROR)
     }
-    // Up to win32 the layouts are one: the static asserts of FDPluginABI say so. filedes stays the daemon's.
+    // Up to win32 the layouts are the same, as the static asserts of FDPluginABI check. filedes is left to the daemon.
     return io(raw.assumingMemoryBound(to: fd_io_packet.self))
   }
 
@@ -178,7 +180,7 @@ final class BareosDaemon: PacketDaemon {
     {
       job.restore?.setExtendedAttribute(name, value)
     }
-    // Always: after anything else the daemon drops the attributes that follow. What failed has been told.
+    // Always succeed: after any other answer the daemon drops the attributes that follow. Failures have been reported.
     return Int32(FD_OK)
   }
 
@@ -190,7 +192,7 @@ final class BareosDaemon: PacketDaemon {
       MemoryLayout<bareos_restore_packet_26>.size,
     ]
     guard check(raw.loadUnaligned(as: Int32.self), known, "restore packet") else { return nil }
-    // Up to delta_seq the layouts are one: the static asserts of FDPluginABI say so.
+    // Up to delta_seq the layouts are the same, as the static asserts of FDPluginABI check.
     return raw.assumingMemoryBound(to: fd_restore_packet.self)
   }
 

@@ -1,16 +1,17 @@
 import FDPluginABI
 import Locks
 
-/// What Bareos is given at loading: made once, kept for good.
+/// The tables that Bareos gets when it loads the plugin. They are created once and never freed.
 struct BareosTables: @unchecked Sendable {
   private static let shared = BareosTables(interface: UInt32(BAREOS_INTERFACE_VERSION))
-  /// For programs that only show the plugin, and for Bareos's gRPC bridge, whose jobs fail at their start: the bridge is not supported.
+  /// The tables for programs that only show the plugin, and for Bareos's gRPC bridge. The bridge is not supported: its jobs fail at their
+  /// start.
   private static let shown = BareosTables(interface: shownInterface)
   /// The interface version that `bpluginfo` and the bridge announce.
   static let shownInterface: UInt32 = 1
-  /// Size of `bpluginfo`'s table of callbacks, in bytes.
+  /// The size of `bpluginfo`'s table of callbacks, in bytes.
   static let shownSize: UInt32 = 64
-  /// The daemon's callbacks, set once at loading, and those of the bridge.
+  /// The addresses of the daemon's callbacks, set once at loading, and of the bridge's.
   private static let core = Mutex(0)
   private static let bridge = Mutex(0)
 
@@ -26,7 +27,9 @@ struct BareosTables: @unchecked Sendable {
     functions.pointee = UnsafeRawPointer(shared.functions)
   }
 
-  /// - Parameter core: the bridge's callbacks; nil: nothing will be called.
+  /// Returns the tables for programs that only show the plugin, and for the bridge.
+  ///
+  /// - Parameter core: the bridge's callbacks; nil: no callback will be called.
   static func show(
     _ core: UnsafePointer<bareos_core_functions>?, _ information: UnsafeMutablePointer<UnsafeRawPointer?>,
     _ functions: UnsafeMutablePointer<UnsafeRawPointer?>
@@ -52,11 +55,11 @@ struct BareosTables: @unchecked Sendable {
     table.version = interface
     if interface == Self.shownInterface {
       table.new_plugin = { context in
-        // The bridge calls every entry "seen", and finds none changed.
+        // The bridge reports every entry as "seen", so no entry would count as changed.
         guard let context, let core = UnsafePointer<bareos_core_functions>(bitPattern: BareosTables.bridge.withLock { $0 })
         else { return Int32(FD_ERROR) }
-        BareosDaemon(core: core, context: context).tell(
-          .fatal,
+        BareosDaemon(core: core, context: context).report(
+          .fatal, "GFD-012",
           "Bareos's gRPC bridge cannot run this plugin: add gfapi to Plugin Names of the file daemon, so that the daemon loads it itself")
         return Int32(FD_ERROR)
       }

@@ -3,8 +3,9 @@ import Gluster
 import Locks
 import PartStore
 
-/// Ends the process when the volume has not answered for too long: libgfapi's calls cannot be interrupted.
-final class Patience: Sendable {
+/// Ends the process if the volume does not answer for too long. A thread of its own does this, because libgfapi's calls cannot be
+/// interrupted.
+final class Watchdog: Sendable {
   struct State {
     /// On the monotonic clock, in nanoseconds.
     var deadline = UInt64.max
@@ -19,50 +20,50 @@ final class Patience: Sendable {
 
   /// - Parameters:
   ///   - seconds: how long each call may take.
-  ///   - giveUp: ends the process; is told what was being done, and what it had failed with before it was tried again.
+  ///   - giveUp: ends the process. It is called with the action that was under way, and with the error of that action's last failed try.
   convenience init(seconds: Int, giveUp: @escaping @Sendable (StaticString, StoreError?) -> Never) {
     self.init(seconds: seconds, now: Self.monotonic)
     onOwnThread { self.watch(giveUp) }
   }
 
-  /// Nobody watches.
+  /// Makes a watchdog without the thread that watches.
   ///
-  /// - Parameter now: the time, in nanoseconds.
+  /// - Parameter now: returns the time, in nanoseconds.
   init(seconds: Int, now: @escaping @Sendable () -> UInt64) {
     nanoseconds = UInt64(seconds) * 1_000_000_000
     self.now = now
   }
 
-  /// A call on the volume follows.
+  /// Announces a call on the volume, which sets the deadline.
   ///
   /// - Parameters:
-  ///   - action: what it does.
-  ///   - giveUp: ends the process, in place of what all calls have in common.
+  ///   - action: what the call does.
+  ///   - giveUp: ends the process, in place of the function that `init` was given.
   func begin(_ action: StaticString, giveUp: (@Sendable () -> Never)? = nil) {
     state.withLock { $0 = State(deadline: now() + nanoseconds, action: action, giveUp: giveUp) }
   }
 
-  /// What was being done has failed, and is tried again: why.
+  /// Records why the current action has failed, before it is tried again.
   func note(_ setback: StoreError) { state.withLock { $0.setback = setback } }
 
-  /// Has `body` wait for something else than the volume, as long as it takes.
+  /// Runs `body` without a deadline: it waits for something other than the volume.
   func pause<T>(_ body: () throws -> T) rethrows -> T {
     state.withLock { $0.deadline = .max }
     return try body()
   }
 
-  /// What is to be done now.
+  /// The next step of the thread that watches.
   enum Step {
     /// End the process: the volume has not answered in time.
     case end(State)
-    /// Look again after so many nanoseconds.
+    /// Check again after this number of nanoseconds.
     case wait(UInt64)
   }
 
   func step() -> Step {
     let (now, state) = (now(), state.withLock { $0 })
     if now >= state.deadline { return .end(state) }
-    // A deadline that is set meanwhile is later than this.
+    // A deadline that is set during the wait is later than the end of the wait.
     return .wait(min(state.deadline - now, nanoseconds))
   }
 

@@ -1,25 +1,27 @@
-/// Data on their way into a file, of which only what is not zero is written: a hole is left wherever a whole block is zero.
-struct FileData: Sendable {
-  /// The unit of holes, in bytes.
+/// Data to be written to a file. Whole blocks of zeros are not written: they become holes.
+struct SparseData: Sendable {
+  /// The size of a block, in bytes. Holes are made of whole blocks.
   private static let blockSize = 4096
 
   private struct Segment {
     let offset: Int
     var bytes: [UInt8]
-    /// It goes over data that have been written before: its zeros must be written.
+    /// True if the segment overwrites earlier data, so that its zeros must be written.
     let isOver: Bool
   }
 
   private var segments: [Segment] = []
-  /// In bytes.
+  /// The number of bytes, including zeros.
   private(set) var count = 0
-  /// Some of it goes over data that have been written before.
+  /// True if any segment overwrites earlier data.
   var isOver: Bool { segments.contains(where: \.isOver) }
 
+  /// Adds data.
+  ///
   /// - Parameters:
   ///   - offset: in the file.
-  ///   - isOver: whether it goes over data that have been handed over before.
-  ///   - expected: how many bytes may come in a row, these included.
+  ///   - isOver: true if the data overwrite data that the daemon has already sent.
+  ///   - expected: the number of bytes, including these, that may follow without a gap.
   mutating func append(_ bytes: UnsafeRawBufferPointer, at offset: Int, isOver: Bool, expected: Int) {
     count += bytes.count
     let continues = segments.last.map { !isOver && !$0.isOver && $0.offset + $0.bytes.count == offset } ?? false
@@ -30,7 +32,7 @@ struct FileData: Sendable {
     segments[segments.count - 1].bytes += bytes
   }
 
-  /// Hands on what is to be written, in order: whole blocks of zeros left out.
+  /// Calls `body` for each run of bytes to be written, in order. Whole blocks of zeros are left out.
   func forEachRun(_ body: (_ bytes: UnsafeRawBufferPointer, _ offset: Int) throws -> Void) rethrows {
     for segment in segments {
       try segment.bytes.withUnsafeBytes { bytes in
@@ -48,14 +50,14 @@ struct FileData: Sendable {
     }
   }
 
-  /// End of the block of the file that holds byte `index` of a segment at `offset`, in the segment.
+  /// The end, as an index into a segment at `offset`, of the file's block that holds byte `index` of the segment.
   private static func blockEnd(_ count: Int, _ index: Int, _ offset: Int) -> Int {
     min(count, index + blockSize - (offset + index) % blockSize)
   }
 
   private static func blockIsZero(_ bytes: UnsafeRawBufferPointer, _ index: Int, _ offset: Int) -> Bool {
     guard blockEnd(bytes.count, index, offset) - index == blockSize else { return false }
-    // Eight bytes at a time.
+    // Compare eight bytes at a time.
     for word in stride(from: index, to: index + blockSize, by: 8)
     where bytes.loadUnaligned(fromByteOffset: word, as: UInt64.self) != 0 { return false }
     return true

@@ -2,65 +2,72 @@ import Glibc
 import Locks
 import struct Synchronization.Atomic
 
-/// How long calls wait for a volume that is away: its client answers them at once, with an error, until it is connected again.
+/// Repeats calls on an unreachable volume for a limited time.
 ///
-/// What a volume that is there does not answer is another matter: the client gives that up by itself, after
-/// `network.ping-timeout`, and from then on the volume is away.
-public final class Patience: Sendable {
-  /// How long after its beginning a call that fails for that reason is made again, in seconds.
+/// While a volume is unreachable, its client answers each call at once with an error, until the client is connected again.
+///
+/// A call that a connected volume does not answer is a different case: the client gives the call up after `network.ping-timeout`, and from
+/// then on the volume is unreachable.
+public final class OutageRetry: Sendable {
+  /// Seconds, from the beginning of a call, for which the call is repeated while the volume is unreachable.
   public let seconds: Int
   private let now: @Sendable () -> ContinuousClock.Instant
   private let pause: @Sendable () -> Void
   private let state = Mutex(State())
-  /// A call has waited in vain for a volume that is gone: no other waits. Not even after an answer, which the client may have
-  /// given itself.
+  /// True after a call has waited in vain for an unreachable volume. From then on no other call waits, even if a call was answered
+  /// meanwhile: the client may have given that answer itself.
   private let isExhausted = Atomic(false)
-  /// A call has waited in vain for an entry of a volume that answers: no other waits for one.
+  /// True after a call has waited in vain for an unreachable entry of a volume that answers. From then on no other call waits for such an
+  /// entry.
   private let givesUpEntries = Atomic(false)
-  /// Ask the volume for something else, each by a connection of its own.
+  /// Functions that check whether the volume answers. Each uses a connection of its own.
   private let probes = Mutex<[@Sendable () -> Bool]>([])
 
-  /// The causes for which calls have been refused; true: the job has its message.
+  /// The causes for which the volume has refused calls. The value is true if ``newCauses()`` has already returned the cause.
   private let causes = Mutex<[VolumeCause: Bool]>([:])
 
   private struct State {
     var waiting = 0
     var isOver = false
-    /// Until when those that wait do. Nil: none does, or one has been answered.
+    /// Time at which the waiting calls give up. Nil if no call waits, or if one of them has been answered.
     var deadline: ContinuousClock.Instant?
   }
 
-  /// - Parameter seconds: how long; 0: such an error is an error at once.
+  /// - Parameter seconds: how long a call is repeated; 0: the error of an unreachable volume is thrown at once.
   public convenience init(seconds: Int) { self.init(seconds: seconds, now: { .now }, pause: { usleep(200_000) }) }
 
   /// - Parameters:
-  ///   - now: the time.
-  ///   - pause: waits between two calls.
+  ///   - now: returns the current time.
+  ///   - pause: called between two tries of a call, to wait.
   init(seconds: Int, now: @escaping @Sendable () -> ContinuousClock.Instant, pause: @escaping @Sendable () -> Void) {
     (self.seconds, self.now, self.pause) = (seconds, now, pause)
   }
 
-  /// Whether a call waits just now.
+  /// True while a call waits for the volume.
   public var isNeeded: Bool { state.withLock { $0.waiting > 0 } }
 
-  /// Whether no call waits any more: the job has ended.
+  /// True after ``end()``: no call waits any more, because the job has ended.
   public var isOver: Bool { state.withLock { $0.isOver } }
 
-  /// Has no call wait any more, from any thread.
+  /// Makes all waiting calls give up, and prevents later ones from waiting. May be called on any thread.
   public func end() { state.withLock { $0.isOver = true } }
 
-  /// - Parameter probe: whether the volume answers. Asked, by any thread, after a call that says that it does not.
+  /// Registers a check of the volume.
+  ///
+  /// - Parameter probe: returns true if the volume answers. Called on any thread, after a call whose error says that the volume does not
+  ///   answer.
   func ask(_ probe: @escaping @Sendable () -> Bool) { probes.withLock { $0.append(probe) } }
 
-  /// What an error means: an entry of a volume that answers has no copy that can be reached.
+  /// Returns the error, marked as ``GlusterError/isOfEntry`` if the volume answers: then it is only this entry that has no reachable copy.
   private func judged(_ error: GlusterError) -> GlusterError {
     error.meansVolumeIsGone && probes.withLock({ $0 }).contains { $0() } ? error.ofEntry : error
   }
 
-  /// Makes a call, and makes it again as long as the volume is away.
+  /// Makes a call, and repeats it while the volume is unreachable.
   ///
-  /// - Parameter call: is told whether it has been made before: that one may have been carried out, and only its answer lost.
-  /// - Throws: the call's last error.
+  /// - Parameter call: makes the call. `again` is true if the call is repeated: the earlier try may have been carried out, and only its
+  ///   answer lost.
+  /// - Throws: the error of the last try.
   public func run<T>(_ call: (_ again: Bool) throws -> T) throws -> T {
     do { return try repeated(call) } catch {
       if let error = error as? GlusterError, let cause = VolumeCause(error) { causes.withLock { $0[cause] = $0[cause] ?? false } }
@@ -68,7 +75,7 @@ public final class Patience: Sendable {
     }
   }
 
-  /// Why calls have been refused; what was returned before is left out.
+  /// The causes for which the volume has refused calls, without those that were returned before.
   public func newCauses() -> [VolumeCause] {
     causes.withLock { causes in
       let new = causes.filter { !$0.value }.map(\.key)
@@ -92,8 +99,10 @@ public final class Patience: Sendable {
           if state.waiting == 0 { state.deadline = nil }
         }
       }
-      /// All wait as long as the one that began first: a brick that does not answer is away only after some time, and what
-      /// was called meanwhile would wait for that much longer.
+      /// Returns true if this call shall go on waiting.
+      ///
+      /// All waiting calls give up together with the one that began first. A brick that does not answer counts as unreachable only after
+      /// some time, and calls that were made during that time would otherwise wait that much longer.
       func goesOn() -> Bool {
         state.withLock { state in
           let deadline = min(state.deadline ?? own, own)

@@ -5,9 +5,9 @@ import Testing
 
 @testable import Gluster
 
-@Suite("A call on a volume that is away")
-struct PatienceTests {
-  /// A clock that goes on while something waits, and only then.
+@Suite("Retries of calls while a volume is unreachable")
+struct OutageRetryTests {
+  /// A clock that advances only while a retry waits.
   final class Clock: Sendable {
     private let elapsed = Mutex(Duration.zero)
     private let began = ContinuousClock.now
@@ -16,8 +16,8 @@ struct PatienceTests {
 
     func pass(_ duration: Duration) { elapsed.withLock { $0 += duration } }
 
-    func patience(_ seconds: Int) -> Patience {
-      Patience(seconds: seconds, now: { self.began + self.elapsed.withLock { $0 } }, pause: { self.pass(.milliseconds(200)) })
+    func retry(_ seconds: Int) -> OutageRetry {
+      OutageRetry(seconds: seconds, now: { self.began + self.elapsed.withLock { $0 } }, pause: { self.pass(.milliseconds(200)) })
     }
   }
 
@@ -27,14 +27,14 @@ struct PatienceTests {
 
   let clock = Clock()
 
-  @Test("is made again until it is answered", arguments: away)
+  @Test("A call on an unreachable volume is retried until it succeeds", arguments: away)
   func again(_ errno: Errno) throws {
-    let patience = clock.patience(10)
+    let retry = clock.retry(10)
     var calls: [Bool] = []
-    let result = try patience.run { again in
+    let result = try retry.run { again in
       calls.append(again)
       if calls.count < 4 {
-        #expect(patience.isNeeded == again)
+        #expect(retry.isNeeded == again)
         throw failure(errno)
       }
       return 42
@@ -42,15 +42,15 @@ struct PatienceTests {
     #expect(result == 42)
     #expect(calls == [false, true, true, true])
     #expect(abs(clock.seconds - 0.6) < 0.001)
-    #expect(!patience.isNeeded)
+    #expect(!retry.isNeeded)
   }
 
-  @Test("fails with its last error when its time is up")
+  @Test("A retried call fails with its last error at the timeout")
   func timeout() {
-    let patience = clock.patience(2)
+    let retry = clock.retry(2)
     var calls = 0
     let error = #expect(throws: GlusterError.self) {
-      try patience.run { _ in
+      try retry.run { _ in
         calls += 1
         throw failure(calls == 1 ? .socketNotConnected : .connectionRefused)
       }
@@ -58,14 +58,14 @@ struct PatienceTests {
     #expect(error?.errno == .connectionRefused)
     #expect(calls == 11)
     #expect(abs(clock.seconds - 2) < 0.001)
-    #expect(!patience.isNeeded)
+    #expect(!retry.isNeeded)
   }
 
-  @Test("that took long before it failed is not made again")
+  @Test("A call that took longer than the timeout before it failed is not retried")
   func long() {
     var calls = 0
     #expect(throws: GlusterError.self) {
-      try clock.patience(2).run { _ in
+      try clock.retry(2).run { _ in
         calls += 1
         clock.pass(.seconds(3))
         throw failure(.socketNotConnected)
@@ -74,27 +74,27 @@ struct PatienceTests {
     #expect(calls == 1)
   }
 
-  @Test("fails at once for any other reason", arguments: [.noSuchFileOrDirectory, .ioError, .noSpace, .staleNFSFileHandle] as [Errno])
+  @Test("Other failing calls are not retried", arguments: [.noSuchFileOrDirectory, .ioError, .noSpace, .staleNFSFileHandle] as [Errno])
   func others(_ errno: Errno) {
-    let patience = clock.patience(10)
+    let retry = clock.retry(10)
     for callsBefore in [0, 2] {
       var calls = 0
       let error = #expect(throws: GlusterError.self) {
-        try patience.run { _ in
+        try retry.run { _ in
           calls += 1
           throw failure(calls <= callsBefore ? .socketNotConnected : errno)
         }
       }
       #expect(error?.errno == errno && calls == callsBefore + 1)
     }
-    #expect(!patience.isNeeded)
+    #expect(!retry.isNeeded)
   }
 
-  @Test("fails at once without patience")
+  @Test("A call fails at once if retries are disabled")
   func none() {
     var calls: [Bool] = []
     #expect(throws: GlusterError.self) {
-      try clock.patience(0).run { again in
+      try clock.retry(0).run { again in
         calls.append(again)
         throw failure(.socketNotConnected)
       }
@@ -102,62 +102,62 @@ struct PatienceTests {
     #expect(calls == [false] && clock.seconds == 0)
   }
 
-  @Test("waits no more when another has waited in vain for a volume that is gone")
+  @Test("After a call has waited in vain for an unreachable volume, later calls do not wait")
   func exhausted() throws {
-    let patience = clock.patience(2)
-    #expect(throws: GlusterError.self) { try patience.run { _ in throw failure(.socketNotConnected) } }
-    // An answer may come from what the client remembers.
-    #expect(try patience.run { _ in 42 } == 42)
+    let retry = clock.retry(2)
+    #expect(throws: GlusterError.self) { try retry.run { _ in throw failure(.socketNotConnected) } }
+    // A success may come from the cache of the client.
+    #expect(try retry.run { _ in 42 } == 42)
     let waited = clock.seconds
-    #expect(throws: GlusterError.self) { try patience.run { _ in throw failure(.socketNotConnected) } }
+    #expect(throws: GlusterError.self) { try retry.run { _ in throw failure(.socketNotConnected) } }
     #expect(clock.seconds == waited)
   }
 
-  @Test("for an entry of a volume that answers is made again until its time is up, and then at once given up for others")
+  @Test("After one entry of a reachable volume stayed unavailable until the timeout, other such entries fail at once")
   func ofEntry() throws {
-    let patience = clock.patience(2)
+    let retry = clock.retry(2)
     let answers = Mutex(true)
-    patience.ask { false }
-    patience.ask { answers.withLock { $0 } }
+    retry.ask { false }
+    retry.ask { answers.withLock { $0 } }
     func call() -> GlusterError? {
-      #expect(throws: GlusterError.self) { try patience.run { _ in throw failure(.socketNotConnected) } }
+      #expect(throws: GlusterError.self) { try retry.run { _ in throw failure(.socketNotConnected) } }
     }
     let first = call()
     #expect(first?.isOfEntry == true && first?.meansVolumeIsGone == false && abs(clock.seconds - 2) < 0.001)
     #expect(first?.description.contains("though the volume answers") == true)
     #expect(call()?.isOfEntry == true && abs(clock.seconds - 2) < 0.001)
-    // The volume goes as well.
+    // From here on the volume is unreachable as well.
     answers.withLock { $0 = false }
     let last = call()
     #expect(last?.isOfEntry == false && last?.meansVolumeIsGone == true && abs(clock.seconds - 4) < 0.001)
     answers.withLock { $0 = true }
-    let none = Patience(seconds: 0)
+    let none = OutageRetry(seconds: 0)
     none.ask { true }
     let error = #expect(throws: GlusterError.self) { try none.run { _ in throw failure(.socketNotConnected) } }
     #expect(error?.isOfEntry == true)
   }
 
-  @Test("waits when another has waited in vain for a file that did not open again")
+  @Test("A call waits although another has waited in vain for a file that could not be reopened")
   func notExhausted() throws {
-    let patience = clock.patience(2)
-    #expect(throws: GlusterError.self) { try patience.run { _ in throw failure(Errno(rawValue: EBADFD)) } }
-    #expect(try patience.run { again in if again { 42 } else { throw failure(.socketNotConnected) } } == 42)
+    let retry = clock.retry(2)
+    #expect(throws: GlusterError.self) { try retry.run { _ in throw failure(Errno(rawValue: EBADFD)) } }
+    #expect(try retry.run { again in if again { 42 } else { throw failure(.socketNotConnected) } } == 42)
   }
 
-  @Test("waits no more after the end of the job")
+  @Test("A call does not wait after the end of the job")
   func end() {
-    let patience = clock.patience(10)
+    let retry = clock.retry(10)
     var calls = 0
     #expect(throws: GlusterError.self) {
-      try patience.run { _ in
+      try retry.run { _ in
         calls += 1
-        if calls == 3 { patience.end() }
+        if calls == 3 { retry.end() }
         throw failure(.socketNotConnected)
       }
     }
     #expect(calls == 3)
     #expect(throws: GlusterError.self) {
-      try patience.run { _ in
+      try retry.run { _ in
         calls += 1
         throw failure(.socketNotConnected)
       }
@@ -165,16 +165,16 @@ struct PatienceTests {
     #expect(calls == 4)
   }
 
-  @Test("waits no longer than the one that began first")
+  @Test("A call that fails during another call's wait waits no longer than that call")
   func together() {
-    let patience = clock.patience(10)
+    let retry = clock.retry(10)
     var ended = 0.0
     #expect(throws: GlusterError.self) {
-      try patience.run { again in
+      try retry.run { again in
         if again, ended == 0 {
           clock.pass(.seconds(6))
-          // Another call while this one waits: it begins when 6 of the 10 seconds are over.
-          _ = try? patience.run { _ in throw failure(.socketNotConnected) }
+          // Another call fails while this one waits: it begins when 6 of the 10 seconds have passed.
+          _ = try? retry.run { _ in throw failure(.socketNotConnected) }
           ended = clock.seconds
         }
         throw failure(.socketNotConnected)
@@ -183,18 +183,18 @@ struct PatienceTests {
     #expect(abs(ended - 10) < 0.3, "\(ended)")
   }
 
-  @Test("waits its own time after an answer to another")
+  @Test("A call waits its full timeout after another call has succeeded")
   func answered() {
-    let patience = clock.patience(10)
+    let retry = clock.retry(10)
     var waited = 0.0
     #expect(throws: GlusterError.self) {
-      try patience.run { again in
+      try retry.run { again in
         if again, waited == 0 {
           clock.pass(.seconds(6))
-          // The volume is there again for one, and away again for the next.
-          _ = try? patience.run { if !$0 { throw failure(.socketNotConnected) } }
+          // The volume answers one call and is unreachable again for the next one.
+          _ = try? retry.run { if !$0 { throw failure(.socketNotConnected) } }
           let began = clock.seconds
-          _ = try? patience.run { _ in throw failure(Errno(rawValue: EBADFD)) }
+          _ = try? retry.run { _ in throw failure(Errno(rawValue: EBADFD)) }
           waited = clock.seconds - began
         }
         throw failure(.socketNotConnected)
