@@ -66,7 +66,9 @@ struct TranscriptTests {
         try home.changeAfterFullBackup()
         nextSecond()
       }
-      if !inputs.contains("wait"), let job = inputs.firstIndex(where: { $0.hasPrefix("run ") || $0.hasSuffix("all done yes") }) {
+      if !inputs.contains("wait"),
+        let job = inputs.firstIndex(where: { $0.hasPrefix("run ") || $0.hasPrefix("restore ") && $0.hasSuffix(" yes") })
+      {
         inputs.insert(contentsOf: ["wait", "messages"], at: job + 1)
       }
       let output = try console(inputs)
