@@ -11,7 +11,7 @@ package struct Storage: ParsableCommand {
     commandName: "bareos-gluster-storage",
     abstract: "Keep the volumes of a Bareos storage daemon on a Gluster volume.",
     discussion: """
-      Run by the storage daemon (Bareos 24 and newer) for each operation of a device of its type dplcompat:
+      The storage daemon (Bareos 24 and later) runs this program for each operation of a device of type dplcompat:
 
         Device {
           Name = Gluster
@@ -26,11 +26,11 @@ package struct Storage: ParsableCommand {
           Always Open = no
         }
 
-      The options are variables of the environment: uri (\(VolumeURI.grammar)), logfile and loglevel (libgfapi's log; errors \
-      go there as well, without it to syslog), timeout (seconds within which the volume is to answer, 25).
+      The environment has the options: uri (\(VolumeURI.grammar)), logfile and loglevel (the log of libgfapi; the program's errors \
+      go there too, or else to syslog), timeout (seconds to wait for an answer of the volume, default 25).
 
-      Exit status: 0 all well, 1 no such part, 2 an option or a name is wrong, 3 the volume cannot be reached, 4 it is \
-      full, 5 it failed, 6 the data did not come to their end; 64 the call is wrong.
+      Exit status: 0 success, 1 no such part, 2 an option or a name is wrong, 3 the volume is unreachable, 4 the volume is \
+      full, 5 the volume failed, 6 the data were cut off, 64 the command line is wrong.
       """,
     version: version,
     subcommands: [Options.self, TestConnection.self, List.self, Stat.self, Upload.self, Download.self, Remove.self])
@@ -59,14 +59,14 @@ struct Options: ParsableCommand {
 
 struct TestConnection: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "testconnection", abstract: "Check that the volume can be reached, and its directory written.")
+    commandName: "testconnection", abstract: "Check that the volume answers, and that its directory can be written.")
 
   func run() { Operation.run { try $0.store.check() } }
 }
 
 struct List: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "Print the parts of a volume: a line for each, with its name and its size in bytes.")
+    commandName: "list", abstract: "Print the name and the size in bytes of each part of a volume, one a line.")
 
   @Argument(help: "The storage daemon's volume.") var volume: String
 
@@ -95,7 +95,7 @@ struct Stat: ParsableCommand {
 struct Upload: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "upload",
-    abstract: "Store standard input as a part, in the place of one that is there.")
+    abstract: "Store standard input as a part. An existing part is replaced.")
 
   @OptionGroup var part: PartArguments
 
@@ -131,7 +131,7 @@ struct Remove: ParsableCommand {
 /// The arguments of most operations: a volume and one of its parts.
 struct PartArguments: ParsableArguments {
   @Argument(help: "The storage daemon's volume.") var volume: String
-  @Argument(help: "The part of it.") var part: String
+  @Argument(help: "The part of the volume.") var part: String
 
   var volumeName: StoredName { StoredName(volume.utf8) }
   var name: StoredName { StoredName(part.utf8) }

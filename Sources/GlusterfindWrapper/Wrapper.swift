@@ -9,9 +9,9 @@ import Version
 package struct Wrapper: AsyncParsableCommand {
   package static let configuration = CommandConfiguration(
     commandName: "bareos-glusterfind-wrapper",
-    abstract: "Write the list of what has changed on a Gluster volume, for gffilelist= of the gfapi plugin.",
+    abstract: "Write the list of changes on a Gluster volume, for gffilelist= of the gfapi plugin.",
     discussion: """
-      Run as root on a node of the volume, by the job:
+      The job runs it as root on a node of the volume:
 
         RunScript {
           RunsWhen = Before
@@ -27,12 +27,11 @@ package struct Wrapper: AsyncParsableCommand {
           Command = "/usr/lib/bareos/scripts/bareos-glusterfind-wrapper postbackup VOLUME /var/lib/bareos/VOLUME.list"
         }
 
-      A full backup gets a list of everything, the others of what changed since the time given. Where that time is 0, or \
-      the volume has not logged its changes since then, the list is of everything as well. Where glusterfind fails, on one \
-      node or for one name, the list tells the plugin to crawl the volume: nothing is missed, it only takes longer. With \
-      --strict the job fails instead.
+      The list of a full backup has every entry. The list of another job has the entries that changed since the given time. If that time \
+      is 0, or if the volume has not logged its changes since then, the list has every entry as well. If glusterfind fails, on one node or \
+      for one name, the plugin crawls the volume: nothing is missed, but the job takes longer. With --strict the job fails instead.
 
-      Exit status: 0 the list can be trusted, 1 there is none, and standard error says why.
+      Exit status: 0 the list is complete, 1 there is no list, and standard error says why.
       """,
     version: version)
 
@@ -51,34 +50,36 @@ package struct Wrapper: AsyncParsableCommand {
   @Option(
     name: .shortAndLong,
     help:
-      "The time since when changes are wanted: seconds since 1970 (Bareos: %m), or YYYY-MM-DD HH:MM:SS. Bacula tells it to no client: there use --session."
+      "List changes since this time: seconds since 1970 (Bareos: %m), or YYYY-MM-DD HH:MM:SS. Bacula does not pass it to clients: use --session."
   )
   var since = ""
 
   @Option(
     name: [.customShort("t"), .customLong("type")],
     help:
-      "The type of the job: nothing is done for Restore, Verify, Admin, Copy, Migrate, Archive and Consolidate. (Bareos's %t is of no use on a client: it says \"System or Console\" for any job.)"
+      "The type of the job. For Restore, Verify, Admin, Copy, Migrate, Archive and Consolidate the program does nothing. (Do not use Bareos's %t on a client: it is \"System or Console\" for every job.)"
   )
   var type = "Backup"
 
-  @Option(name: .shortAndLong, help: "postbackup with --session: how the job ended (%e), OK or not.")
+  @Option(name: .shortAndLong, help: "With postbackup and --session: how the job ended (%e).")
   var exit = ""
 
   @Option(
-    help: "Ask by a session of glusterfind, made when it is missing, and not by time. postbackup moves it on if the job ended well.")
+    help:
+      "List changes since the last job of this session of glusterfind, not since a time. A missing session is created. postbackup advances it if the job ended well."
+  )
   var session: String?
 
-  @Flag(help: "Fail where the volume would have to be crawled.")
+  @Flag(help: "Fail instead of having the plugin crawl the volume.")
   var strict = false
 
   @Flag(
-    help: "Take what glusterfind alone lists of the bricks of nodes that do not have this program: some changes are missed there.")
+    help: "For bricks on nodes without this program, use the list of glusterfind alone. Some changes on these bricks are missed.")
   var trustGlusterfind = false
 
   @Flag(
     help:
-      "Do not look through the bricks for what they do not log (fallocate, holes, zeroed ranges): faster on very large bricks, and such changes are missed."
+      "Do not search the bricks for changes that they do not log (fallocate, holes, zeroed ranges). This is faster on very large bricks, but misses such changes."
   )
   var trustChangelogs = false
 
@@ -88,16 +89,16 @@ package struct Wrapper: AsyncParsableCommand {
   @Option(help: .hidden)
   var longestPause: Int?
 
-  @Option(help: "How long one call of glusterfind may take, in seconds; it is made again twice.")
+  @Option(help: "Seconds that one call of glusterfind may take. After that it is repeated, at most twice.")
   var timeout = 14_400
 
-  @Argument(help: "Before the job, or after it.")
+  @Argument(help: "prebackup before the job, postbackup after it.")
   var phase: Phase
 
   @Argument(help: "The volume.")
   var volume: String
 
-  @Argument(help: "The list, absolute path: what gffilelist= names.")
+  @Argument(help: "The absolute path of the list, as in gffilelist=.")
   var outfile: String
 
   package init() {}

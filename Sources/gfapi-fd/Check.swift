@@ -10,9 +10,9 @@ import SetupCheck
 
 struct Check: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Checks a set-up: module, plugin line, servers, volume and what can be had of it, each with what to do.",
+    abstract: "Checks module, plugin line, servers and volume, and prints a cure for each problem.",
     discussion: """
-      Exit status: 0 if all is well, 1 if there are problems or warnings and a backup could begin, 2 if none could.
+      Exit status: 0 if all is well, 1 if there are problems or warnings but a backup could begin, 2 if no backup could begin.
       """)
 
   @Argument(help: pluginLineHelp, transform: pluginLine)

@@ -18,7 +18,8 @@ func pluginLine(_ argument: String) -> String {
 struct ModuleArgument: ParsableArguments {
   @Option(
     name: .customLong("module"),
-    help: ArgumentHelp("The plugin's module; without it gfapi-fd.so beside the tool, or in a daemon's plugin folder.", valueName: "path"))
+    help: ArgumentHelp(
+      "The plugin's module. Default: gfapi-fd.so beside the tool, or in the plugin directory of a daemon.", valueName: "path"))
   var given: String?
 
   var path: String { given ?? Self.defaultModule }
@@ -37,14 +38,14 @@ struct ModuleArgument: ParsableArguments {
 
 /// The options of each command that runs a job.
 struct DaemonArguments: ParsableArguments {
-  @Option(help: "The daemon whose tables and packets the module is called with.")
+  @Option(help: "The release of the daemon as which to call the module.")
   var abi: ABI = .bareos26
 
   @OptionGroup var module: ModuleArgument
 
   @Option(
     name: .customLong("options"),
-    help: ArgumentHelp("Plugin options, as a job gives them: they override the definition.", valueName: "line"))
+    help: ArgumentHelp("Plugin options, as in a job. They override the plugin line.", valueName: "line"))
   var pluginOptions: String?
 
   /// Runs a job. Its messages go to standard error, and an interrupt cancels it.

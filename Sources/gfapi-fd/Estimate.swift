@@ -6,7 +6,7 @@ import MiniDaemon
 
 struct Estimate: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Counts what a backup would carry: entries and bytes, by type. Reads no data.")
+    abstract: "Counts the entries and bytes that a backup would save, by type. Reads no data.")
 
   @Argument(help: pluginLineHelp, transform: pluginLine)
   var definition: String

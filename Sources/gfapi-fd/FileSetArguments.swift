@@ -3,19 +3,19 @@ import MiniDaemon
 
 /// The options that stand for a job's FileSet and level.
 struct FileSetArguments: ParsableArguments {
-  @Option(help: ArgumentHelp("Leave out entries whose path matches this shell pattern.", valueName: "pattern"))
+  @Option(help: ArgumentHelp("Exclude entries whose path matches this shell pattern.", valueName: "pattern"))
   var exclude: [String] = []
 
-  @Option(help: ArgumentHelp("Only what changed since this time, in seconds since 1970.", valueName: "seconds"))
+  @Option(help: ArgumentHelp("Back up only entries that changed after this time, in seconds since 1970.", valueName: "seconds"))
   var since: Int?
 
-  @Flag(help: "Do not go into directories below the first.")
+  @Flag(help: "Do not back up the content of subdirectories.")
   var noRecursion = false
 
-  @Flag(help: "Leave out ACLs.")
+  @Flag(help: "Do not save ACLs.")
   var noAcls = false
 
-  @Flag(help: "Leave out extended attributes.")
+  @Flag(help: "Do not save extended attributes.")
   var noXattrs = false
 
   /// The same options, as ``MiniJob`` takes them.

@@ -7,15 +7,15 @@ import Version
 struct GfapiFDTool: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "gfapi-fd",
-    abstract: "Checks, backs up and restores GlusterFS volumes with the plugin of Bareos's and Bacula's file daemons, without a daemon.",
+    abstract: "Checks, backs up and restores GlusterFS volumes with the plugin for Bareos and Bacula, without a daemon.",
     discussion: """
       DEFINITION is the URI of a volume, or a plugin line as in a FileSet, with one backslash before each colon in a value:
 
-        gfapi-fd check gluster://server.example.com/myvol/directory
-        gfapi-fd check 'gfapi:volume=gluster\\://server.example.com/myvol/directory:timeout=10'
+        gfapi-fd check gluster://server.example.com/myvol/home
+        gfapi-fd check 'gfapi:volume=gluster\\://server.example.com/myvol/home:timeout=10'
 
       Exit status: 0 if all went well, 1 if entries failed, 2 if the command could not begin or its archive could not be read or written, \
-      64 if the call is wrong.
+      64 if the command line is wrong.
       """,
     version: version,
     subcommands: [Check.self, Estimate.self, List.self, Backup.self, Restore.self, VolumeInfo.self])

@@ -8,21 +8,21 @@ import SetupCheck
 
 struct List: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Lists what a backup would carry, an entry a line, as the daemon would see it.",
+    abstract: "Lists the entries that a backup would save, one a line.",
     discussion: """
-      A line has type and mode, owner, group, size in bytes (of a device its numbers), modification time (UTC) and path; a \
-      symbolic link's target, or the first name of a file that is listed already, comes after an arrow. Bytes that cannot be \
-      printed are shown as octal numbers. With --json, a line is an object with path, type, mode, uid, gid, size, mtime and, of a link, \
+      A line has type and mode, owner, group, size in bytes (for a device, its numbers), modification time (UTC) and path. After an \
+      arrow comes the target of a symbolic link, or the first name of an additional hard link. Bytes that cannot be printed are shown as \
+      octal numbers. With --json, a line is an object with path, type, mode, uid, gid, size, mtime and, for a link, \
       target.
       """)
 
   @Argument(help: pluginLineHelp, transform: pluginLine)
   var definition: String
 
-  @Argument(help: "Only this path on the volume, and what is below it. Octal numbers as in the output stand for bytes.")
+  @Argument(help: "List only this path on the volume, and everything below it. Octal numbers stand for bytes, as in the output.")
   var path: String?
 
-  @Flag(help: "Print a JSON object for each entry, a line each.")
+  @Flag(help: "Print a JSON object for each entry, one a line.")
   var json = false
 
   @OptionGroup var fileSet: FileSetArguments

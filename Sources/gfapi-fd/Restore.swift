@@ -9,13 +9,13 @@ struct Restore: ParsableCommand {
   @Argument(help: "The archive; - is standard input.")
   var archive: String
 
-  @Argument(help: "The plugin line, or the URI of the volume. Paths are those of the archive.", transform: pluginLine)
+  @Argument(help: "The plugin line, or the URI of the volume. The archive has the paths.", transform: pluginLine)
   var definition: String
 
-  @Option(name: .customLong("where"), help: ArgumentHelp("Put this absolute path before each path.", valueName: "path"))
+  @Option(name: .customLong("where"), help: ArgumentHelp("Restore below this absolute path on the volume.", valueName: "path"))
   var prefix: String = ""
 
-  @Option(help: "What becomes of an entry that exists: always, never, if-newer, if-older.")
+  @Option(help: "When to replace an existing entry: always, never, if-newer, if-older.")
   var replace: RestoreOptions.Replace = .always
 
   @Flag(help: "Print the summary as one JSON object on standard output.")

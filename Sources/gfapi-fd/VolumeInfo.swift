@@ -8,10 +8,10 @@ import SetupCheck
 struct VolumeInfo: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "volume-info",
-    abstract: "Saves what a backup does not have of a volume: its definition, options, quota limits and TLS files.",
+    abstract: "Saves the definition, options, quota limits and TLS files of a volume, which a backup does not have.",
     discussion: """
-      To be run as root on a node of the volume, before each job for instance. The archive holds what `gluster` tells of the volume, the \
-      volume's folder of /var/lib/glusterd, and the TLS files of this node, with the private key: only root can read it.
+      Run it as root on a node of the volume, for example before each job. The archive has the answers of `gluster` about the volume, the \
+      volume's directory in /var/lib/glusterd, and the TLS files of this node with the private key. Only root can read it.
       """)
 
   @Argument(help: "The volume's name.")

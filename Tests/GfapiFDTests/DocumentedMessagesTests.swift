@@ -56,7 +56,7 @@ struct DocumentedMessagesTests {
     ("PluginDefinition.swift", "\n    the form is gfapi:volume=URI*", "the grammar, which docs/reference.md shows"),
     ("BaculaDaemon.swift", "\n    # Plugin configuration file\n*", "the questions of Bacula's console"),
     ("EntryPoints.swift", "gfapi-fd maintainers", information),
-    ("JobMetrics.swift", "When the last job *", metric), ("JobMetrics.swift", "1 if the last job *", metric),
+    ("JobMetrics.swift", "When the last *", metric), ("JobMetrics.swift", "1 if the last job *", metric),
     ("JobMetrics.swift", "How long the last job *", metric), ("JobMetrics.swift", "Entries that the last job *", metric),
     ("JobMetrics.swift", "Bytes of data that *", metric), ("JobMetrics.swift", "# HELP *", metric),
     ("Common.swift", "The plugin line, as in a FileSet, or *", "a help text"),

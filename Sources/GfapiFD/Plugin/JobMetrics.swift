@@ -39,8 +39,8 @@ package struct JobMetrics {
 
   private static let metrics: [(name: String, help: String)] = [
     ("gfapi_fd_last_run_time_seconds", "When the last job ended, in seconds since 1970."),
-    ("gfapi_fd_last_success_time_seconds", "When the last job ended that came to its end, in seconds since 1970."),
-    ("gfapi_fd_last_run_success", "1 if the last job came to its end, 0 if not."),
+    ("gfapi_fd_last_success_time_seconds", "When the last successful job ended, in seconds since 1970."),
+    ("gfapi_fd_last_run_success", "1 if the last job was successful, 0 if not."),
     ("gfapi_fd_duration_seconds", "How long the last job took."),
     ("gfapi_fd_entries", "Entries that the last job saved or restored, by type."),
     ("gfapi_fd_bytes", "Bytes of data that the last job saved or restored."),
