@@ -107,10 +107,7 @@ struct Check: ParsableCommand {
     let latency: VolumeLatency
     let took: Duration
     do {
-      let began = ContinuousClock.now
-      report = try volume.connectAndReport()
-      took = ContinuousClock.now - began
-      latency = try volume.measureLatency()
+      (report, latency, took) = try volume.connectAndReport()
     } catch {
       let failure = error as? JobVolume.ConnectionFailure
       findings.add(

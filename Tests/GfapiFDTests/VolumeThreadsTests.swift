@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -11,11 +12,10 @@ struct VolumeThreadsTests {
   @Test("A call on another thread returns its result or throws its error")
   func results() throws {
     let threads = VolumeThreads()
-    #expect(try threads.run { _ in 42 } == 42)
-    #expect(throws: Failed.self) { try threads.run { _ in throw Failed() } }
-    #expect(try threads.run { $0.volume == nil })
+    #expect(try threads.run { 42 } == 42)
+    #expect(throws: Failed.self) { try threads.run { throw Failed() } }
     threads.end()
-    #expect(throws: VolumeThreads.Stopped.cancelled) { try threads.run { _ in } }
+    #expect(throws: VolumeThreads.Stopped.cancelled) { try threads.run {} }
     #expect(eventually { threads.hasEnded })
   }
 
@@ -28,9 +28,9 @@ struct VolumeThreadsTests {
       threads.cancel()
     }
     let began = ContinuousClock.now
-    #expect(throws: VolumeThreads.Stopped.cancelled) { try threads.run { _ in release.wait() } }
+    #expect(throws: VolumeThreads.Stopped.cancelled) { try threads.run { release.wait() } }
     #expect(ContinuousClock.now - began < .seconds(1))
-    #expect(throws: VolumeThreads.Stopped.cancelled) { try threads.run { _ in } }
+    #expect(throws: VolumeThreads.Stopped.cancelled) { try threads.run {} }
     threads.end()
     #expect(!threads.hasEnded)
     release.signal()
@@ -41,8 +41,8 @@ struct VolumeThreadsTests {
   func timeout() throws {
     let threads = VolumeThreads()
     let release = DispatchSemaphore(value: 0)
-    #expect(throws: VolumeThreads.Stopped.timedOut) { try threads.run(within: 1) { _ in release.wait() } }
-    #expect(throws: VolumeThreads.Stopped.timedOut) { try threads.run { _ in } }
+    #expect(throws: VolumeThreads.Stopped.timedOut) { try threads.run(within: 1) { release.wait() } }
+    #expect(throws: VolumeThreads.Stopped.timedOut) { try threads.run {} }
     release.signal()
     threads.end()
     #expect(eventually { threads.hasEnded })
@@ -56,10 +56,32 @@ struct VolumeThreadsTests {
     #expect(throws: VolumeThreads.Stopped.cancelled) {
       try threads.run(isCancelled: {
         asked += 1; return asked == 2
-      }) { _ in release.wait() }
+      }) { release.wait() }
     }
     release.signal()
     threads.end()
     #expect(eventually { threads.hasEnded })
+  }
+
+  @Test("The last work begins after every call that is under way, and the threads have ended when it is done")
+  func lastWork() throws {
+    let threads = VolumeThreads()
+    threads.grow(to: 3)
+    let release = DispatchSemaphore(value: 0)
+    let calls = Atomic(0)
+    let last = Atomic(0)
+    for _ in 0..<3 {
+      _ = threads.start {
+        calls.add(1, ordering: .sequentiallyConsistent)
+        release.wait()
+        calls.subtract(1, ordering: .sequentiallyConsistent)
+      }
+    }
+    #expect(eventually { calls.load(ordering: .sequentiallyConsistent) == 3 })
+    threads.end { last.store(calls.load(ordering: .sequentiallyConsistent) == 0 ? 1 : 2, ordering: .sequentiallyConsistent) }
+    #expect(!threads.hasEnded)
+    for _ in 0..<3 { release.signal() }
+    #expect(eventually { threads.hasEnded })
+    #expect(last.load(ordering: .sequentiallyConsistent) == 1)
   }
 }

@@ -40,6 +40,8 @@ package final class BackupRun {
   }
 
   private unowned let daemon: any Daemon
+  private let session: BackupSession
+  private var fetcher: EntryFetcher { session.fetcher }
   private let calls: JobCalls
   /// How many bytes may be held ahead of the daemon.
   private let budget: Int
@@ -60,7 +62,6 @@ package final class BackupRun {
   private var wantedOfAny = EntryFetcher.Wanted()
   /// The volume is unreachable, and a message has said so.
   private var isGone = false
-  private var base: SourceEntry?
   private var source: (any EntrySource)?
   private var isAtEnd = false
   /// True if all entries have been handed to the daemon.
@@ -70,12 +71,11 @@ package final class BackupRun {
   private var hasReportedLooking = false
   /// The path of the volume's trash with a slash at its end, if the trash is at its default place.
   private static let trash = Array("/.trashcan/".utf8)
-  private var fetcher: EntryFetcher?
   /// True if the FileSet's options decide which entries count as changed: in a job with a since time, and in an accurate job.
   private lazy var comparesByOptions = since > 0 || daemon.isAccurate
   /// True if the job also compares attributes, ACLs and holes of entries with unchanged times. Where the translator `utime` keeps the
   /// times, a change of these sets no new time.
-  private lazy var checksAttributes = calls.volume.definition.checksAttributes && fetcher!.timesAreExact
+  private lazy var checksAttributes = calls.volume.definition.checksAttributes && fetcher.timesAreExact
   private var directoriesAbove = DirectoriesAbove()
   /// The next records. The first of them is found at the latest when the record before it ends.
   private var upcoming = Deque<Upcoming>()
@@ -142,8 +142,9 @@ package final class BackupRun {
   ///   - list: the list that the ``BackupSession`` was given.
   ///   - undated: finds changes that set no new time.
   package init(
-    _ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, list: ListTerms?, undated: UndatedChanges?
+    _ session: BackupSession, _ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, list: ListTerms?, undated: UndatedChanges?
   ) {
+    self.session = session
     calls = JobCalls(volume, daemon)
     budget = volume.definition.readsAhead ? volume.definition.readAhead : 0
     self.daemon = daemon
@@ -161,13 +162,13 @@ package final class BackupRun {
   /// Loads the list and returns the source of its entries. If the list asks for a crawl, returns a crawler.
   private func load(_ list: ListTerms, _ rules: DirectoryReader.Rules) throws -> any EntrySource {
     while true {
-      switch try call({ try $0.backup!.loadList() }) {
+      switch try call({ [session] in try session.loadList() }) {
       case .some(let problems):
         for problem in problems { daemon.report(.warning, "GFD-035", problem) }
       case .crawl(let reason):
         daemon.report(
           .warning, "GFD-028", "the list \(printable(list.file)) is not complete, so the job crawls the volume: \(reason)")
-        return Crawler(calls, base: base!, rules)
+        return Crawler(calls, base: session.base, rules)
       case .done(let counts, let walk, let paths):
         (listCounts, listedPaths) = (counts, paths)
         if counts.isUnexplainedlyEmpty {
@@ -248,8 +249,7 @@ package final class BackupRun {
           ))
       }
       calls.volume.startWorkers()
-      let (base, rules, fetcher) = try call { ($0.backup!.base, $0.backup!.rules, $0.backup!.fetcher) }
-      (self.base, self.fetcher) = (base, fetcher)
+      let (base, rules) = (session.base, session.rules)
       source = try list.map { try load($0, rules) } ?? Crawler(calls, base: base, rules)
       try findMore()
       if upcoming.isEmpty {
@@ -293,7 +293,7 @@ package final class BackupRun {
       fingerprint[.layout] = .unknown
     } else if current.record.isSaved {
       fingerprint = current.fingerprint
-      let read = Fingerprint(entry.status, details, options.wanted, shardSize: fetcher!.shardSize)
+      let read = Fingerprint(entry.status, details, options.wanted, shardSize: fetcher.shardSize)
       for (part, digest) in read.digests { fingerprint[part] = digest }
     }
     if let gfid = try? entry.object.identity() { undated.backedUp(gfid, fingerprint) }
@@ -342,8 +342,8 @@ package final class BackupRun {
     guard !isEstimate, wanted != guess else { return }
     var details = EntryFetcher.Details()
     (details.linkTarget, details.content) = (self.details.linkTarget, self.details.content)
-    let fetcher = fetcher!
-    self.details = try call { [details] _ in
+    let fetcher = fetcher
+    self.details = try call { [details] in
       var details = details
       try fetcher.attributes(of: entry, wanted, into: &details)
       return details
@@ -376,8 +376,8 @@ package final class BackupRun {
     if let entry, isCandidate {
       next.cost = Self.entryCost
       cost += next.cost
-      let (fetcher, wanted) = (fetcher!, checksAttributes ? wantedOfAny : EntryFetcher.Wanted())
-      next.signs = calls.start { _ in try fetcher.signs(of: entry, wanted) }
+      let (fetcher, wanted) = (fetcher, checksAttributes ? wantedOfAny : EntryFetcher.Wanted())
+      next.signs = calls.start { try fetcher.signs(of: entry, wanted) }
     } else {
       fetch(&next)
     }
@@ -414,7 +414,7 @@ package final class BackupRun {
   }
 
   private func reportShardsProblem() {
-    guard !hasReportedShardsProblem, let problem = fetcher!.shardsProblem else { return }
+    guard !hasReportedShardsProblem, let problem = fetcher.shardsProblem else { return }
     hasReportedShardsProblem = true
     daemon.report(
       .warning, "GFD-040",
@@ -430,8 +430,8 @@ package final class BackupRun {
     next.wanted = wanted
     next.cost = Self.entryCost + (readsData ? min(Int(entry.status.st_size), FileReader.pieceSize) : 0)
     cost += next.cost
-    let (fetcher, fetched, expected) = (fetcher!, fetched, next.cost)
-    next.details = calls.start { _ in
+    let (fetcher, fetched, expected) = (fetcher, fetched, next.cost)
+    next.details = calls.start {
       let details = try fetcher.fetch(entry, wanted, readsData: readsData)
       fetched.bytes.add(details.size(beyond: expected), ordering: .relaxed)
       return details
@@ -480,7 +480,7 @@ package final class BackupRun {
   /// How many listed names that do not exist any more are reported one by one.
   private static let reportedVanished = 1000
 
-  private func isEntered(_ directory: SourceEntry) -> Bool { options.recurses || directory.path == base?.path }
+  private func isEntered(_ directory: SourceEntry) -> Bool { options.recurses || directory.path == session.base.path }
 
   /// Returns true if the FileSet takes an entry. An entry that a list names is taken only if a crawl would have reached it.
   private func takes(_ entry: SourceEntry) -> Bool {
@@ -503,7 +503,8 @@ package final class BackupRun {
   }
 
   private func isReached(_ path: [UInt8]) -> Bool {
-    guard listedPaths != nil, let base, path != base.path else { return true }
+    let base = session.base
+    guard listedPaths != nil, path != base.path else { return true }
     guard options.recurses || parent(of: path).elementsEqual(base.path) else { return false }
     return directoriesAbove.areTaken(path, base: (base.path, base.status), accepts: accepts)
   }
@@ -521,7 +522,7 @@ package final class BackupRun {
 
   /// Returns true if an entry may have changed although its times have not.
   private func mayHaveChanged(_ status: stat) -> Bool {
-    checksAttributes || status.isRegular && fetcher!.shardSize.map { status.st_size > $0 } ?? false
+    checksAttributes || status.isRegular && fetcher.shardSize.map { status.st_size > $0 } ?? false
   }
 
   private static func kind(of status: stat) -> SaveRecord.Kind {
@@ -580,9 +581,9 @@ package final class BackupRun {
     }
     var content = details.content
     if case .none = content {
-      let fetcher = fetcher!
+      let fetcher = fetcher
       do {
-        content = try wait(for: calls.start(isUrgent: true) { _ in try fetcher.content(of: entry) }, isOfEntry: true)
+        content = try wait(for: calls.start(isUrgent: true) { try fetcher.content(of: entry) }, isOfEntry: true)
       } catch let error as GlusterError {
         reading.isOpen = false
         countUnread()
@@ -596,7 +597,7 @@ package final class BackupRun {
     case .open(let file, let first):
       let width = min(calls.volume.definition.workers, budget / FileReader.pieceSize, FileReader.mostPieces)
       reading.file = FileReader(
-        file, calls, expected: entry.status, first: first, width: max(width, 1), seeksAlone: fetcher!.seeksAlone)
+        file, calls, expected: entry.status, first: first, width: max(width, 1), seeksAlone: fetcher.seeksAlone)
     }
   }
 
@@ -645,7 +646,7 @@ package final class BackupRun {
   ///
   /// - Throws: ``GlusterError``, if the volume has not returned all of the file.
   private func checkWhole(_ file: FileReader) throws {
-    reading.outcome = try orEnd { try file.finish(timesAreExact: fetcher!.timesAreExact) }
+    reading.outcome = try orEnd { try file.finish(timesAreExact: fetcher.timesAreExact) }
     if let error = reading.outcome?.error { throw error }
   }
 
@@ -665,7 +666,7 @@ package final class BackupRun {
     var outcome = reading.outcome
     if outcome == nil, let file = reading.file {
       do {
-        outcome = try orEnd { try file.finish(timesAreExact: fetcher!.timesAreExact) }
+        outcome = try orEnd { try file.finish(timesAreExact: fetcher.timesAreExact) }
       } catch let error as GlusterError {
         daemon.report(.warning, JobMessage("GFD-061", "after it was read: \(error)").about(current.record.path))
         return
@@ -690,7 +691,7 @@ package final class BackupRun {
 
   // MARK: Calls
 
-  private func call<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
+  private func call<T>(_ body: @escaping @Sendable () throws -> T) throws -> T {
     try orEnd { try calls.run(body) }
   }
 

@@ -3,7 +3,9 @@ import Gluster
 import SystemPackage
 
 /// The volume's side of a backup. Used on the threads that make the volume's calls, by one call at a time.
-package final class BackupSession {
+package final class BackupSession: @unchecked Sendable {
+  // Only one call at a time changes it.
+
   /// The base directory.
   package let base: SourceEntry
   let rules: DirectoryReader.Rules
@@ -19,7 +21,8 @@ package final class BackupSession {
   ///
   /// - Parameter since: seconds since 1970; an entry counts as changed if it changed after this time. 0: all entries are backed up.
   /// - Throws: ``GlusterError``, ``ListFailure``.
-  package init(_ volume: Volume, _ traits: VolumeTraits, _ definition: PluginDefinition, list terms: ListTerms?, since: Int) throws {
+  package init(_ connection: JobVolume.Connection, _ definition: PluginDefinition, list terms: ListTerms?, since: Int) throws {
+    let (volume, traits) = (connection.volume, connection.traits)
     let directory = volume.uri.directory
     let base = try volume.lookUp(directory)
     // This refuses a symbolic link as well: no link is followed.

@@ -23,7 +23,7 @@ package final class Crawler: EntrySource {
 
     init(_ reader: DirectoryReader, _ calls: JobCalls, isUrgent: Bool) {
       self.reader = reader
-      page = calls.start(isUrgent: isUrgent) { _ in reader.nextPage() }
+      page = calls.start(isUrgent: isUrgent) { reader.nextPage() }
     }
   }
 
@@ -90,13 +90,13 @@ package final class Crawler: EntrySource {
 
   private func take(_ page: DirectoryReader.Page, _ level: Level, _ filter: any EntryFilter) throws {
     let reader = level.listing.reader
-    level.listing.page = page.isLast ? nil : calls.start(isUrgent: true) { _ in reader.nextPage() }
+    level.listing.page = page.isLast ? nil : calls.start(isUrgent: true) { reader.nextPage() }
     // Start the last one first: of the urgent calls, the one that is started last is made first.
     let found: [() throws -> DirectoryReader.Item] = page.items.reversed().map { listed in
       switch listed {
       case .item(let item): return { item }
       case .name(let name, let state):
-        let examined = calls.start(isUrgent: true) { _ in reader.examine(name, state) }
+        let examined = calls.start(isUrgent: true) { reader.examine(name, state) }
         return { [calls] in try calls.wait(for: examined) }
       }
     }

@@ -137,7 +137,7 @@ final class FileReader {
       if planned >= dataEnd {
         if seeksAlone, !fetches.isEmpty { return }
         let (file, start) = (file, planned)
-        let run = self.run ?? calls.start(isUrgent: true) { _ in try file.run(at: start) }
+        let run = self.run ?? calls.start(isUrgent: true) { try file.run(at: start) }
         self.run = run
         guard fetches.isEmpty || calls.isDone(run) else { return }
         self.run = nil
@@ -155,7 +155,7 @@ final class FileReader {
       let count = min(rest >= 0 && rest <= Self.pieceSize ? rest + 1 : Self.pieceSize, dataEnd - planned)
       let (file, start) = (file, planned)
       fetches.append(
-        .piece(calls.start(isUrgent: true) { _ in try file.read(count, at: start, expected: rest) }, count: count))
+        .piece(calls.start(isUrgent: true) { try file.read(count, at: start, expected: rest) }, count: count))
       planned += count
     }
   }
@@ -165,7 +165,7 @@ final class FileReader {
   /// - Parameter timesAreExact: see ``EntryFetcher``.
   func finish(timesAreExact: Bool) throws -> ReadOutcome {
     let file = file
-    let now = try calls.run { _ in try file.status() }
+    let now = try calls.run { try file.status() }
     return expected.outcome(bytesRead: offset, now: now, timesAreExact: timesAreExact)
   }
 

@@ -97,36 +97,33 @@ package final class Job {
     if !isEstimate { metrics = definition.metricsFile.map { JobMetrics($0, .backup, definition.volume) } }
     let since = isFull ? 0 : since
     let list = definition.fileList.map { ListTerms(file: $0, format: definition.listFormat, isFull: isFull, since: since) }
-    let volume = connect(.backup, definition) { session, volume in
-      session.backup = try BackupSession(volume, session.traits!, definition, list: list, since: since)
-    }
-    guard let volume else {
+    let connected = connect(.backup, definition) { try BackupSession($0, definition, list: list, since: since) }
+    guard let (volume, traits, session) = connected else {
       keepMetrics(JobMetrics.Numbers())
       return false
     }
     reportUser()
     reportSameNames(definition.volume)
     if !isEstimate || since > 0 {
-      reportBeginning(isEstimate ? "estimate of" : "backup of", volume) { traits in
-        ": \(self.levelWords(since)), "
-          + (list.map { "listed by \(printable($0.file))" } ?? "by crawl" + (since > 0 ? self.signsWords(traits, definition) : ""))
-      }
+      reportBeginning(
+        isEstimate ? "estimate of" : "backup of", volume, traits,
+        ": \(levelWords(since)), "
+          + (list.map { "listed by \(printable($0.file))" } ?? "by crawl" + (since > 0 ? signsWords(traits, definition) : "")))
     }
     backup = BackupRun(
-      volume, daemon: daemon, isEstimate: isEstimate, since: since, list: list,
-      undated: undatedChanges(volume, since: since, isEstimate: isEstimate))
+      session, volume, daemon: daemon, isEstimate: isEstimate, since: since, list: list,
+      undated: undatedChanges(session, definition, since: since, isEstimate: isEstimate))
     return true
   }
 
   /// The directory for the state database if neither the plugin line nor the daemon names one.
   private static let stateDirectory = "/var/lib"
 
-  private func undatedChanges(_ volume: JobVolume, since: Int, isEstimate: Bool) -> UndatedChanges? {
-    guard let identity = try? volume.run(isCancelled: { false }, { $0.backup!.volumeIdentity }) else { return nil }
-    let directory = volume.definition.stateDirectory ?? (daemon.workingDirectory ?? Self.stateDirectory) + "/gfapi-fd"
+  private func undatedChanges(_ session: BackupSession, _ definition: PluginDefinition, since: Int, isEstimate: Bool) -> UndatedChanges {
+    let directory = definition.stateDirectory ?? (daemon.workingDirectory ?? Self.stateDirectory) + "/gfapi-fd"
     let job = UndatedChanges.Job(
       name: daemon.jobName, previous: daemon.previousJobName, since: since, isEstimate: isEstimate)
-    return UndatedChanges(job, directory: directory, volume: identity) { [unowned daemon] in daemon.report($0, $1) }
+    return UndatedChanges(job, directory: directory, volume: session.volumeIdentity) { [unowned daemon] in daemon.report($0, $1) }
   }
 
   /// Returns true if an entry that no backup of this job has passed to the daemon may exist all the same.
@@ -197,18 +194,18 @@ package final class Job {
       let before = restored[target] ?? []
       restoreTarget = target
       metrics = definition.metricsFile.map { JobMetrics($0, .restore, definition.volume) }
-      let volume = connect(.restore, definition) { session, volume in
-        let root = try TargetDirectory(rootOf: volume, restored: before)
-        _ = try root.open()
-        session.restoreRoot = root
+      let connected = connect(.restore, definition) {
+        let root = try TargetDirectory(rootOf: $0.volume, restored: before)
+        try root.open()
+        return root
       }
-      guard let volume else {
+      guard let (volume, traits, root) = connected else {
         keepMetrics(JobMetrics.Numbers())
         return false
       }
       reportUser()
-      reportBeginning("restore onto", volume)
-      restore = RestoreRun(volume, daemon: daemon, rebase: rebase, earlier: rebases[way] ?? [], firstNames: firstNames)
+      reportBeginning("restore onto", volume, traits)
+      restore = RestoreRun(onto: root, volume, daemon: daemon, rebase: rebase, earlier: rebases[way] ?? [], firstNames: firstNames)
       rebases[way, default: []].append(rebase)
       return true
     } catch {
@@ -241,14 +238,12 @@ package final class Job {
     firstNames = restore.firstNames
     if let target = restoreTarget { restored[target] = restore.restoredDirectories }
     let leavesSome = restore.leavesSome
-    self.restore = nil
-    disconnect(cleansUp: leavesSome)
+    disconnect(waits: leavesSome)
   }
 
   /// Ends everything, because the daemon frees the plugin.
   package func end() {
     backup = nil
-    restore = nil
     disconnect()
   }
 
@@ -291,7 +286,7 @@ package final class Job {
       let definition = try Self.definition(fromConsole: line)
       let volume = JobVolume(definition)
       defer { volume.close() }
-      let report = try volume.connectAndReport()
+      let report = try volume.connectAndReport().report
       return [
         "volume=\(definition.volume)", "type=\(report.type)", "libgfapi=\(report.clientVersion)", "size=\(report.size)",
         "free=\(report.free)", "acls=\(report.acls ?? "supported")",
@@ -328,19 +323,20 @@ package final class Job {
     }
   }
 
-  private func connect(
+  /// Connects to a volume. If that fails, a message says why.
+  private func connect<Prepared>(
     _ purpose: JobVolume.Purpose, _ definition: PluginDefinition,
-    _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
-  ) -> JobVolume? {
+    _ prepare: @escaping @Sendable (JobVolume.Connection) throws -> Prepared
+  ) -> (volume: JobVolume, traits: VolumeTraits, prepared: Prepared)? {
     disconnect()
     let volume = JobVolume(definition)
     self.volume = volume
     cancellation.watch(volume)
     do {
       let outage = Outage(volume, daemon)
-      try volume.connect(for: purpose, isCancelled: outage.isCancelled, prepare)
+      let (connection, prepared) = try volume.connect(for: purpose, isCancelled: outage.isCancelled, prepare)
       outage.reportEnd()
-      return volume
+      return (volume, connection.traits, prepared)
     } catch is VolumeThreads.Stopped {
       return nil
     } catch {
@@ -372,10 +368,9 @@ package final class Job {
   /// Reports what a job does, on which volume, and the versions of the plugin and libgfapi.
   ///
   /// - Parameter how: returns text to append.
-  private func reportBeginning(_ what: String, _ volume: JobVolume, _ how: (VolumeTraits) -> String = { _ in "" }) {
-    guard let traits = try? volume.run(isCancelled: { false }, { $0.traits! }) else { return }
+  private func reportBeginning(_ what: String, _ volume: JobVolume, _ traits: VolumeTraits, _ how: String = "") {
     daemon.inform(
-      "gfapi-fd \(Version.version), libgfapi \(VolumeReport.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how(traits))"
+      "gfapi-fd \(Version.version), libgfapi \(VolumeReport.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how)"
     )
   }
 
@@ -398,9 +393,12 @@ package final class Job {
     return since > 0 ? "\(name) since \(utc(since))" : name
   }
 
-  private func disconnect(cleansUp: Bool = false) {
+  /// Ends the restore, and disconnects.
+  ///
+  /// - Parameter waits: true to wait until the incomplete files of the restore have been removed.
+  private func disconnect(waits: Bool = false) {
     cancellation.watch(nil)
-    volume?.close(cleansUp: cleansUp)
-    volume = nil
+    volume?.close(restore?.removeLeftovers, waits: waits)
+    (restore, volume) = (nil, nil)
   }
 }

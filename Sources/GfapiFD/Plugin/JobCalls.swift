@@ -31,12 +31,12 @@ package final class JobCalls {
   /// Runs `body` on a thread for the volume's calls, and waits for its result.
   ///
   /// - Throws: the error of `body`, or ``Ended``.
-  func run<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
+  func run<T>(_ body: @escaping @Sendable () throws -> T) throws -> T {
     try orEnd { try volume.run(isCancelled: outage.isCancelled, body) }
   }
 
   /// Starts `body` now if the job reads ahead. Otherwise `body` runs when its result is waited for.
-  func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable (VolumeSession) throws -> T) -> Ahead<T> {
+  func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable () throws -> T) -> Ahead<T> {
     guard volume.definition.readsAhead else { return Ahead(.later(body)) }
     return Ahead(.started(volume.start(isUrgent: isUrgent, body)))
   }
@@ -120,7 +120,7 @@ final class Outage {
 /// The result of a call that has been started, or that will start when the result is waited for.
 struct Ahead<Value> {
   fileprivate enum State {
-    case later(@Sendable (VolumeSession) throws -> Value)
+    case later(@Sendable () throws -> Value)
     case started(Pending<Value>)
   }
   fileprivate let state: State

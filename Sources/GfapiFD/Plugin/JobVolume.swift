@@ -41,6 +41,18 @@ package final class JobVolume: Sendable {
     }
   }
 
+  /// A connection, as long as a job needs it.
+  package struct Connection: Sendable {
+    package let volume: Volume
+    package let traits: VolumeTraits
+    /// A connection that served only to find out the volume's type. It stays until the end of the job, because closing it takes 10 s.
+    private let first: Volume
+
+    fileprivate init(_ volume: Volume, _ traits: VolumeTraits, first: Volume) {
+      (self.volume, self.traits, self.first) = (volume, traits, first)
+    }
+  }
+
   private let threads = VolumeThreads()
   package let definition: PluginDefinition
   /// Retries the calls on an unreachable volume.
@@ -53,10 +65,11 @@ package final class JobVolume: Sendable {
 
   /// Connects to the volume, and prepares what the job needs.
   ///
-  /// - Throws: ``ConnectionFailure``, or ``VolumeThreads/Stopped/cancelled``.
-  package func connect(
-    for purpose: Purpose, isCancelled: () -> Bool, _ prepare: @escaping @Sendable (VolumeSession, Volume) throws -> Void
-  ) throws {
+  /// - Returns: the connection, and what `prepare` returned.
+  /// - Throws: ``ConnectionFailure``, an error of `prepare` that is no ``GlusterError``, or ``VolumeThreads/Stopped/cancelled``.
+  package func connect<Prepared>(
+    for purpose: Purpose, isCancelled: () -> Bool, _ prepare: @escaping @Sendable (Connection) throws -> Prepared
+  ) throws -> (connection: Connection, prepared: Prepared) {
     let (definition, retry) = (definition, retry)
     if let file = definition.logging.file {
       // libgfapi appends to any file with this name, so check the file first.
@@ -65,7 +78,7 @@ package final class JobVolume: Sendable {
       }
     }
     let log = definition.logging.file.map(ConnectionLog.init(file:)) ?? ConnectionLog()
-    func step(_ code: String, _ what: String, extra: Int = 0, _ body: @escaping @Sendable (VolumeSession) throws -> Void) throws {
+    func step<T>(_ code: String, _ what: String, extra: Int = 0, _ body: @escaping @Sendable () throws -> T) throws -> T {
       /// Returns the reason of a failure and the remedy; nil: not known.
       ///
       /// - Parameter error: the error; nil: the step took too long.
@@ -77,13 +90,13 @@ package final class JobVolume: Sendable {
           let threads = VolumeThreads()
           defer { threads.end() }
           do {
-            reason = try threads.run(within: 10, isCancelled: isCancelled) { _ in definition.volume.whyUnreachable(error, log) }
+            reason = try threads.run(within: 10, isCancelled: isCancelled) { definition.volume.whyUnreachable(error, log) }
           } catch VolumeThreads.Stopped.timedOut {}
         }
         return reason
       }
       do {
-        try threads.run(within: definition.timeout + extra, isCancelled: isCancelled, body)
+        return try threads.run(within: definition.timeout + extra, isCancelled: isCancelled, body)
       } catch VolumeThreads.Stopped.timedOut {
         // The abandoned thread must not retry its call.
         retry.end()
@@ -94,7 +107,7 @@ package final class JobVolume: Sendable {
         throw ConnectionFailure(code, "\(what)\(definition.volume): \(error)\(path)", cure: try why(error))
       }
     }
-    try step("GFD-003", "cannot connect to ") { session in
+    let connection = try step("GFD-003", "cannot connect to ") {
       func connect(attributeAge: Int, snapshotDirectory: String? = definition.snapshotDirectory) throws -> Volume {
         try Volume.connect(within: Self.connectionSeconds, isOver: { retry.isOver }) {
           try Volume(
@@ -111,22 +124,18 @@ package final class JobVolume: Sendable {
           "snapdir=\(entry): it must not contain \(name), the volume's own features.snapshot-directory: the option names a directory of the volume in which that appears; leave it out"
         )
       }
-      let volume = try connect(attributeAge: purpose.attributeAge)
-      let traits = VolumeTraits(volume)
-      (session.volume, session.traits) = (volume, traits)
-      if !traits.listingsTellSizes || purpose == .backup && traits.copiesMayDiffer {
-        // Ask the bricks, not the cache that the listing has filled. The first connection stays until the end of the job, because
-        // closing it takes 10 s.
-        session.first = volume
-        session.volume = try connect(attributeAge: 0)
-      }
+      let first = try connect(attributeAge: purpose.attributeAge)
+      let traits = VolumeTraits(first)
+      // Ask the bricks, not the cache that the listing has filled, where that matters.
+      let usesCache = traits.listingsTellSizes && !(purpose == .backup && traits.copiesMayDiffer)
+      return Connection(usesCache ? first : try connect(attributeAge: 0), traits, first: first)
     }
     // A call on an unreachable volume gives up by itself within this time, with an error that says more.
-    try step("GFD-006", "", extra: 5) { try prepare($0, $0.volume!) }
+    return (connection, try step("GFD-006", "", extra: 5) { try prepare(connection) })
   }
 
   /// Runs `body` on a thread for the volume's calls, and waits for its result.
-  package func run<T>(isCancelled: () -> Bool, _ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
+  package func run<T>(isCancelled: () -> Bool, _ body: @escaping @Sendable () throws -> T) throws -> T {
     try threads.run(isCancelled: isCancelled, body)
   }
 
@@ -138,7 +147,7 @@ package final class JobVolume: Sendable {
   /// Starts `body` on a thread for the volume's calls, after the calls that were started before.
   ///
   /// - Parameter isUrgent: true to run `body` before all calls that have not begun.
-  package func start<T>(isUrgent: Bool, _ body: @escaping @Sendable (VolumeSession) throws -> T) -> Pending<T> {
+  package func start<T>(isUrgent: Bool, _ body: @escaping @Sendable () throws -> T) -> Pending<T> {
     threads.start(isUrgent: isUrgent, body)
   }
 
@@ -160,11 +169,13 @@ package final class JobVolume: Sendable {
 
   /// Disconnects, without waiting. All data of a file are on the bricks when the file is closed.
   ///
-  /// - Parameter cleansUp: true to wait for up to two seconds until the incomplete files of a restore have been removed.
-  package func close(cleansUp: Bool = false) {
+  /// - Parameters:
+  ///   - last: the last calls on the volume.
+  ///   - waits: true to wait for `last`, up to two seconds.
+  package func close(_ last: (@Sendable () -> Void)? = nil, waits: Bool = false) {
     retry.end()
-    threads.end()
-    guard cleansUp else { return }
+    threads.end(last)
+    guard waits else { return }
     let deadline = ContinuousClock.now + .seconds(2)
     while !threads.hasEnded, ContinuousClock.now < deadline { usleep(10_000) }
   }

@@ -120,28 +120,21 @@ package struct VolumeLatency: Sendable {
 }
 
 extension JobVolume {
-  /// Connects, and examines the volume.
-  package func connectAndReport() throws -> VolumeReport {
-    try connect(for: .backup, isCancelled: { false }) { _, _ in }
-    return try ask { try VolumeReport($0.volume!, $0.traits!) }
+  /// Connects, examines the volume, and measures calls on it.
+  ///
+  /// - Returns: `took` is the time to connect.
+  package func connectAndReport() throws -> (report: VolumeReport, latency: VolumeLatency, took: Duration) {
+    let began = ContinuousClock.now
+    return try connect(for: .backup, isCancelled: { false }) {
+      let took = ContinuousClock.now - began
+      return (try VolumeReport($0.volume, $0.traits), try VolumeLatency($0.volume), took)
+    }.prepared
   }
 
   /// Connects, and returns true if a path is a directory.
   ///
   /// - Parameter path: absolute, in raw bytes.
   package func isDirectory(_ path: [UInt8]) throws -> Bool {
-    try connect(for: .backup, isCancelled: { false }) { _, _ in }
-    return try ask { try $0.volume!.lookUp(path).status.isDirectory }
-  }
-
-  /// Measures calls on the connected volume.
-  package func measureLatency() throws -> VolumeLatency { try ask { try VolumeLatency($0.volume!) } }
-
-  private func ask<T>(_ body: @escaping @Sendable (VolumeSession) throws -> T) throws -> T {
-    do {
-      return try run(isCancelled: { false }, body)
-    } catch let error as GlusterError {
-      throw ConnectionFailure("GFD-006", "\(definition.volume): \(error)", cure: error.meansMissing ? Self.baseCure : nil)
-    }
+    try connect(for: .backup, isCancelled: { false }) { try $0.volume.lookUp(path).status.isDirectory }.prepared
   }
 }

@@ -7,7 +7,7 @@ import Gluster
 /// With them, the daemon's thread can stop waiting for a volume that does not answer, and can start calls ahead. libgfapi's calls cannot be
 /// interrupted: only the waiting is stopped, and the threads end by themselves when their calls return.
 ///
-/// The threads share a ``VolumeSession``. Calls begin in the order in which they were started; with more than one thread they run in
+/// Calls begin in the order in which they were started; with more than one thread they run in
 /// parallel.
 package final class VolumeThreads: @unchecked Sendable {
   // Every stored property below is guarded by `mutex`.
@@ -30,10 +30,12 @@ package final class VolumeThreads: @unchecked Sendable {
   private let taskArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   /// Signals that an awaited result has arrived, or that no more results will come.
   private let resultArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-  private var tasks = Deque<(VolumeSession) -> Void>()
+  private var tasks = Deque<() -> Void>()
   /// The number of threads that have been started and have not ended.
   private var count = 0
-  private var session: VolumeSession? = VolumeSession()
+  /// The last work, which begins when no other call is under way.
+  private var lastWork: (() -> Void)?
+  private var isDone = false
   private var ending = false
   private var cancelled = false
   private var stuck = false
@@ -91,7 +93,7 @@ package final class VolumeThreads: @unchecked Sendable {
   ///   - isCancelled: called a few times a second while waiting.
   /// - Throws: the error of `body`, or ``Stopped``. After a ``Stopped`` no further call is accepted.
   package func run<T>(
-    within seconds: Int? = nil, isCancelled: () -> Bool = { false }, _ body: @escaping @Sendable (VolumeSession) throws -> T
+    within seconds: Int? = nil, isCancelled: () -> Bool = { false }, _ body: @escaping @Sendable () throws -> T
   ) throws -> T {
     try wait(for: start(isUrgent: true, body), within: seconds, isCancelled: isCancelled)
   }
@@ -100,11 +102,11 @@ package final class VolumeThreads: @unchecked Sendable {
   ///
   /// - Parameter isUrgent: true to run `body` before all calls that have not begun.
   /// - Returns: the place of the result. There will be no result if the threads end before.
-  package func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable (VolumeSession) throws -> T) -> Pending<T> {
+  package func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable () throws -> T) -> Pending<T> {
     let pending = Pending<T>()
-    let task = { [unowned self] (session: VolumeSession) in
+    let task = { [unowned self] in
       locked { pending.began = .now }
-      let result = Result { try body(session) }
+      let result = Result { try body() }
       locked {
         pending.result = result
         if pending.isAwaited { pthread_cond_broadcast(resultArrived) }
@@ -179,9 +181,12 @@ package final class VolumeThreads: @unchecked Sendable {
     }
   }
 
-  /// Makes the threads end and release their session, as soon as their current calls return. Calls that have not begun are dropped.
-  package func end() {
+  /// Makes the threads end as soon as their current calls return. Calls that have not begun are dropped.
+  ///
+  /// - Parameter last: work for the last thread, when no other call is under way.
+  package func end(_ last: (@Sendable () -> Void)? = nil) {
     let dropped = locked {
+      if !ending { lastWork = last }
       ending = true
       pthread_cond_broadcast(taskArrived)
       pthread_cond_broadcast(resultArrived)
@@ -191,28 +196,26 @@ package final class VolumeThreads: @unchecked Sendable {
     withExtendedLifetime(dropped) {}
   }
 
-  /// True if the threads have released their session.
-  package var hasEnded: Bool { locked { session == nil } }
+  /// True if the threads have ended, and the last work is done.
+  package var hasEnded: Bool { locked { isDone } }
 
   // MARK: The threads
 
   private func serve() {
-    while let (task, session) = nextTask() { task(session) }
-    // The last thread releases the session. Do this without the lock, because the session may keep further objects alive.
+    while let task = nextTask() { task() }
+    // Without the lock: the work makes calls on the volume.
     let last = locked {
       count -= 1
-      return count == 0 ? session : nil
+      return count == 0 ? lastWork.take() : nil
     }
-    last?.restoreRoot?.removeReplacements()
-    let released = locked { count == 0 ? session.take() : nil }
-    withExtendedLifetime((last, released)) {}
+    last?()
+    locked { if count == 0 { isDone = true } }
   }
 
-  private func nextTask() -> (task: (VolumeSession) -> Void, session: VolumeSession)? {
+  private func nextTask() -> (() -> Void)? {
     locked {
       while tasks.isEmpty, !ending { pthread_cond_wait(taskArrived, mutex) }
-      guard !ending, let task = tasks.popFirst(), let session else { return nil }
-      return (task, session)
+      return ending ? nil : tasks.popFirst()
     }
   }
 
@@ -230,18 +233,6 @@ package final class Pending<Value>: @unchecked Sendable {
   fileprivate var isAwaited = false
   /// The time when a thread took the call; nil: no thread has taken it.
   fileprivate var began: Time?
-}
-
-/// The objects of a job that belong to its volume, for use by the threads that make the volume's calls.
-package final class VolumeSession {
-  package var volume: Volume?
-  /// The traits of `volume`.
-  package var traits: VolumeTraits?
-  /// A connection that served only to find out the volume's type.
-  package var first: Volume?
-  package var backup: BackupSession?
-  /// The root directory of the current restore.
-  var restoreRoot: TargetDirectory?
 }
 
 /// A point in time of the monotonic clock.

@@ -35,7 +35,7 @@ package final class RestoreRun {
   private let calls: JobCalls
   private let queue: WriteBehind
   private var tree: RestoreTree?
-  private var root: TargetDirectory?
+  private let root: TargetDirectory
   /// Maps the base directory of the backup to the one that replaces it.
   private let rebase: Rebase
   private let earlier: [Rebase]
@@ -91,8 +91,8 @@ package final class RestoreRun {
   ///   - rebase: maps the paths of the entries.
   ///   - earlier: the rebases of the job's earlier plugin lines.
   ///   - firstNames: ``firstNames`` of the job's earlier plugin lines.
-  package init(_ volume: JobVolume, daemon: any Daemon, rebase: Rebase, earlier: [Rebase] = [], firstNames: Set<Int> = []) {
-    self.daemon = daemon
+  package init(onto root: TargetDirectory, _ volume: JobVolume, daemon: any Daemon, rebase: Rebase, earlier: [Rebase] = [], firstNames: Set<Int> = []) {
+    (self.root, self.daemon) = (root, daemon)
     (self.rebase, self.earlier, self.firstNames) = (rebase, earlier, firstNames)
     calls = JobCalls(volume, daemon)
     queue = WriteBehind(calls)
@@ -154,8 +154,6 @@ package final class RestoreRun {
 
   private func openedTree() throws -> RestoreTree {
     if let tree { return tree }
-    let root = try calls.run { $0.restoreRoot! }
-    self.root = root
     let tree = RestoreTree(queue, root: root) { [unowned self] in fail($0, $1) }
     self.tree = tree
     return tree
@@ -198,7 +196,7 @@ package final class RestoreRun {
     let entry = begun.entry
     guard entry.replace != .always else { return nil }
     let (directory, name) = (begun.node.directory, begun.target == nil ? nil : begun.path.last)
-    guard let existing = try calls.run({ _ in try name.map(directory.existing) ?? directory.existing() }) else { return nil }
+    guard let existing = try calls.run({ try name.map(directory.existing) ?? directory.existing() }) else { return nil }
     let (backup, volume) = (entry.status.st_mtim.tv_sec, existing.st_mtim.tv_sec)
     switch entry.replace {
     case .always: return nil
@@ -374,10 +372,13 @@ package final class RestoreRun {
   }
 
   /// Inode numbers of the directories whose own records have been restored.
-  package var restoredDirectories: Set<ino_t> { root?.restoredDirectories ?? [] }
+  package var restoredDirectories: Set<ino_t> { root.restoredDirectories }
+
+  /// Removes incomplete files that were to replace existing ones. For a call on the volume.
+  package var removeLeftovers: @Sendable () -> Void { { [root] in root.removeReplacements() } }
 
   /// True if the volume has incomplete files that were to replace existing ones.
-  package var leavesSome: Bool { root?.hasReplacements ?? false }
+  package var leavesSome: Bool { root.hasReplacements }
 
   /// Ends the restore.
   ///
@@ -390,7 +391,7 @@ package final class RestoreRun {
     do { try tree?.finish() } catch { fail([UInt8(ascii: "/")], error) }
     // The process may end right after the restore. Settle the volume, so that no file has to be healed then. If this fails, the bricks heal
     // the files.
-    if !isGone { _ = try? calls.run { try $0.volume?.settle() } }
+    if !isGone { _ = try? calls.run { [root] in try root.volume.settle() } }
     // If the volume is gone, a fatal message has already ended the job.
     return isGone ? 0 : counts.failed - failedBefore
   }
@@ -432,7 +433,7 @@ package final class RestoreRun {
       isGone = true
       calls.volume.retry.end()
       daemon.report(.fatal, JobMessage("GFD-008", "the volume is unreachable, the restore ends: \(error)").about(path))
-    } else if let cause, cause.meansReadOnlyVolume, (try? calls.run { $0.volume!.isReadOnly() }) == true {
+    } else if let cause, cause.meansReadOnlyVolume, (try? calls.run { [root] in root.volume.isReadOnly() }) == true {
       isGone = true
       daemon.report(.fatal, JobMessage("GFD-010", "the volume is read-only, the restore ends: \(error)").about(path))
       calls.reportCauses()

@@ -9,7 +9,7 @@ import struct Synchronization.Atomic
 ///
 /// The record of a directory usually comes after the directory's content. In a restore of several backups, entries of later backups come
 /// after that record and change the directory's times. ``settle()`` then sets the times again.
-final class TargetDirectory: Sendable {
+package final class TargetDirectory: Sendable {
   /// What a restore knows of all its directories, by inode number.
   struct Known {
     /// Directories that this restore has made and whose own record has not come yet. They replace nothing of the user.
@@ -52,7 +52,7 @@ final class TargetDirectory: Sendable {
   /// Creates the object for the volume's root. Waits for unreachable subvolumes.
   ///
   /// - Parameter restored: inode numbers of the directories whose own records an earlier restore of the job has restored.
-  init(rootOf volume: Volume, restored: Set<ino_t> = []) throws {
+  package init(rootOf volume: Volume, restored: Set<ino_t> = []) throws {
     let distribution = Distribution(volume)
     _ = try distribution?.waitUntilWhole()
     (path, parent, self.volume, known) = ([], nil, volume, KnownDirectories(distribution))
@@ -80,7 +80,7 @@ final class TargetDirectory: Sendable {
   ///   - mode: the mode of a new directory.
   ///   - isEntry: true if the directory itself is to be restored, not only an entry in it.
   /// - Throws: ``RestoreProblem``, ``GlusterError``.
-  func open(mode: mode_t = 0o755, isEntry: Bool = false) throws -> Object {
+  @discardableResult package func open(mode: mode_t = 0o755, isEntry: Bool = false) throws -> Object {
     try state.withLock { state in
       if let object = state.object { return object }
       (state.lookedUp, state.lookedUpAt) = (known.distribution?.lastWhole, .now)

@@ -112,7 +112,7 @@ final class WriteBehind {
 
   private func launch(_ work: Work, in group: Group) {
     let body = work.body
-    running.append((calls.start { _ in try body() }, work, group))
+    running.append((calls.start { try body() }, work, group))
   }
 
   private func endFirst() throws {

@@ -27,7 +27,9 @@ package struct ListFailure: JobEndingError, CustomStringConvertible {
 }
 
 /// Reads a list into ``TouchedPaths``, some lines at a time, and checks whether the list can be trusted.
-final class ListLoader {
+final class ListLoader: @unchecked Sendable {
+  // Used by one call at a time.
+
   /// How many unreadable lines are reported one by one.
   private static let reportedProblems = 20
 

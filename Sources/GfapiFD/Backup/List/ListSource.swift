@@ -15,7 +15,7 @@ final class ListSource: EntrySource {
     self.calls = calls
     self.walk = walk
     self.rules = rules
-    upcoming = calls.start { _ in try walk.nextSteps() }
+    upcoming = calls.start { try walk.nextSteps() }
   }
 
   var isReady: Bool {
@@ -42,7 +42,7 @@ final class ListSource: EntrySource {
           return .end
         }
         steps = found.reversed()
-        self.upcoming = calls.start { [walk] _ in try walk.nextSteps() }
+        self.upcoming = calls.start { [walk] in try walk.nextSteps() }
       }
     }
   }
