@@ -28,14 +28,53 @@ let package = Package(
     .target(name: "Gluster", dependencies: ["CGFAPI", "Locks", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "HostFiles"),
     .target(name: "GlusterfindList", dependencies: ["HostFiles"]),
+    // The rooms of the module. Each uses the rooms above it only: see docs/architecture.md.
     .target(
-      name: "GfapiFD",
+      name: "GfapiDefinition",
+      dependencies: ["Gluster", "GlusterfindList"],
+      path: "Sources/GfapiFD/Definition"),
+    .target(
+      name: "GfapiAttributes",
+      dependencies: ["GfapiDefinition", "Gluster", "CXattr"],
+      path: "Sources/GfapiFD/Attributes"),
+    .target(
+      name: "GfapiJob",
       dependencies: [
-        "Gluster", "GlusterfindList", "HostFiles", "Locks", "Version", "FDPluginABI", "CXattr", "CSQLite",
-        .product(name: "DequeModule", package: "swift-collections"),
-      ]),
+        "GfapiDefinition", "GfapiAttributes", "Gluster", "HostFiles", "Locks", .product(name: "DequeModule", package: "swift-collections"),
+      ],
+      path: "Sources/GfapiFD/Job"),
     .target(
-      name: "GfapiFDModule", dependencies: ["GfapiFD", "FDPluginABI"], exclude: ["exports.map"],
+      name: "GfapiBackup",
+      dependencies: [
+        "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "GlusterfindList", "Locks", "CSQLite",
+        .product(name: "DequeModule", package: "swift-collections"), .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      path: "Sources/GfapiFD/Backup"),
+    .target(
+      name: "GfapiRestore",
+      dependencies: [
+        "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "Locks", .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      path: "Sources/GfapiFD/Restore"),
+    .target(
+      name: "GfapiPlugin",
+      dependencies: ["GfapiBackup", "GfapiRestore", "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "FDPluginABI", "Version"],
+      path: "Sources/GfapiFD/Plugin"),
+    .target(
+      name: "GfapiBareos",
+      dependencies: [
+        "GfapiPlugin", "GfapiBackup", "GfapiRestore", "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "FDPluginABI", "Locks",
+      ],
+      path: "Sources/GfapiFD/Bareos"),
+    .target(
+      name: "GfapiBacula",
+      dependencies: [
+        "GfapiPlugin", "GfapiBackup", "GfapiRestore", "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "FDPluginABI", "Locks",
+      ],
+      path: "Sources/GfapiFD/Bacula"),
+    .target(
+      name: "GfapiFDModule", dependencies: ["GfapiBareos", "GfapiBacula", "GfapiJob", "FDPluginABI"], exclude: ["exports.map"],
       linkerSettings: [
         // SwiftPM does not link the Swift runtime statically into a dynamic product. `nodelete`: when a daemon unloads its plugins, the
         // runtime must stay loaded for threads that still wait for a volume.
@@ -53,7 +92,7 @@ let package = Package(
     .executableTarget(
       name: "gfapi-fd",
       dependencies: [
-        "MiniDaemon", "GfapiFD", "Gluster", "GlusterfindList", "GlusterfindWrapper", "Locks", "SetupCheck", "Version",
+        "MiniDaemon", "GfapiDefinition", "GfapiJob", "Gluster", "GlusterfindList", "GlusterfindWrapper", "Locks", "SetupCheck", "Version",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -80,7 +119,12 @@ let package = Package(
       name: "GlusterTests",
       dependencies: ["Gluster", "Locks", "TestSupport", .product(name: "SystemPackage", package: "swift-system")]),
     .testTarget(name: "GlusterfindListTests", dependencies: ["GlusterfindList", "HostFiles", "TestSupport"]),
-    .testTarget(name: "GfapiFDTests", dependencies: ["GfapiFD", "GlusterfindList", "TestSupport"]),
+    .testTarget(
+      name: "GfapiFDTests",
+      dependencies: [
+        "GfapiDefinition", "GfapiAttributes", "GfapiJob", "GfapiBackup", "GfapiRestore", "GfapiPlugin", "GfapiBacula", "GlusterfindList",
+        "TestSupport",
+      ]),
     .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck", "Gluster"]),
     .testTarget(name: "GlusterfindWrapperTests", dependencies: ["GlusterfindWrapper", "GlusterfindList", "TestSupport"]),
     .testTarget(
@@ -96,6 +140,6 @@ let package = Package(
 if Context.environment["GFAPI_FD_FUZZ"] != nil {
   package.targets.append(
     .executableTarget(
-      name: "gfapi-fd-fuzz", dependencies: ["GfapiFD", "Gluster", "GlusterfindList", "MiniDaemon", "PartStore"],
+      name: "gfapi-fd-fuzz", dependencies: ["GfapiDefinition", "GfapiAttributes", "Gluster", "GlusterfindList", "MiniDaemon", "PartStore"],
       linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
 }

@@ -1,5 +1,3 @@
-import GfapiFD
-
 // The two symbols that the module exports: see exports.map. The signatures are those that every daemon calls.
 
 @_cdecl("loadPlugin")

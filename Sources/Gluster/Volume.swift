@@ -398,10 +398,6 @@ func failure(_ call: String, _ path: some Sequence<UInt8> = EmptyCollection<UInt
   GlusterError(errno: Errno(rawValue: Glibc.errno), call: call, path: Array(path))
 }
 
-extension stat {
-  fileprivate var isDirectory: Bool { st_mode & S_IFMT == S_IFDIR }
-}
-
 extension Collection<UInt8> {
   /// Runs `body` with these bytes as a C string. The bytes must not contain a zero byte.
   func withCString<R>(_ body: (UnsafePointer<CChar>) throws -> R) rethrows -> R {

@@ -305,7 +305,3 @@ private func attempt<T: ~Copyable>(_ action: String, _ body: () throws -> T) thr
     throw StoreError(error, action)
   }
 }
-
-extension stat {
-  fileprivate var type: mode_t { st_mode & S_IFMT }
-}

@@ -1,12 +1,13 @@
 import ArgumentParser
 import Dispatch
-import GfapiFD
 import Glibc
 import Gluster
 import GlusterfindWrapper
 import Locks
 import MiniDaemon
 import SetupCheck
+import GfapiDefinition
+import GfapiJob
 
 struct Check: ParsableCommand {
   static let configuration = CommandConfiguration(

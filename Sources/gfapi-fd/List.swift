@@ -1,10 +1,11 @@
 import ArgumentParser
 import FDPluginABI
-import GfapiFD
 import Glibc
 import GlusterfindList
 import MiniDaemon
 import SetupCheck
+import GfapiDefinition
+import GfapiJob
 
 struct List: ParsableCommand {
   static let configuration = CommandConfiguration(

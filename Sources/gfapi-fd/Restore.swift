@@ -1,6 +1,6 @@
 import ArgumentParser
-import GfapiFD
 import MiniDaemon
+import GfapiDefinition
 
 struct Restore: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,5 +1,4 @@
 import ArgumentParser
-import GfapiFD
 import Glibc
 import Gluster
 import MiniDaemon

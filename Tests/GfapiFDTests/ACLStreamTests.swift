@@ -1,6 +1,5 @@
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiAttributes
 
 @Suite("The ACL stream")
 struct ACLStreamTests {

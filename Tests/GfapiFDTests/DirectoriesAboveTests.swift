@@ -1,7 +1,7 @@
 import Glibc
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiAttributes
+@testable import GfapiBackup
 
 @Suite("The directories above listed entries")
 struct DirectoriesAboveTests {

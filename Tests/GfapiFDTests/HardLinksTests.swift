@@ -1,7 +1,7 @@
 import Glibc
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiBacula
+@testable import GfapiJob
 
 @Suite("Hard links in a Bacula backup")
 struct HardLinksTests {

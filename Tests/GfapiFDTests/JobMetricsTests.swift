@@ -2,8 +2,7 @@ import Foundation
 import Gluster
 import TestSupport
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiJob
 
 @Suite("The metrics of a job")
 struct JobMetricsTests {

@@ -1,6 +1,5 @@
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiJob
 
 @Suite("The progress message of a job")
 struct JobPaceTests {

@@ -2,8 +2,7 @@ import Foundation
 import GlusterfindList
 import TestSupport
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiBackup
 
 @Suite("Loading a list of changes")
 struct ListLoaderTests {

@@ -1,6 +1,6 @@
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiBackup
+@testable import GfapiJob
 
 @Suite("The paths marked by a list")
 struct TouchedPathsTests {

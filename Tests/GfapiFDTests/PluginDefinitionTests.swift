@@ -1,8 +1,7 @@
 import Gluster
 import TestSupport
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiDefinition
 
 @Suite("The plugin definition")
 struct PluginDefinitionTests {

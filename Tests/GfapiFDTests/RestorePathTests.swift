@@ -1,7 +1,7 @@
 import Glibc
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiJob
+@testable import GfapiRestore
 
 @Suite("The path of an entry to restore")
 struct RestorePathTests {

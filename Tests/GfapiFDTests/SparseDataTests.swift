@@ -1,6 +1,5 @@
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiRestore
 
 @Suite("Sparse data of a file")
 struct SparseDataTests {

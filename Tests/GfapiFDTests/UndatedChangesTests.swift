@@ -2,8 +2,7 @@ import CSQLite
 import Foundation
 import TestSupport
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiBackup
 
 @Suite("The fingerprints that jobs store of each entry")
 struct UndatedChangesTests {

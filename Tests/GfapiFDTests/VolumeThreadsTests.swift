@@ -2,8 +2,7 @@ import Foundation
 import Synchronization
 import TestSupport
 import Testing
-
-@testable import GfapiFD
+@testable import GfapiJob
 
 @Suite("The threads that call libgfapi")
 struct VolumeThreadsTests {

@@ -1,3 +1,5 @@
+import GfapiDefinition
+
 /// The stream that contains the ACLs of one entry, in old and new backups. It is an ``AttributeStream`` of the extended attributes
 /// `system.posix_acl_access` and `system.posix_acl_default`, as far as the entry has them, with their raw values.
 package enum ACLStream {

@@ -2,6 +2,9 @@ import DequeModule
 import Glibc
 import Gluster
 import struct Synchronization.Atomic
+import GfapiAttributes
+import GfapiDefinition
+import GfapiJob
 
 /// One backup (or estimate) of one plugin line. Gives the daemon one record after another and answers its calls for the current record.
 ///
@@ -142,7 +145,8 @@ package final class BackupRun {
   ///   - list: the list that the ``BackupSession`` was given.
   ///   - undated: finds changes that set no new time.
   package init(
-    _ session: BackupSession, _ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, list: ListTerms?, undated: UndatedChanges?
+    _ session: BackupSession, _ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, list: ListTerms?,
+    undated: UndatedChanges?
   ) {
     self.session = session
     calls = JobCalls(volume, daemon)
@@ -683,7 +687,7 @@ package final class BackupRun {
   package var acls: [UInt8] { details.acls }
 
   /// Returns the next extended attribute of the current record, and whether another follows.
-  package func nextExtendedAttribute() -> (attribute: EntryFetcher.ExtendedAttribute, more: Bool)? {
+  package func nextExtendedAttribute() -> (attribute: ExtendedAttribute, more: Bool)? {
     guard nextAttribute < details.extendedAttributes.count else { return nil }
     defer { nextAttribute += 1 }
     return (details.extendedAttributes[nextAttribute], nextAttribute + 1 < details.extendedAttributes.count)

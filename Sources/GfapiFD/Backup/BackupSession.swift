@@ -1,6 +1,8 @@
 import Glibc
 import Gluster
 import SystemPackage
+import GfapiDefinition
+import GfapiJob
 
 /// The volume's side of a backup. Used on the threads that make the volume's calls, by one call at a time.
 package final class BackupSession: @unchecked Sendable {
@@ -11,7 +13,7 @@ package final class BackupSession: @unchecked Sendable {
   let rules: DirectoryReader.Rules
   let fetcher: EntryFetcher
   /// Identifies the volume among those that a database may be kept for.
-  let volumeIdentity: String
+  package let volumeIdentity: String
   private let volume: Volume
   /// The list that is being read.
   private var list: ListLoader?

@@ -1,4 +1,5 @@
 import Gluster
+import GfapiJob
 
 /// Crawls a tree on a volume, one entry at a time, with a stack of its own. Its memory grows with the depth of the tree, not with the
 /// width. A directory is returned after its content.

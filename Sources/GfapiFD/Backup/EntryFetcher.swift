@@ -1,6 +1,9 @@
 import Glibc
 import Gluster
 import SystemPackage
+import GfapiAttributes
+import GfapiDefinition
+import GfapiJob
 
 /// Fetches the data, link target, ACLs and extended attributes of entries. Several threads may call it at the same time.
 package struct EntryFetcher: Sendable {
@@ -31,7 +34,7 @@ package struct EntryFetcher: Sendable {
     /// True if some attributes or ACLs of the entry could not be read.
     var isIncomplete = false
 
-    mutating func report(_ code: String, _ text: String) { problems.append(JobMessage(code, text)) }
+    package mutating func report(_ code: String, _ text: String) { problems.append(JobMessage(code, text)) }
 
     /// Returns how many bytes the entry takes beyond `expected`.
     func size(beyond expected: Int) -> Int {
@@ -53,11 +56,6 @@ package struct EntryFetcher: Sendable {
     case whole(Piece, ReadOutcome)
     /// The file is to be read piece by piece. The first piece may have been fetched already.
     case open(OpenFile, first: Piece?)
-  }
-
-  package struct ExtendedAttribute: Sendable {
-    package let name: [UInt8]
-    package let value: [UInt8]
   }
 
   /// The maximum size of one entry's extended attributes in Bareos, in bytes of its own serialization: its MAX_XATTR_STREAM. Bareos drops

@@ -2,6 +2,7 @@ import DequeModule
 import Glibc
 import Gluster
 import SystemPackage
+import GfapiJob
 
 /// A regular file that is open for reading, for calls from several threads at the same time.
 final class OpenFile: @unchecked Sendable {
@@ -190,7 +191,7 @@ enum ReadOutcome: Equatable, Sendable {
 
 extension stat {
   /// True if the file has blocks that are not stored.
-  var hasHoles: Bool { st_blocks * 512 < st_size }
+  package var hasHoles: Bool { st_blocks * 512 < st_size }
 
   /// Compares the attributes of a file from before and after it was read.
   ///

@@ -1,11 +1,13 @@
 import FDPluginABI
 import Glibc
 import Gluster
+import GfapiBackup
+import GfapiJob
 
 /// The common part of the adapters of both families.
 ///
 /// Bareos is a fork of Bacula. Entry points, I/O and the order of calls are still the same; packets, events and callbacks are not.
-protocol PacketDaemon: Daemon {
+package protocol PacketDaemon: Daemon {
   var job: Job { get }
   var state: PacketState { get }
   /// The supported releases, for messages: `Bareos 18.2 to 26`.
@@ -19,20 +21,22 @@ protocol PacketDaemon: Daemon {
 }
 
 /// The state of an adapter between two calls.
-final class PacketState {
+package final class PacketState {
+  package init() {}
+
   /// The strings of the current record. The daemon reads them until the record ends.
-  var strings = RecordStrings()
+  package var strings = RecordStrings()
   /// True if reading the current record has failed.
-  var hasFailed = false
+  package var hasFailed = false
   /// True if a packet has been refused. A message has reported this.
-  var hasRefused = false
+  package var hasRefused = false
 }
 
 extension PacketDaemon {
   /// Returns a text from the daemon; nil: the daemon does not return it, or it is empty.
   ///
   /// - Parameter get: stores the address of a C string, which the daemon owns. Returns false if there is none.
-  func textValue(_ get: (UnsafeMutableRawPointer) -> Bool) -> String? {
+  package func textValue(_ get: (UnsafeMutableRawPointer) -> Bool) -> String? {
     var text: UnsafePointer<CChar>?
     guard get(&text), let text, text.pointee != 0 else { return nil }
     return String(cString: text)
@@ -41,7 +45,7 @@ extension PacketDaemon {
   // MARK: Backup
 
   /// Fills a packet with the next record.
-  func fill(_ packet: UnsafeMutablePointer<some SavePacket>, _ options: BackupRun.Options, of backup: BackupRun) throws
+  package func fill(_ packet: UnsafeMutablePointer<some SavePacket>, _ options: BackupRun.Options, of backup: BackupRun) throws
     -> SaveRecord
   {
     let record = try backup.start(options)
@@ -52,7 +56,7 @@ extension PacketDaemon {
   }
 
   /// Ends the current record.
-  func endRecord() -> Int32 {
+  package func endRecord() -> Int32 {
     guard let backup = job.backup else { return Int32(FD_ERROR) }
     do {
       return try backup.end() ? Int32(FD_MORE) : Int32(FD_OK)
@@ -62,19 +66,19 @@ extension PacketDaemon {
   }
 
   /// Reports why a backup cannot go on. After a fatal message or a cancellation, the daemon ends the job by itself.
-  func ended(_ error: any Error) -> Int32 {
+  package func ended(_ error: any Error) -> Int32 {
     if let message = (error as? JobCalls.Ended)?.message { report(.fatal, message) }
     return Int32(FD_STOP)
   }
 
   /// Implements checkFile: returns `FD_SEEN` if an entry of the accurate list that the backup did not pass to the daemon shall stay in
   /// the list.
-  func checkFile(_ name: UnsafePointer<CChar>) -> Int32 { Int32(job.mayExist(bytes(name)) ? FD_SEEN : FD_OK) }
+  package func checkFile(_ name: UnsafePointer<CChar>) -> Int32 { Int32(job.mayExist(bytes(name)) ? FD_SEEN : FD_OK) }
 
   // MARK: Data
 
   /// Implements pluginIO. The size of the packet has been checked.
-  func io(_ packet: UnsafeMutablePointer<fd_io_packet>) -> Int32 {
+  package func transfer(_ packet: UnsafeMutablePointer<fd_io_packet>) -> Int32 {
     packet.pointee.status = 0
     packet.pointee.io_errno = 0
     packet.pointee.lerror = 0
@@ -135,7 +139,7 @@ extension PacketDaemon {
   // MARK: Restore
 
   /// Implements createFile. The size of the packet has been checked.
-  func createFile(_ packet: UnsafeMutablePointer<some RestorePacket>) -> Int32 {
+  package func create(_ packet: UnsafeMutablePointer<some RestorePacket>) -> Int32 {
     guard let restore = job.restore else { return Int32(FD_ERROR) }
     guard let entry = packet.pointee.entry else {
       restore.refuse(bytes(packet.pointee.ofname), "the backup's record has a type that holds no entry: \(packet.pointee.type)")
@@ -146,20 +150,20 @@ extension PacketDaemon {
     return Int32(FD_OK)
   }
 
-  func setFileAttributes(_ packet: UnsafeMutablePointer<some RestorePacket>) -> Int32 {
+  package func setAttributes(_ packet: UnsafeMutablePointer<some RestorePacket>) -> Int32 {
     guard let restore = job.restore else { return Int32(FD_ERROR) }
     restore.setAttributes(packet.pointee.statp)
     packet.pointee.create_status = Int32(FD_CF_CREATED)
     return Int32(FD_OK)
   }
 
-  func endRestoreFile() -> Int32 {
+  package func endRestoreFile() -> Int32 {
     job.restore?.finishEntry()
     return Int32(FD_OK)
   }
 
   /// The path of the daemon's current entry; nil: there is none.
-  var entryInHand: [UInt8]? {
+  package var entryInHand: [UInt8]? {
     if let restore = job.restore { return restore.path }
     return job.backup == nil ? nil : bytes(state.strings.name.pointer)
   }
@@ -167,14 +171,14 @@ extension PacketDaemon {
   // MARK: Packets
 
   /// Returns the content of a packet; nil if its pointer and its length cannot be valid. A message reports this.
-  func content(_ start: UnsafeMutablePointer<CChar>?, _ count: Int, _ what: String) -> UnsafeRawBufferPointer? {
+  package func content(_ start: UnsafeMutablePointer<CChar>?, _ count: Int, _ what: String) -> UnsafeRawBufferPointer? {
     if let bytes = bytes(start, count) { return UnsafeRawBufferPointer(bytes) }
     report(.error, "GFD-091", "this daemon's \(what) has no content for its \(count) bytes: left out")
     return nil
   }
 
   /// Returns true if a packet has one of the known sizes. Otherwise a message reports this.
-  func check(_ size: Int32, _ known: [Int], _ what: String) -> Bool {
+  package func check(_ size: Int32, _ known: [Int], _ what: String) -> Bool {
     if known.contains(Int(size)) { return true }
     if !state.hasRefused {
       state.hasRefused = true
@@ -186,5 +190,5 @@ extension PacketDaemon {
     return false
   }
 
-  func answer(_ isWell: Bool) -> Int32 { Int32(isWell ? FD_OK : FD_ERROR) }
+  package func answer(_ isWell: Bool) -> Int32 { Int32(isWell ? FD_OK : FD_ERROR) }
 }

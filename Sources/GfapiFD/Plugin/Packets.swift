@@ -1,8 +1,10 @@
 import FDPluginABI
 import Glibc
+import GfapiJob
+import GfapiRestore
 
 /// The fields of a save packet that the plugin sets. Their position depends on the release.
-protocol SavePacket {
+package protocol SavePacket {
   var pkt_size: Int32 { get set }
   var pkt_end: Int32 { get set }
   var fname: UnsafeMutablePointer<CChar>! { get set }
@@ -13,11 +15,9 @@ protocol SavePacket {
   init()
 }
 
-extension bareos_save_packet: SavePacket {}
-
 extension SavePacket {
   /// Returns a packet for a question to the daemon.
-  static func empty() -> Self {
+  package static func empty() -> Self {
     var packet = Self()
     packet.pkt_size = Int32(MemoryLayout<Self>.size)
     packet.pkt_end = packet.pkt_size
@@ -25,7 +25,7 @@ extension SavePacket {
   }
 
   /// Sets the fields from a record. The strings must live as long as the packet is used.
-  mutating func fill(_ record: SaveRecord, _ strings: RecordStrings) {
+  package mutating func fill(_ record: SaveRecord, _ strings: RecordStrings) {
     fname = strings.name.pointer
     link = strings.link.pointer
     statp = record.status
@@ -35,7 +35,7 @@ extension SavePacket {
 }
 
 /// The fields of a restore packet that the plugin uses. Their position depends on the release.
-protocol RestorePacket {
+package protocol RestorePacket {
   var pkt_size: Int32 { get }
   var type: Int32 { get }
   var statp: stat { get }
@@ -70,7 +70,7 @@ extension RestorePacket {
 
 extension SaveRecord {
   /// The daemons' type for such an entry.
-  var packetType: Int32 {
+  package var packetType: Int32 {
     let type =
       switch kind {
       case .regular: status.st_size > 0 ? FD_FT_REG : FD_FT_REGE
@@ -79,7 +79,7 @@ extension SaveRecord {
       case .directoryNotEntered: FD_FT_NORECURSE
       case .directoryUnchanged: FD_FT_DIRNOCHG
       // The daemons skip a socket that is sent as a special file, but accept it as a FIFO. Its mode says that it is a socket.
-      case .special: status.type == S_IFSOCK ? FD_FT_FIFO : FD_FT_SPEC
+      case .special: status.st_mode & S_IFMT == S_IFSOCK ? FD_FT_FIFO : FD_FT_SPEC
       case .unknown: FD_FT_NOSTAT
       case .unreadable: FD_FT_NOACCESS
       case .directoryNotOpened: FD_FT_NOOPEN
@@ -89,7 +89,7 @@ extension SaveRecord {
 }
 
 extension Severity {
-  var messageType: Int32 {
+  package var messageType: Int32 {
     let type =
       switch self {
       case .fatal: FD_M_FATAL
@@ -120,16 +120,16 @@ extension RestoreRun.Answer {
 // MARK: Memory
 
 /// The name and the link of a record as the daemons store them. The link of a directory is its name with a slash.
-struct RecordStrings {
-  let name: CBytes
-  let link: CBytes
+package struct RecordStrings {
+  package let name: CBytes
+  package let link: CBytes
 
-  init(name: [UInt8] = [], link: [UInt8] = []) {
+  package init(name: [UInt8] = [], link: [UInt8] = []) {
     self.name = CBytes(name)
     self.link = CBytes(link)
   }
 
-  init(_ record: SaveRecord) {
+  package init(_ record: SaveRecord) {
     let slash = UInt8(ascii: "/")
     self.init(
       name: record.path,
@@ -140,10 +140,10 @@ struct RecordStrings {
 }
 
 /// A C string at a fixed address.
-final class CBytes {
-  let pointer: UnsafeMutablePointer<CChar>
+package final class CBytes {
+  package let pointer: UnsafeMutablePointer<CChar>
 
-  init(_ bytes: [UInt8]) {
+  package init(_ bytes: [UInt8]) {
     pointer = .allocate(capacity: bytes.count + 1)
     UnsafeMutableRawPointer(pointer).copyMemory(from: bytes, byteCount: bytes.count)
     pointer[bytes.count] = 0
@@ -153,19 +153,19 @@ final class CBytes {
 }
 
 /// Returns the bytes of a C string; none for a null pointer.
-func bytes(_ string: UnsafePointer<CChar>?) -> [UInt8] {
+package func bytes(_ string: UnsafePointer<CChar>?) -> [UInt8] {
   guard let string else { return [] }
   return Array(UnsafeRawBufferPointer(start: string, count: strlen(string)))
 }
 
 /// Returns the bytes at a pointer; nil if the count is negative, or if the pointer is null and the count is not 0.
-func bytes(_ start: UnsafeMutablePointer<CChar>?, _ count: Int) -> UnsafeMutableRawBufferPointer? {
+package func bytes(_ start: UnsafeMutablePointer<CChar>?, _ count: Int) -> UnsafeMutableRawBufferPointer? {
   guard count >= 0, start != nil || count == 0 else { return nil }
   return UnsafeMutableRawBufferPointer(start: start, count: count)
 }
 
 /// Returns a copy that the daemon frees.
-func allocated(_ bytes: [UInt8]) -> UnsafeMutablePointer<CChar>? {
+package func allocated(_ bytes: [UInt8]) -> UnsafeMutablePointer<CChar>? {
   guard let memory = malloc(max(bytes.count, 1)) else { return nil }
   memory.copyMemory(from: bytes, byteCount: bytes.count)
   return memory.assumingMemoryBound(to: CChar.self)

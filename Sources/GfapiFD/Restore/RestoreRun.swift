@@ -1,5 +1,8 @@
 import Glibc
 import Gluster
+import GfapiAttributes
+import GfapiDefinition
+import GfapiJob
 
 /// A restore onto one volume: takes the daemon's calls for one entry after another, and does the work in the background.
 ///
@@ -91,7 +94,9 @@ package final class RestoreRun {
   ///   - rebase: maps the paths of the entries.
   ///   - earlier: the rebases of the job's earlier plugin lines.
   ///   - firstNames: ``firstNames`` of the job's earlier plugin lines.
-  package init(onto root: TargetDirectory, _ volume: JobVolume, daemon: any Daemon, rebase: Rebase, earlier: [Rebase] = [], firstNames: Set<Int> = []) {
+  package init(
+    onto root: TargetDirectory, _ volume: JobVolume, daemon: any Daemon, rebase: Rebase, earlier: [Rebase] = [], firstNames: Set<Int> = []
+  ) {
     (self.root, self.daemon) = (root, daemon)
     (self.rebase, self.earlier, self.firstNames) = (rebase, earlier, firstNames)
     calls = JobCalls(volume, daemon)

@@ -1,5 +1,8 @@
 import Glibc
 import Gluster
+import GfapiAttributes
+import GfapiDefinition
+import GfapiJob
 
 /// The attributes that an entry gets in a restore: everything but its data.
 struct TargetAttributes: Sendable {
@@ -7,7 +10,7 @@ struct TargetAttributes: Sendable {
   var status: stat?
   /// The entry's ACLs; nil: its record has none.
   var acls: [ACLStream.Item]?
-  var extendedAttributes: [EntryFetcher.ExtendedAttribute] = []
+  var extendedAttributes: [ExtendedAttribute] = []
 
   /// The size of these attributes in memory, in bytes.
   var size: Int {

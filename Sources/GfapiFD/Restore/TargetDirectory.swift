@@ -3,6 +3,9 @@ import Gluster
 import Locks
 import SystemPackage
 import struct Synchronization.Atomic
+import GfapiAttributes
+import GfapiDefinition
+import GfapiJob
 
 /// A directory on the volume that entries are restored into. It is looked up, or made, when the first entry needs it. No symbolic link
 /// in its path is followed. Its methods can be called by several threads at once.
@@ -77,14 +80,13 @@ package final class TargetDirectory: Sendable {
   /// Returns the directory's handle. Makes the directory, and missing parents, if necessary.
   ///
   /// - Parameters:
-  ///   - mode: the mode of a new directory.
   ///   - isEntry: true if the directory itself is to be restored, not only an entry in it.
   /// - Throws: ``RestoreProblem``, ``GlusterError``.
-  @discardableResult package func open(mode: mode_t = 0o755, isEntry: Bool = false) throws -> Object {
+  @discardableResult package func open(isEntry: Bool = false) throws -> Object {
     try state.withLock { state in
       if let object = state.object { return object }
       (state.lookedUp, state.lookedUpAt) = (known.distribution?.lastWhole, .now)
-      let found = try findOrMake(mode, isEntry, &state)
+      let found = try findOrMake(isEntry, &state)
       (state.object, state.number) = (found.object, found.status.st_ino)
       known.state.withLock { known in
         if state.isMade { known.made.insert(state.number) } else { state.isMade = known.made.contains(state.number) }
@@ -140,13 +142,13 @@ package final class TargetDirectory: Sendable {
     }
   }
 
-  private func findOrMake(_ mode: mode_t, _ isEntry: Bool, _ state: inout State) throws -> (object: Object, status: stat) {
+  private func findOrMake(_ isEntry: Bool, _ state: inout State) throws -> (object: Object, status: stat) {
     guard let parent, let name = path.last else { return try volume.root() }
-    return try parent.onWhole { try findOrMake(name, in: $0, mode, isEntry, &state) }
+    return try parent.onWhole { try findOrMake(name, in: $0, isEntry, &state) }
   }
 
   private func findOrMake(
-    _ name: [UInt8], in above: Object, _ mode: mode_t, _ isEntry: Bool, _ state: inout State
+    _ name: [UInt8], in above: Object, _ isEntry: Bool, _ state: inout State
   ) throws -> (object: Object, status: stat) {
     do {
       let found = try above.lookUp(name)
@@ -158,7 +160,7 @@ package final class TargetDirectory: Sendable {
         found.status.isSymbolicLink ? "\(shown) is a symbolic link: none is followed on restore" : "\(shown) is not a directory")
     } catch let error as GlusterError where error.errno == .noSuchFileOrDirectory {
       do {
-        let made = try above.createDirectory(name, mode: mode)
+        let made = try above.createDirectory(name, mode: isEntry ? 0o700 : 0o755)
         state.isMade = true
         return made
       } catch let error as GlusterError where !isEntry {
@@ -247,7 +249,7 @@ package final class TargetDirectory: Sendable {
   ///
   /// - Returns: a message for each attribute that the volume refused.
   func restore(_ attributes: TargetAttributes) throws -> [JobMessage] {
-    _ = try open(mode: 0o700, isEntry: true)
+    _ = try open(isEntry: true)
     let isMade = state.withLock(\.isMade)
     let inherits = try isMade && parent?.passesACLOn() ?? false
     let problems = try onWhole(isOnAll: true) { try attributes.apply(to: $0, inheritsACL: inherits) }

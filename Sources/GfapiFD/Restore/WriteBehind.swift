@@ -1,4 +1,5 @@
 import DequeModule
+import GfapiJob
 
 /// Runs the work of a restore in the background, while the daemon goes on.
 ///

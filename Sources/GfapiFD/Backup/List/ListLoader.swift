@@ -1,6 +1,8 @@
 import Glibc
 import Gluster
 import GlusterfindList
+import GfapiDefinition
+import GfapiJob
 
 /// A list of changes, and what the job requires of the list.
 package struct ListTerms: Sendable {

@@ -1,4 +1,5 @@
 import Gluster
+import GfapiJob
 
 /// Returns the entries that a list of changes names: those that ``ListWalk`` finds, and the content of directories that are to be crawled.
 final class ListSource: EntrySource {

@@ -1,7 +1,7 @@
 /// Answers for the entries that a backup from a list has not reported, when an accurate job looks for deleted entries.
 package struct ListedPaths: Sendable {
   let touched: TouchedPaths
-  let base: BaseDirectory
+  package let base: BaseDirectory
 
   /// Returns true if an entry that the daemon knows, and that this backup has not reported, still exists.
   ///

@@ -1,3 +1,5 @@
+import GfapiJob
+
 /// The paths that a list names, each once and in order, with marks for each path. They are in a database on disk, so that memory does not
 /// grow with the list. SQLite keeps the database in a nameless file in `$SQLITE_TMPDIR`, `$TMPDIR` or `/var/tmp`, which is deleted with
 /// this object.

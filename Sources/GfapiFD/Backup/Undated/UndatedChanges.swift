@@ -1,4 +1,6 @@
 import Glibc
+import GfapiDefinition
+import GfapiJob
 
 /// Finds the changes for which Gluster sets no new time. Compares entries with the fingerprints that earlier jobs saw, in a
 /// ``StateDatabase``. Used on the job's thread.

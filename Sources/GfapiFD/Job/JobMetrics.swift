@@ -1,6 +1,7 @@
 import Glibc
 import Gluster
 import HostFiles
+import GfapiDefinition
 
 /// The metrics of the last job of a plugin line, in the text format of Prometheus, for its textfile collector (`metrics=`).
 ///
@@ -21,7 +22,7 @@ package struct JobMetrics {
     package init() {}
   }
 
-  let file: String
+  package let file: String
   private let labels: String
   private let began = ContinuousClock.now
 

@@ -1,11 +1,12 @@
 import FDPluginABI
+import GfapiJob
 
 /// The supported releases of Bacula. Their packets cannot be told apart by size, but by the interface version.
-enum BaculaRelease: CaseIterable {
+package enum BaculaRelease: CaseIterable {
   case v9, v11, v13, v15
 
   /// The version of the daemon's plugin interface.
-  var version: UInt32 {
+  package var version: UInt32 {
     let version =
       switch self {
       case .v9: BACULA_9_INTERFACE
@@ -17,7 +18,7 @@ enum BaculaRelease: CaseIterable {
   }
 
   /// The size of the daemon's table of callbacks, in bytes.
-  var coreSize: Int {
+  package var coreSize: Int {
     switch self {
     case .v9, .v11: BACULA_CORE_SIZE_9
     case .v13: BACULA_CORE_SIZE_13

@@ -1,6 +1,6 @@
 import Glibc
 import Gluster
-import SystemPackage
+import GfapiAttributes
 
 /// The properties of a volume and what it supports, for a user who sets up a backup.
 package struct VolumeReport: Sendable {
@@ -51,12 +51,12 @@ package struct VolumeReport: Sendable {
   }
 
   /// Returns the type and the number of bricks, in words.
-  static func type(_ traits: VolumeTraits) -> String {
+  package static func type(_ traits: VolumeTraits) -> String {
     (traits.type ?? "unknown") + (traits.bricks.map { ", \($0) brick\($0 == 1 ? "" : "s")" } ?? "")
   }
 
   /// The version of libgfapi. Known only after there has been a connection.
-  static let clientVersion = loadedClientVersion()
+  package static let clientVersion = loadedClientVersion()
 
   private static func problem(_ ask: () throws -> Void) -> String? {
     do {

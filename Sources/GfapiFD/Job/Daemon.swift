@@ -1,4 +1,5 @@
 import Glibc
+import GfapiDefinition
 
 /// The calls that the plugin makes to the file daemon, independent of the daemon's family.
 ///
@@ -87,6 +88,9 @@ package struct SaveRecord: Sendable {
   package let path: [UInt8]
   package var linkTarget: [UInt8] = []
   package let status: stat
+
+  /// - Parameter path: absolute, in raw bytes.
+  package init(kind: Kind, path: [UInt8], status: stat) { (self.kind, self.path, self.status) = (kind, path, status) }
 
   package var isDirectory: Bool { status.isDirectory }
   /// True if an entry is stored; false if the record only reports an unchanged or failed entry.

@@ -1,6 +1,8 @@
+import GfapiDefinition
+
 /// Measures how long a job takes and what it waits for, for the job's log.
-struct JobPace {
-  typealias Instant = ContinuousClock.Instant
+package struct JobPace {
+  package typealias Instant = ContinuousClock.Instant
 
   /// The interval between progress messages, as long as the daemon asks for entries.
   static let interval = Duration.seconds(600)
@@ -8,10 +10,10 @@ struct JobPace {
   private let began: Instant
   private var told: Instant
 
-  init(now: Instant = .now) { (began, told) = (now, now) }
+  package init(now: Instant = .now) { (began, told) = (now, now) }
 
   /// Returns true if a progress message is due. The next one is due an interval later.
-  mutating func isDue(now: Instant = .now) -> Bool {
+  package mutating func isDue(now: Instant = .now) -> Bool {
     guard told.duration(to: now) >= Self.interval else { return false }
     told = now
     return true
@@ -24,7 +26,7 @@ struct JobPace {
   ///   - entries: the number of entries that have been backed up or restored.
   ///   - bytes: the bytes of their data.
   ///   - waited: the time spent waiting for the volume; the rest is the daemon's.
-  func words(entries: Int, bytes: Int, waited: Duration, now: Instant = .now) -> String {
+  package func words(entries: Int, bytes: Int, waited: Duration, now: Instant = .now) -> String {
     let elapsed = max(began.duration(to: now) / .seconds(1), 0.001)
     let share = min(waited / .seconds(1) / elapsed, 1)
     let percent = Int(((share > 0.5 ? share : 1 - share) * 100).rounded())

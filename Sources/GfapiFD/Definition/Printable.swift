@@ -44,7 +44,7 @@ package func sizeInWords(_ bytes: Double) -> String {
 }
 
 /// Returns a number, rounded to tenths.
-func tenths(_ value: Double) -> String {
+package func tenths(_ value: Double) -> String {
   let tenths = Int((value * 10).rounded())
   return "\(tenths / 10).\(tenths % 10)"
 }

@@ -1,16 +1,18 @@
 import FDPluginABI
 import Locks
+import GfapiJob
+import GfapiPlugin
 
 /// The tables that Bareos gets when it loads the plugin. They are created once and never freed.
-struct BareosTables: @unchecked Sendable {
+package struct BareosTables: @unchecked Sendable {
   private static let shared = BareosTables(interface: UInt32(BAREOS_INTERFACE_VERSION))
   /// The tables for programs that only show the plugin, and for Bareos's gRPC bridge. The bridge is not supported: its jobs fail at their
   /// start.
   private static let shown = BareosTables(interface: shownInterface)
   /// The interface version that `bpluginfo` and the bridge announce.
-  static let shownInterface: UInt32 = 1
+  package static let shownInterface: UInt32 = 1
   /// The size of `bpluginfo`'s table of callbacks, in bytes.
-  static let shownSize: UInt32 = 64
+  package static let shownSize: UInt32 = 64
   /// The addresses of the daemon's callbacks, set once at loading, and of the bridge's.
   private static let core = Mutex(0)
   private static let bridge = Mutex(0)
@@ -18,7 +20,7 @@ struct BareosTables: @unchecked Sendable {
   private let information: UnsafeMutablePointer<bareos_plugin_information>
   private let functions: UnsafeMutablePointer<bareos_plugin_functions>
 
-  static func load(
+  package static func load(
     _ core: UnsafePointer<bareos_core_functions>, _ information: UnsafeMutablePointer<UnsafeRawPointer?>,
     _ functions: UnsafeMutablePointer<UnsafeRawPointer?>
   ) {
@@ -30,7 +32,7 @@ struct BareosTables: @unchecked Sendable {
   /// Returns the tables for programs that only show the plugin, and for the bridge.
   ///
   /// - Parameter core: the bridge's callbacks; nil: no callback will be called.
-  static func show(
+  package static func show(
     _ core: UnsafePointer<bareos_core_functions>?, _ information: UnsafeMutablePointer<UnsafeRawPointer?>,
     _ functions: UnsafeMutablePointer<UnsafeRawPointer?>
   ) {
@@ -93,3 +95,5 @@ struct BareosTables: @unchecked Sendable {
     functions.initialize(to: table)
   }
 }
+
+extension bareos_context: PluginContext { package typealias Daemon = BareosDaemon }

@@ -7,21 +7,23 @@ package final class JobCalls {
   package struct Ended: Error {
     /// A fatal message; nil: the job is cancelled, or a message has already given the reason.
     package let message: JobMessage?
+
+    package init(message: JobMessage?) { self.message = message }
   }
 
   package let volume: JobVolume
   private let outage: Outage
   private unowned let daemon: any Daemon
   /// The time that the job's thread has waited for calls.
-  private(set) var waited = Duration.zero
+  package private(set) var waited = Duration.zero
 
-  init(_ volume: JobVolume, _ daemon: any Daemon) {
+  package init(_ volume: JobVolume, _ daemon: any Daemon) {
     (self.volume, self.daemon) = (volume, daemon)
     outage = Outage(volume, daemon)
   }
 
   /// Reports why the volume has refused calls, each cause once in a job. Call this after a message that names an entry.
-  func reportCauses() {
+  package func reportCauses() {
     // If the user is not root, a message at the beginning of the job has reported this.
     for cause in volume.retry.newCauses() where cause != .denied || geteuid() == 0 {
       daemon.report(.warning, cause.code, cause.words(volume.definition.volume.volume))
@@ -31,12 +33,12 @@ package final class JobCalls {
   /// Runs `body` on a thread for the volume's calls, and waits for its result.
   ///
   /// - Throws: the error of `body`, or ``Ended``.
-  func run<T>(_ body: @escaping @Sendable () throws -> T) throws -> T {
+  package func run<T>(_ body: @escaping @Sendable () throws -> T) throws -> T {
     try orEnd { try volume.run(isCancelled: outage.isCancelled, body) }
   }
 
   /// Starts `body` now if the job reads ahead. Otherwise `body` runs when its result is waited for.
-  func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable () throws -> T) -> Ahead<T> {
+  package func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable () throws -> T) -> Ahead<T> {
     guard volume.definition.readsAhead else { return Ahead(.later(body)) }
     return Ahead(.started(volume.start(isUrgent: isUrgent, body)))
   }
@@ -46,7 +48,7 @@ package final class JobCalls {
   /// - Parameter isOfEntry: true if the call reads one entry. Such a call is abandoned if the volume does not answer it within `timeout=`
   ///   although it answers other calls. An example is a read that a mandatory lock blocks.
   /// - Throws: the error of the call, or ``Ended``.
-  func wait<T>(for ahead: Ahead<T>, isOfEntry: Bool = false) throws -> T {
+  package func wait<T>(for ahead: Ahead<T>, isOfEntry: Bool = false) throws -> T {
     // A call that waits for an unreachable volume ends by itself before this limit, with an error that says more.
     let seconds = volume.definition.timeout
     let limit = isOfEntry && seconds > 0 ? seconds + 1 : nil
@@ -65,7 +67,7 @@ package final class JobCalls {
   }
 
   /// Returns true if the result can be taken without waiting.
-  func isDone<T>(_ ahead: Ahead<T>) -> Bool {
+  package func isDone<T>(_ ahead: Ahead<T>) -> Bool {
     switch ahead.state {
     case .later: false
     case .started(let pending): volume.isDone(pending)
@@ -88,19 +90,19 @@ package final class JobCalls {
 }
 
 /// Reports to the job that its calls wait for an unreachable volume, and that the volume answers again.
-final class Outage {
+package final class Outage {
   private let volume: JobVolume
   private unowned let daemon: any Daemon
   /// The time since which calls wait; nil: no call waits.
   private var since: ContinuousClock.Instant?
 
-  init(_ volume: JobVolume, _ daemon: any Daemon) {
+  package init(_ volume: JobVolume, _ daemon: any Daemon) {
     self.volume = volume
     self.daemon = daemon
   }
 
   /// Returns true if the job is cancelled, and reports an unreachable volume. Called a few times a second while a call is waited for.
-  func isCancelled() -> Bool {
+  package func isCancelled() -> Bool {
     if since == nil, volume.retry.isNeeded {
       since = .now
       daemon.inform(
@@ -110,7 +112,7 @@ final class Outage {
   }
 
   /// Reports that the volume answers again, if it was reported as unreachable.
-  func reportEnd() {
+  package func reportEnd() {
     guard let since, !volume.retry.isNeeded else { return }
     self.since = nil
     daemon.inform("\(volume.definition.volume) answers again after \(since.duration(to: .now).components.seconds) s")
@@ -118,7 +120,7 @@ final class Outage {
 }
 
 /// The result of a call that has been started, or that will start when the result is waited for.
-struct Ahead<Value> {
+package struct Ahead<Value> {
   fileprivate enum State {
     case later(@Sendable () throws -> Value)
     case started(Pending<Value>)

@@ -1,8 +1,10 @@
 import FDPluginABI
 import Locks
+import GfapiJob
+import GfapiPlugin
 
 /// The tables that Bacula gets when it loads the plugin. They are created once, for the loading release, and never freed.
-struct BaculaTables: @unchecked Sendable {
+package struct BaculaTables: @unchecked Sendable {
   private struct Loaded {
     var release: BaculaRelease
     /// Address of the daemon's callbacks.
@@ -10,7 +12,7 @@ struct BaculaTables: @unchecked Sendable {
   }
   private static let loaded = Mutex<Loaded?>(nil)
 
-  static func load(
+  package static func load(
     _ release: BaculaRelease, _ core: UnsafePointer<bacula_core_functions>,
     _ information: UnsafeMutablePointer<UnsafeRawPointer?>, _ functions: UnsafeMutablePointer<UnsafeRawPointer?>
   ) {
@@ -98,3 +100,5 @@ private protocol BaculaFunctions {
 
 extension bacula_plugin_functions_9: BaculaFunctions {}
 extension bacula_plugin_functions_15: BaculaFunctions {}
+
+extension bacula_context: PluginContext { package typealias Daemon = BaculaDaemon }

@@ -1,15 +1,18 @@
 import FDPluginABI
 import Glibc
+import GfapiBackup
+import GfapiJob
+import GfapiPlugin
 
 /// Bareos's side of a job: converts its packets to the plugin's own types and back, and implements the plugin's questions with the daemon's
 /// callbacks.
-final class BareosDaemon: PacketDaemon {
+package final class BareosDaemon: PacketDaemon {
   private let core: UnsafePointer<bareos_core_functions>
   private let context: UnsafeMutablePointer<bareos_context>
-  private(set) lazy var job = Job(daemon: self)
-  let state = PacketState()
-  static let releases = "Bareos 18.2 to 26"
-  static let cancelEvent = BAREOS_EVENT_CANCEL_COMMAND
+  package private(set) lazy var job = Job(daemon: self)
+  package let state = PacketState()
+  package static let releases = "Bareos 18.2 to 26"
+  package static let cancelEvent = BAREOS_EVENT_CANCEL_COMMAND
 
   init(core: UnsafePointer<bareos_core_functions>, context: UnsafeMutablePointer<bareos_context>) {
     self.core = core
@@ -30,13 +33,13 @@ final class BareosDaemon: PacketDaemon {
 
   // MARK: Daemon
 
-  func send(_ severity: Severity, _ text: String) {
+  package func send(_ severity: Severity, _ text: String) {
     _ = bareos_job_message(core, context, severity.messageType, "gfapi: \(text)\n")
   }
 
-  func debug(_ level: Int32, _ text: String) { _ = bareos_debug_message(core, context, level, "gfapi: \(text)\n") }
+  package func debug(_ level: Int32, _ text: String) { _ = bareos_debug_message(core, context, level, "gfapi: \(text)\n") }
 
-  func accepts(_ path: [UInt8], _ status: stat) -> Bool {
+  package func accepts(_ path: [UInt8], _ status: stat) -> Bool {
     let name = CBytes(path)
     var packet = bareos_save_packet.empty()
     packet.fname = name.pointer
@@ -44,7 +47,7 @@ final class BareosDaemon: PacketDaemon {
     return withExtendedLifetime(name) { core.pointee.accept_file(context, &packet) } == Int32(FD_OK)
   }
 
-  func hasChanged(_ record: SaveRecord, since: Int) -> Bool {
+  package func hasChanged(_ record: SaveRecord, since: Int) -> Bool {
     let strings = RecordStrings(record)
     var packet = bareos_save_packet.empty()
     packet.fill(record, strings)
@@ -53,16 +56,16 @@ final class BareosDaemon: PacketDaemon {
     return withExtendedLifetime(strings) { core.pointee.check_changes(context, &packet) } != Int32(FD_SEEN)
   }
 
-  var isAccurate: Bool { value(Int32(BAREOS_VAR_ACCURATE)) ?? 0 != 0 }
+  package var isAccurate: Bool { value(Int32(BAREOS_VAR_ACCURATE)) ?? 0 != 0 }
 
-  var jobIsCancelled: Bool {
+  package var jobIsCancelled: Bool {
     // nil means that the daemon has no such value.
     value(Int32(BAREOS_VAR_JOB_STATUS)) == Int32(FD_JOB_CANCELED)
   }
 
-  var jobName: String? { text(Int32(BAREOS_VAR_JOB_NAME)) }
-  var previousJobName: String? { text(Int32(BAREOS_VAR_PREVIOUS_JOB_NAME)) }
-  var workingDirectory: String? { text(Int32(BAREOS_VAR_WORKING_DIRECTORY)) }
+  package var jobName: String? { text(Int32(BAREOS_VAR_JOB_NAME)) }
+  package var previousJobName: String? { text(Int32(BAREOS_VAR_PREVIOUS_JOB_NAME)) }
+  package var workingDirectory: String? { text(Int32(BAREOS_VAR_WORKING_DIRECTORY)) }
 
   /// True if the daemon's restores lose ACL streams.
   ///
@@ -81,7 +84,7 @@ final class BareosDaemon: PacketDaemon {
 
   // MARK: Events
 
-  func handle(_ event: UInt32, _ value: UnsafeMutableRawPointer?) -> Int32 {
+  package func handle(_ event: UInt32, _ value: UnsafeMutableRawPointer?) -> Int32 {
     let text = { value.map { bytes(UnsafePointer($0.assumingMemoryBound(to: CChar.self))) } ?? [] }
     switch Int(event) {
     case BAREOS_EVENT_LEVEL: job.setLevel(UInt8(truncatingIfNeeded: Int(bitPattern: value)))
@@ -147,17 +150,17 @@ final class BareosDaemon: PacketDaemon {
       return Int32(FD_ERROR)
     }
     // Up to win32 the layouts are the same, as the static asserts of FDPluginABI check. filedes is left to the daemon.
-    return io(raw.assumingMemoryBound(to: fd_io_packet.self))
+    return transfer(raw.assumingMemoryBound(to: fd_io_packet.self))
   }
 
   // MARK: Restore
 
   func createFile(_ raw: UnsafeMutableRawPointer) -> Int32 {
-    restorePacket(raw).map { createFile($0) } ?? Int32(FD_ERROR)
+    restorePacket(raw).map { create($0) } ?? Int32(FD_ERROR)
   }
 
   func setFileAttributes(_ raw: UnsafeMutableRawPointer) -> Int32 {
-    restorePacket(raw).map { setFileAttributes($0) } ?? Int32(FD_ERROR)
+    restorePacket(raw).map { setAttributes($0) } ?? Int32(FD_ERROR)
   }
 
   func setACL(_ packet: UnsafeMutablePointer<bareos_acl_packet>) -> Int32 {
@@ -209,3 +212,5 @@ final class BareosDaemon: PacketDaemon {
     return options
   }
 }
+
+extension bareos_save_packet: SavePacket {}

@@ -2,6 +2,7 @@ import Glibc
 import Gluster
 import HostFiles
 import Locks
+import GfapiDefinition
 
 /// A job's connection to a volume. The job's thread waits for the calls on it, as long as the job is not cancelled.
 package final class JobVolume: Sendable {
@@ -183,6 +184,8 @@ package final class JobVolume: Sendable {
 
 /// The cancellation of a job. No other part of a job may be used by another thread.
 package final class Cancellation: Sendable {
+  package init() {}
+
   private let state = Mutex<(isCancelled: Bool, volume: JobVolume?)>((false, nil))
 
   package var isCancelled: Bool { state.withLock(\.isCancelled) }

@@ -1,16 +1,22 @@
 import FDPluginABI
 import Glibc
+import GfapiAttributes
+import GfapiBackup
+import GfapiDefinition
+import GfapiJob
+import GfapiPlugin
+import GfapiRestore
 
 /// Bacula's side of a job: converts its packets to the plugin's own types and back, and implements the plugin's questions with the daemon's
 /// callbacks.
-final class BaculaDaemon: PacketDaemon {
+package final class BaculaDaemon: PacketDaemon {
   private let core: UnsafePointer<bacula_core_functions>
   private let context: UnsafeMutablePointer<bacula_context>
   private let release: BaculaRelease
-  private(set) lazy var job = Job(daemon: self)
-  let state = PacketState()
-  static let releases = "Bacula 9.6, 11, 13 and 15"
-  static let cancelEvent = BACULA_EVENT_CANCEL_COMMAND
+  package private(set) lazy var job = Job(daemon: self)
+  package let state = PacketState()
+  package static let releases = "Bacula 9.6, 11, 13 and 15"
+  package static let cancelEvent = BACULA_EVENT_CANCEL_COMMAND
 
   private var hardLinks = HardLinks()
   /// The current record, if it may be the first name of a hard link, and the job's number of entries before it.
@@ -53,7 +59,7 @@ final class BaculaDaemon: PacketDaemon {
 
   // MARK: Daemon
 
-  func send(_ severity: Severity, _ text: String) {
+  package func send(_ severity: Severity, _ text: String) {
     // The daemon truncates long messages. The rest of a text goes into further messages, which do not count as errors.
     var severity = severity
     for part in "gfapi: \(text)".split(utf8Bytes: BACULA_LONGEST_MESSAGE - 1) {
@@ -62,29 +68,29 @@ final class BaculaDaemon: PacketDaemon {
     }
   }
 
-  func debug(_ level: Int32, _ text: String) { _ = bacula_debug_message(core, context, level, "gfapi: \(text)\n") }
+  package func debug(_ level: Int32, _ text: String) { _ = bacula_debug_message(core, context, level, "gfapi: \(text)\n") }
 
-  func accepts(_ path: [UInt8], _ status: stat) -> Bool {
+  package func accepts(_ path: [UInt8], _ status: stat) -> Bool {
     ask(core.pointee.accept_file, RecordStrings(name: path), status) == Int32(FD_OK)
   }
 
   /// Returns true if an entry is to be backed up. The daemon uses its own since time, and marks the entry as seen in its accurate list.
-  func hasChanged(_ record: SaveRecord, since: Int) -> Bool {
+  package func hasChanged(_ record: SaveRecord, since: Int) -> Bool {
     // Back up after any answer but "seen": an entry too many is better than a missing one.
     ask(core.pointee.check_changes, RecordStrings(record), record.status, type: record.packetType) != Int32(FD_SEEN)
   }
 
-  var isAccurate: Bool { value(Int32(BACULA_VAR_ACCURATE)) ?? 0 != 0 }
+  package var isAccurate: Bool { value(Int32(BACULA_VAR_ACCURATE)) ?? 0 != 0 }
 
-  var jobIsCancelled: Bool {
+  package var jobIsCancelled: Bool {
     // nil means that the daemon has no such value.
     guard let status = value(Int32(BACULA_VAR_JOB_STATUS)) else { return false }
     return status == Int32(FD_JOB_CANCELED) || status == Int32(BACULA_JOB_INCOMPLETE)
   }
 
-  var jobName: String? { text(Int32(BACULA_VAR_JOB_NAME)) }
-  var previousJobName: String? { text(release.previousJobVariable) }
-  var workingDirectory: String? { text(Int32(BACULA_VAR_WORKING_DIRECTORY)) }
+  package var jobName: String? { text(Int32(BACULA_VAR_JOB_NAME)) }
+  package var previousJobName: String? { text(release.previousJobVariable) }
+  package var workingDirectory: String? { text(Int32(BACULA_VAR_WORKING_DIRECTORY)) }
 
   private func text(_ variable: Int32) -> String? {
     textValue { core.pointee.get_value(context, variable, $0) == Int32(FD_OK) }
@@ -117,7 +123,7 @@ final class BaculaDaemon: PacketDaemon {
 
   // MARK: Events
 
-  func handle(_ event: UInt32, _ value: UnsafeMutableRawPointer?) -> Int32 {
+  package func handle(_ event: UInt32, _ value: UnsafeMutableRawPointer?) -> Int32 {
     let text = { value.map { bytes(UnsafePointer($0.assumingMemoryBound(to: CChar.self))) } ?? [] }
     switch Int(event) {
     case BACULA_EVENT_LEVEL: job.setLevel(UInt8(truncatingIfNeeded: Int(bitPattern: value)))
@@ -312,7 +318,7 @@ final class BaculaDaemon: PacketDaemon {
 
   func checkedIO(_ packet: UnsafeMutablePointer<fd_io_packet>) -> Int32 {
     guard check(packet.pointee.pkt_size, [MemoryLayout<fd_io_packet>.size], "I/O packet") else { return Int32(FD_ERROR) }
-    return io(packet)
+    return transfer(packet)
   }
 
   // MARK: Restore
@@ -320,15 +326,15 @@ final class BaculaDaemon: PacketDaemon {
   func createFile(_ raw: UnsafeMutableRawPointer) -> Int32 {
     guard check(raw) else { return Int32(FD_ERROR) }
     return release == .v9
-      ? createFile(raw.assumingMemoryBound(to: fd_restore_packet.self))
-      : createFile(raw.assumingMemoryBound(to: bacula_restore_packet_11.self))
+      ? create(raw.assumingMemoryBound(to: fd_restore_packet.self))
+      : create(raw.assumingMemoryBound(to: bacula_restore_packet_11.self))
   }
 
   func setFileAttributes(_ raw: UnsafeMutableRawPointer) -> Int32 {
     guard check(raw) else { return Int32(FD_ERROR) }
     return release == .v9
-      ? setFileAttributes(raw.assumingMemoryBound(to: fd_restore_packet.self))
-      : setFileAttributes(raw.assumingMemoryBound(to: bacula_restore_packet_11.self))
+      ? setAttributes(raw.assumingMemoryBound(to: fd_restore_packet.self))
+      : setAttributes(raw.assumingMemoryBound(to: bacula_restore_packet_11.self))
   }
 
   private func check(_ raw: UnsafeMutableRawPointer) -> Bool {
@@ -387,7 +393,7 @@ extension bacula_restore_packet_11: RestorePacket {}
 
 extension SaveRecord {
   /// True if the file has holes.
-  var hasHoles: Bool { hasData && status.hasHoles }
+  var hasHoles: Bool { hasData && status.st_blocks * 512 < status.st_size }
 }
 
 extension String {
