@@ -204,6 +204,40 @@ struct RestoreTests {
     #expect(try status(local + "/a/b").st_mtim.tv_sec == 1_500_000_000)
   }
 
+  @Test("a new directory is open only to root until its own record comes, or until the restore leaves it without one")
+  func closedDirectories() throws {
+    let (local, path) = try Scratch.folder()
+    let backup = MemoryBackup([
+      entry(FD_FT_REG, path + "/a/b/file", mode: S_IFREG | 0o644, data: "x"),
+      entry(FD_FT_REG, path + "/c/d/file", mode: S_IFREG | 0o644, data: "x"),
+      entry(FD_FT_DIREND, path + "/c/d", mode: S_IFDIR | 0o2751),
+      entry(FD_FT_DIREND, path + "/c", mode: S_IFDIR | 0o750),
+    ])
+    try withJob { job throws in
+      let counts = try backup.restore(job, Scratch.line("plain")) { (number) throws in
+        // The file in `d` is restored, the record of `d` is not.
+        guard number == 2 else { return }
+        #expect(eventually { FileManager.default.fileExists(atPath: local + "/c/d/file") })
+        for name in ["/c", "/c/d"] { #expect(try status(local + name).st_mode == S_IFDIR | 0o700, "\(name)") }
+      }
+      #expect(counts.failed == 0)
+    }
+    for (name, mode) in [("/a", 0o755), ("/a/b", 0o755), ("/c", 0o750), ("/c/d", 0o2751)] as [(String, mode_t)] {
+      #expect(try status(local + name).st_mode == S_IFDIR | mode, "\(name)")
+    }
+  }
+
+  @Test("a new directory inherits a default ACL, as one that is made on a mount does")
+  func inheritedByParents() throws {
+    let (local, path) = try Scratch.folder()
+    #expect(try run("setfacl", "-d", "-m", "u:1000:rwx,g::r-x,o::---", local).status == 0)
+    let backup = MemoryBackup([entry(FD_FT_REG, path + "/restored/file", mode: S_IFREG | 0o600, data: "x")])
+    _ = try withJob { try restore(backup, $0) }
+    #expect(try run("sh", "-c", "umask 022; mkdir '\(local)/made'").status == 0)
+    let acls = try ["restored", "made"].map { try run("getfacl", "-cp", "\(local)/\($0)").output }
+    #expect(acls[0] == acls[1] && acls[0].contains("user:1000:rwx"), "\(acls)")
+  }
+
   @Test("a restore of several backups gives a directory the times of its last record, whatever came into it later")
   func timesOfDirectories() throws {
     let (local, path) = try Scratch.folder()

@@ -47,6 +47,8 @@ package final class TargetDirectory: Sendable {
     var lookedUpAt = ContinuousClock.now
     var number: ino_t = 0
     var isMade = false
+    /// True if it was made for root only, and has got no other mode yet.
+    var isClosed = false
     /// The times in the directory's own record, if that has come.
     var times: stat?
     var passesACLOn: Bool?
@@ -160,8 +162,12 @@ package final class TargetDirectory: Sendable {
         found.status.isSymbolicLink ? "\(shown) is a symbolic link: none is followed on restore" : "\(shown) is not a directory")
     } catch let error as GlusterError where error.errno == .noSuchFileOrDirectory {
       do {
-        let made = try above.createDirectory(name, mode: isEntry ? 0o700 : 0o755)
+        // Only root may enter the directory until its own record comes, or until it is left without one. Where a default ACL decides who
+        // may enter, a new directory inherits it.
+        let inherits = try !isEntry && parent?.passesACLOn() ?? false
+        let made = try above.createDirectory(name, mode: inherits ? Self.ordinaryMode : 0o700)
         state.isMade = true
+        state.isClosed = !inherits
         return made
       } catch let error as GlusterError where !isEntry {
         throw RestoreProblem("cannot make the directory \(shown)", error)
@@ -254,7 +260,7 @@ package final class TargetDirectory: Sendable {
     let inherits = try isMade && parent?.passesACLOn() ?? false
     let problems = try onWhole(isOnAll: true) { try attributes.apply(to: $0, inheritsACL: inherits) }
     state.withLock { state in
-      (state.isMade, state.passesACLOn) = (false, nil)
+      (state.isMade, state.isClosed, state.passesACLOn) = (false, false, nil)
       if let status = attributes.status { state.times = status }
       let number = state.number
       known.state.withLock { known in
@@ -265,11 +271,23 @@ package final class TargetDirectory: Sendable {
     return problems
   }
 
-  /// Sets the times of the directory's own record again, if that record has come, after entries in it were made or removed.
+  /// The mode of a directory whose own record is not restored.
+  private static let ordinaryMode: mode_t = 0o755
+
+  /// Completes the directory after entries in it were made or removed: sets the times of its own record again, if that record has come.
+  /// Otherwise sets the mode of a directory that was made here.
   ///
   /// - Throws: ``RestoreProblem``.
   func settle() throws {
-    let (isOpen, times) = state.withLock { ($0.object != nil, $0.times) }
+    let (isOpen, isClosed, times) = state.withLock { ($0.object != nil, $0.isClosed, $0.times) }
+    if isClosed {
+      var status = stat()
+      status.st_mode = S_IFDIR | Self.ordinaryMode
+      do { try onWhole(isOnAll: true) { [status] in try $0.setAttributes(status, .mode) } } catch {
+        throw RestoreProblem("cannot set the mode \(String(Self.ordinaryMode, radix: 8)) of the directory", asGlusterError(error))
+      }
+      state.withLock { $0.isClosed = false }
+    }
     guard isOpen, let times else { return }
     do { try onWhole(isOnAll: true) { try $0.setAttributes(times, .times) } } catch {
       throw RestoreProblem("cannot set the times again after later entries", asGlusterError(error))
