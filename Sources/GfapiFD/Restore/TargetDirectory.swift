@@ -162,10 +162,10 @@ package final class TargetDirectory: Sendable {
         found.status.isSymbolicLink ? "\(shown) is a symbolic link: none is followed on restore" : "\(shown) is not a directory")
     } catch let error as GlusterError where error.errno == .noSuchFileOrDirectory {
       do {
-        // Only root may enter the directory until its own record comes, or until it is left without one. Where a default ACL decides who
-        // may enter, a new directory inherits it.
+        // Only root may enter the directory until its own record comes, or until it is left without one. Where the directory above has a
+        // default ACL, it decides who may enter, as it does for `mkdir`.
         let inherits = try !isEntry && parent?.passesACLOn() ?? false
-        let made = try above.createDirectory(name, mode: inherits ? Self.ordinaryMode : 0o700)
+        let made = try above.createDirectory(name, mode: inherits ? 0o777 : 0o700)
         state.isMade = true
         state.isClosed = !inherits
         return made
