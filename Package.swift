@@ -46,7 +46,7 @@ let package = Package(
     .target(
       name: "GfapiBackup",
       dependencies: [
-        "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "GlusterfindList", "Locks", "CSQLite",
+        "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "GlusterfindList", "HostFiles", "Locks", "CSQLite",
         .product(name: "DequeModule", package: "swift-collections"), .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Sources/GfapiFD/Backup"),

@@ -1,6 +1,19 @@
 import Gluster
 import GfapiJob
 
+/// Backs up every entry of the base directory.
+package struct CrawlKind: SourceKind {
+  package init() {}
+
+  package func prepare(_ tree: SourceTree) -> any PreparedSource { Prepared(tree: tree) }
+
+  struct Prepared: PreparedSource {
+    let tree: SourceTree
+    var words: String { "by crawl" + (tree.compared.isEmpty ? "" : " (\(tree.compared.joined(separator: ", ")))") }
+    func begin(_ job: SourceJob) -> any EntrySource { Crawler(job.calls, base: tree.base, tree.rules) }
+  }
+}
+
 /// Crawls a tree on a volume, one entry at a time, with a stack of its own. Its memory grows with the depth of the tree, not with the
 /// width. A directory is returned after its content.
 ///

@@ -1,5 +1,6 @@
 import Glibc
 import Gluster
+import GfapiJob
 
 /// A source of a backup's entries: a crawl of the volume, or a list of changes. Used on the job's thread; makes its calls through
 /// ``JobCalls``.
@@ -10,6 +11,63 @@ package protocol EntrySource: AnyObject {
   func next(_ filter: any EntryFilter) throws -> SourceStep
   /// True if the next step does not have to wait for the volume.
   var isReady: Bool { get }
+  /// True if the source names entries that a crawl might not reach, because the FileSet excludes a directory above them.
+  var reachesPastDirectories: Bool { get }
+  /// The source's part of the backup's summary; empty: it has none.
+  var summary: String { get }
+  /// Answers for entries that the source does not return; nil: the source returns every entry that exists.
+  var unseen: (any UnseenEntries)? { get }
+}
+
+extension EntrySource {
+  package var reachesPastDirectories: Bool { false }
+  package var summary: String { "" }
+  package var unseen: (any UnseenEntries)? { nil }
+}
+
+/// Answers for entries that a backup has not returned, when an accurate job looks for deleted entries.
+package protocol UnseenEntries: Sendable {
+  /// The directory for whose entries it answers.
+  var base: BaseDirectory { get }
+  /// Returns true if an entry that the daemon knows, and that the backup has not returned, still exists.
+  ///
+  /// - Parameter path: absolute; a slash at its end is ignored.
+  func keep(_ path: [UInt8]) -> Bool
+}
+
+/// A kind of source, as the plugin line chooses it.
+package protocol SourceKind: Sendable {
+  /// Prepares the source while the job connects. Called on a thread that makes the volume's calls.
+  ///
+  /// - Throws: ``JobEndingError``, ``GlusterError``.
+  func prepare(_ tree: SourceTree) throws -> any PreparedSource
+}
+
+/// A source that is ready to begin.
+package protocol PreparedSource: Sendable {
+  /// The source in the job's first line: `by crawl`.
+  var words: String { get }
+  /// Begins, on the job's thread, when the FileSet's options are known.
+  ///
+  /// - Throws: ``JobCalls/Ended``.
+  func begin(_ job: SourceJob) throws -> any EntrySource
+}
+
+/// The tree from which a source takes its entries.
+package struct SourceTree: Sendable {
+  let volume: Volume
+  let base: SourceEntry
+  let rules: DirectoryReader.Rules
+  /// What an incremental job compares of each entry; empty in a full backup.
+  let compared: [String]
+  var directory: BaseDirectory { BaseDirectory(base.path) }
+}
+
+/// The job for which a source begins.
+package struct SourceJob {
+  let calls: JobCalls
+  unowned let daemon: any Daemon
+  let options: FileSetOptions
 }
 
 /// Decides which entries a backup takes.
@@ -90,5 +148,17 @@ package struct SourceFailure: Sendable {
       ? nil
       : SourceFailure(
         kind: .pathTooLong, path: path, error: GlusterError(errno: .fileNameTooLong, call: "path", path: path))
+  }
+}
+
+extension SourceFailure {
+  /// The kind of the record that stands for the entry, and the message without its path.
+  var recordKindAndMessage: (SaveRecord.Kind, JobMessage) {
+    switch kind {
+    case .directory: (.directoryNotOpened, JobMessage("GFD-055", "the directory cannot be read, not all in it is saved: \(error)"))
+    case .entry: (.unknown, JobMessage("GFD-050", "cannot be examined: \(error)"))
+    case .pathTooLong:
+      (.unknown, JobMessage("GFD-056", "a path of \(path.count) bytes, longer than the \(Self.longestPath) that a daemon takes"))
+    }
   }
 }

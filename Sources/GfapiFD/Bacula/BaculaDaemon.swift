@@ -216,7 +216,7 @@ package final class BaculaDaemon: PacketDaemon {
     }
     do {
       // Bacula does not pass the FileSet's options to its plugins, so everything that belongs to an entry is backed up.
-      var options = BackupRun.Options()
+      var options = FileSetOptions()
       options.wanted.acls = true
       options.wanted.extendedAttributes = true
       options.wanted.extendedAttributeLimit = nil

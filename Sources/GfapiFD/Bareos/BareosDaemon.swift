@@ -199,11 +199,11 @@ package final class BareosDaemon: PacketDaemon {
     return raw.assumingMemoryBound(to: fd_restore_packet.self)
   }
 
-  private func options(_ packet: UnsafeMutablePointer<bareos_save_packet>) -> BackupRun.Options {
+  private func options(_ packet: UnsafeMutablePointer<bareos_save_packet>) -> FileSetOptions {
     func isSet(_ bit: Int) -> Bool {
       withUnsafeBytes(of: packet.pointee.flags) { $0[bit / 8] & (1 << UInt8(bit % 8)) != 0 }
     }
-    var options = BackupRun.Options()
+    var options = FileSetOptions()
     options.recurses = !isSet(FD_FO_NO_RECURSION)
     options.stripsPaths = isSet(FD_FO_STRIPPATH)
     options.looksForChanges = isSet(FD_FO_CHKCHANGES)

@@ -43,7 +43,7 @@ package final class Job {
   /// The places that the job's backups could not read.
   private var unread = UnreadPlaces()
   /// The paths in the lists of the job's backups. They decide about entries that were not passed to the daemon.
-  private var listed: [ListedPaths] = []
+  private var listed: [any UnseenEntries] = []
   /// True if the daemon knows entries by paths without their first components (Strip Path); nil: not known.
   private var stripsPaths: Bool?
   /// The number of entries that the daemon has asked for and that are in no base directory of a list, and whether it has asked for one that
@@ -100,8 +100,11 @@ package final class Job {
     guard let definition = definition(line) else { return false }
     if !isEstimate { metrics = definition.metricsFile.map { JobMetrics($0, .backup, definition.volume) } }
     let since = isFull ? 0 : since
-    let list = definition.fileList.map { ListTerms(file: $0, format: definition.listFormat, isFull: isFull, since: since) }
-    let connected = connect(.backup, definition) { try BackupSession($0, definition, list: list, since: since) }
+    // Where the entries come from: each kind of source is one line here.
+    let kind: any SourceKind =
+      definition.fileList.map { ListTerms(file: $0, format: definition.listFormat, isFull: isFull, since: since) }
+      ?? CrawlKind()
+    let connected = connect(.backup, definition) { try BackupSession($0, definition, from: kind, since: since) }
     guard let (volume, traits, session) = connected else {
       keepMetrics(JobMetrics.Numbers())
       return false
@@ -109,13 +112,10 @@ package final class Job {
     reportUser()
     reportSameNames(definition.volume)
     if !isEstimate || since > 0 {
-      reportBeginning(
-        isEstimate ? "estimate of" : "backup of", volume, traits,
-        ": \(levelWords(since)), "
-          + (list.map { "listed by \(printable($0.file))" } ?? "by crawl" + (since > 0 ? signsWords(traits, definition) : "")))
+      reportBeginning(isEstimate ? "estimate of" : "backup of", volume, traits, ": \(levelWords(since)), \(session.source.words)")
     }
     backup = BackupRun(
-      session, volume, daemon: daemon, isEstimate: isEstimate, since: since, list: list,
+      session, volume, daemon: daemon, isEstimate: isEstimate, since: since,
       undated: undatedChanges(session, definition, since: since, isEstimate: isEstimate))
     return true
   }
@@ -136,7 +136,7 @@ package final class Job {
     let stripsPaths = backup?.options.stripsPaths ?? stripsPaths
     // The daemon's paths differ from the volume's, so the unread places cannot be compared with them.
     if stripsPaths == true, !unread.isEmpty || backup?.unread.isEmpty == false { return true }
-    let lists = listed + (backup?.listedPaths.map { [$0] } ?? [])
+    let lists = listed + (backup?.unseen.map { [$0] } ?? [])
     if lists.contains(where: { $0.base.contains(path) }) {
       asked.inside = true
     } else if !lists.isEmpty, stripsPaths == nil, !asked.inside {
@@ -166,7 +166,7 @@ package final class Job {
     backup!.finish()
     unread.add(backup!.unread)
     stripsPaths = backup!.options.stripsPaths
-    if let paths = backup!.listedPaths { listed.append(paths) }
+    if let unseen = backup!.unseen { listed.append(unseen) }
     if !backup!.isEstimate {
       daemon.inform(backup!.account)
       daemon.inform(backup!.summary)
@@ -376,13 +376,6 @@ package final class Job {
     daemon.inform(
       "gfapi-fd \(Version.version), libgfapi \(VolumeReport.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how)"
     )
-  }
-
-  /// The signs of a change that a crawl compares, in words.
-  private func signsWords(_ traits: VolumeTraits, _ definition: PluginDefinition) -> String {
-    let checks = traits.bricksAgreeOnTimes && definition.checksAttributes
-    let signs = ["times"] + (checks ? ["attributes", "ACLs", "holes"] : []) + (traits.isSharded ? ["shards"] : [])
-    return " (\(signs.joined(separator: ", ")))"
   }
 
   /// The job's level and since time, in words.

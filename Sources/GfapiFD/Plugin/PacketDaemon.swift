@@ -45,7 +45,7 @@ extension PacketDaemon {
   // MARK: Backup
 
   /// Fills a packet with the next record.
-  package func fill(_ packet: UnsafeMutablePointer<some SavePacket>, _ options: BackupRun.Options, of backup: BackupRun) throws
+  package func fill(_ packet: UnsafeMutablePointer<some SavePacket>, _ options: FileSetOptions, of backup: BackupRun) throws
     -> SaveRecord
   {
     let record = try backup.start(options)

@@ -4,24 +4,6 @@ import GlusterfindList
 import GfapiDefinition
 import GfapiJob
 
-/// A list of changes, and what the job requires of the list.
-package struct ListTerms: Sendable {
-  /// The absolute path of the list.
-  package let file: [UInt8]
-  package let format: ListFormat
-  /// True if the job is a full backup.
-  package let isFull: Bool
-  /// Seconds since 1970; the job needs all changes after this time. 0: all changes.
-  package let since: Int
-
-  package init(file: [UInt8], format: ListFormat, isFull: Bool, since: Int) {
-    self.file = file
-    self.format = format
-    self.isFull = isFull
-    self.since = since
-  }
-}
-
 /// The list of changes cannot be used.
 package struct ListFailure: JobEndingError, CustomStringConvertible {
   package let message: JobMessage
@@ -169,7 +151,7 @@ final class ListLoader: @unchecked Sendable {
 
   private func add(_ path: [UInt8], _ marks: TouchedPaths.Marks) throws {
     var marks = marks
-    switch Internal(path, isSharded: isSharded) {
+    switch InternalName(path, isSharded: isSharded) {
     case .ofBricks: return
     case .shard(let gfid): return try touched.addIdentity(gfid, hasChanged: marks.contains(.listed) || marks.contains(.removed))
     case .identity(let gfid):
@@ -205,81 +187,4 @@ package struct ListCounts: Sendable {
   package var removed = 0
   /// True if the list contains no change, and nothing confirms that this is right.
   package var isUnexplainedlyEmpty = false
-}
-
-/// The base directory of a backup.
-package struct BaseDirectory: Sendable {
-  /// The absolute path; `/` for the root.
-  package let path: [UInt8]
-
-  package init(_ path: [UInt8]) { self.path = path }
-
-  /// The base directory that a plugin line names.
-  package init(of uri: VolumeURI) { self.init(uri.directory.isEmpty ? [UInt8(ascii: "/")] : uri.directory) }
-
-  /// Returns true if `other` is this directory or is below it. Only whole components are compared.
-  package func contains(_ other: some Collection<UInt8>) -> Bool {
-    if path.count == 1 { return true }
-    return other.starts(with: path)
-      && (other.count == path.count || other.dropFirst(path.count).first == UInt8(ascii: "/"))
-  }
-
-  /// Returns true if this directory is below `other`.
-  func isInside(_ other: [UInt8]) -> Bool { path != other && BaseDirectory(other).contains(path) }
-}
-
-/// Returns the path of the directory that contains `path`. The root contains itself.
-func parent(of path: [UInt8]) -> ArraySlice<UInt8> {
-  let slash = path.lastIndex(of: UInt8(ascii: "/")) ?? 0
-  return path[..<max(slash, 1)]
-}
-
-/// A name that only bricks have, so that no crawl returns it, or a name that stands for another entry.
-private enum Internal {
-  /// A shard of a file on a sharded volume, `/.shard/GFID.NUMBER`. Only the shards that were written to are listed.
-  case shard(of: [UInt8])
-  /// An entry for which the wrapper has no name, `/.gfid/GFID`. The entry is on another brick now, or it is deleted.
-  case identity([UInt8])
-  /// A file that Gluster uses internally.
-  case ofBricks
-
-  /// Returns nil if the name belongs to an entry.
-  init?(_ path: [UInt8], isSharded: Bool) {
-    let components = path.split(separator: UInt8(ascii: "/"), maxSplits: 2)
-    guard let first = components.first.map(Array.init) else { return nil }
-    if isSharded, first == Array(".shard".utf8) {
-      let gfid = components.count == 2 ? GFID(components[1].prefix { $0 != UInt8(ascii: ".") }) : nil
-      self = gfid.map { .shard(of: $0.bytes) } ?? .ofBricks
-    } else if first == Array(".gfid".utf8), components.count == 2, let gfid = GFID(components[1]) {
-      self = .identity(gfid.bytes)
-    } else if first == Array(".glusterfs".utf8) || Self.isAnonymous(first) {
-      self = .ofBricks
-    } else {
-      return nil
-    }
-  }
-
-  /// Returns true for `.glusterfs-anonymous-inode-UUID`. A replicated volume uses it for entries that are deleted while the volume is
-  /// healed.
-  private static func isAnonymous(_ name: [UInt8]) -> Bool {
-    let prefix = Array(".glusterfs-anonymous-inode-".utf8)
-    return name.starts(with: prefix) && GFID(name.dropFirst(prefix.count)) != nil
-  }
-}
-
-/// Gluster's identity of an entry. As text it has 32 hexadecimal digits: `0123abcd-0123-…`.
-struct GFID {
-  let bytes: [UInt8]
-
-  init?(_ text: some Collection<UInt8>) {
-    let digits = text.filter { $0 != UInt8(ascii: "-") }
-    // `UInt8` also accepts a sign in front of a digit, so check that there are only digits.
-    guard text.count == 36, digits.count == 32, digits.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }) else { return nil }
-    var bytes: [UInt8] = []
-    for index in stride(from: 0, to: 32, by: 2) {
-      guard let byte = UInt8(String(decoding: digits[index..<(index + 2)], as: UTF8.self), radix: 16) else { return nil }
-      bytes.append(byte)
-    }
-    self.bytes = bytes
-  }
 }

@@ -147,6 +147,9 @@ package final class ListWalk: @unchecked Sendable {
     }
     return try found.compactMap { row, found in
       switch found {
+      case .missing where row.marks.contains(.named):
+        let error = GlusterError(errno: .noSuchFileOrDirectory, call: "glfs_h_lookupat", path: row.path)
+        return .yield(.failed(SourceFailure(kind: .entry, path: row.path, error: error)))
       case .missing:
         guard row.marks.contains(.listed), row.marks.isDisjoint(with: [.removed, .guess]) else { return nil }
         try suspect(row.path)

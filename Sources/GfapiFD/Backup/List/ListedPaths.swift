@@ -1,5 +1,5 @@
 /// Answers for the entries that a backup from a list has not reported, when an accurate job looks for deleted entries.
-package struct ListedPaths: Sendable {
+package struct ListedPaths: UnseenEntries {
   let touched: TouchedPaths
   package let base: BaseDirectory
 

@@ -29,6 +29,8 @@ package final class TouchedPaths: @unchecked Sendable {
     package static let suspect = Marks(rawValue: 64)
     /// The entry may have changed. It is backed up only if its times, or other signs, show that it has changed.
     package static let look = Marks(rawValue: 128)
+    /// The user has named the path: an entry that does not exist is an error.
+    package static let named = Marks(rawValue: 256)
   }
 
   package typealias Row = (path: [UInt8], marks: Marks)
