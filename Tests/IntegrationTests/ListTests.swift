@@ -68,6 +68,20 @@ struct ListTests {
     #expect(base.says(.info, "list: 4 changes, 0 deleted since"))
   }
 
+  @Test(
+    "an accurate incremental backup of named paths keeps all other entries, and saves of the named ones only what has changed",
+    arguments: abis)
+  func namedPaths(_ abi: ABI) throws {
+    var base = try Base(abi: abi, "mkdir -p a/sub b; echo 1 > a/one; echo 2 > a/sub/two; echo 3 > b/three; echo 4 > b/four")
+    try base.change("echo more >> a/sub/two; rm a/one; echo more >> b/three; rm b/four; echo new > a/sub/new")
+    let file = try Scratch.temporaryFile()
+    try Data("\(base.path)/a/sub\0".utf8).write(to: URL(fileURLWithPath: file))
+    try base.chain.backUp(":pathlist=\(file)", accurate: true)
+    #expect(base.backedUp.isSuperset(of: ["/a/sub/two", "/a/sub/new", "/a/sub"]) && base.backedUp.isDisjoint(with: ["/b/three", "/b"]))
+    #expect(base.deleted == [], "\(base.deleted)")
+    #expect(base.says(.info, "1 paths named"))
+  }
+
   @Test("a backup from a list saves the subtree of a renamed directory and reports the old one as deleted", arguments: abis, Scratch.kinds)
   func renamedDirectory(_ abi: ABI, _ kind: String) throws {
     guard abi == .bareos26 || kind == "plain" else { return }

@@ -376,6 +376,43 @@ struct ToolTests {
     #expect(clash.output.contains("error: ") && clash.output.contains("restored 1 entries"), "\(clash.output)")
   }
 
+  @Test("gfapi-fd backup --files-from saves the named paths, what is in them and the directories above, and nothing else")
+  func filesFrom() throws {
+    let (local, path) = try Scratch.folder()
+    let tree =
+      "mkdir -p a/sub/deep b c; for f in a/1 a/sub/2 a/sub/deep/3 b/4 b/5 c/6 \"$(printf 'c/new\\nline')\"; do echo x > \"$f\"; done"
+    #expect(try run("bash", "-ec", "cd '\(local)'; \(tree)").status == 0)
+    let archive = try Scratch.temporaryFile(".pax")
+    func saved(_ paths: String, _ options: String = "") throws -> (names: Set<String>, result: CommandResult) {
+      let script =
+        "printf '\(paths)' | '\(Scratch.tool)' backup '\(Scratch.line("plain", path))' -o '\(archive)' --module '\(Scratch.modulePath)' --files-from - \(options)"
+      let result = try run("bash", "-ec", script)
+      let names = try run("tar", "--quoting-style=escape", "-tf", archive).output.split(separator: "\n").map {
+        String($0.trimmingPrefix("/").trimmingPrefix(path.dropFirst()))
+      }
+      return (Set(names), result)
+    }
+    let some = try saved("a/sub\\n\(path)/b/4\\n./a/sub/2\\n")
+    #expect(some.result.status == 0 && some.result.output.contains("3 paths named"), "\(some.result.output)")
+    #expect(some.names == ["/", "/a/", "/a/sub/", "/a/sub/2", "/a/sub/deep/", "/a/sub/deep/3", "/b/", "/b/4"])
+    let zero = try saved("c/new\\nline\\0", "--null")
+    #expect(zero.result.status == 0 && zero.names == ["/", "/c/", #"/c/new\nline"#], "\(zero)")
+    // A path that does not exist is an error, and the others are saved.
+    let missing = try saved("nothing\\nb/4\\n")
+    #expect(
+      missing.result.status == 1 && missing.result.output.contains("not saved: gfapi: GFD-050 \(path)/nothing: "),
+      "\(missing.result.output)")
+    #expect(missing.names == ["/", "/b/", "/b/4"])
+    // The FileSet's options apply.
+    let excluded = try saved("a/sub\\nb/4\\n", "--exclude '*/sub'")
+    #expect(excluded.names == ["/", "/a/", "/b/", "/b/4"], "\(excluded)")
+    for (paths, words) in [("", "names nothing"), ("../x\\n", "which is not below"), ("/elsewhere\\n", "which is not below")] {
+      let wrong = try saved(paths)
+      #expect(wrong.result.status == 2 && wrong.result.output.contains(words), "\(wrong.result.output)")
+    }
+    #expect(try run(Scratch.tool, "backup", Scratch.line(), "-o", archive, "--files-from", "/nonexistent").output.contains("GFD-312"))
+  }
+
   /// Reads an archive with tar, bsdtar and the tool, and returns their exit statuses.
   func statuses(_ archive: String) throws -> [Int32] {
     let restored = try Scratch.folder("restored").path

@@ -3,14 +3,15 @@ import GlusterfindList
 
 /// The content of a plugin line: which volume to use, and how.
 ///
-///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:attributes=…]
-///     [:statedir=…][:readahead=…][:workers=…][:logfile=…][:loglevel=…][:timeout=…][:metrics=…]
+///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:pathlist=…]
+///     [:attributes=…][:statedir=…][:readahead=…][:workers=…][:logfile=…][:loglevel=…][:timeout=…][:metrics=…]
 ///
 /// Colons separate the arguments. Keys are case-insensitive. A `\` escapes the next character. One colon at the end is allowed.
 package struct PluginDefinition: Equatable, Sendable {
   /// The keys of a plugin line.
   package enum Key: String, CaseIterable, Sendable {
-    case volume, snapdir, gffilelist, gfencoding, gfseparator, attributes, statedir, readahead, workers, logfile, loglevel, timeout,
+    case volume, snapdir, gffilelist, gfencoding, gfseparator, pathlist, attributes, statedir, readahead, workers, logfile, loglevel,
+      timeout,
       metrics
   }
 
@@ -29,7 +30,7 @@ package struct PluginDefinition: Equatable, Sendable {
   /// The grammar of the line, for messages.
   package static let grammar = """
     the form is gfapi:volume=URI[:snapdir=DIR][:gffilelist=FILE][:gfencoding=percent|plus|none][:gfseparator=TEXT]
-    [:attributes=check|dated][:statedir=DIR][:readahead=BYTES][:workers=NUMBER][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
+    [:pathlist=FILE][:attributes=check|dated][:statedir=DIR][:readahead=BYTES][:workers=NUMBER][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
     [:metrics=FILE]
     with URI = \(VolumeURI.grammar), and a \\ before each colon in a value
     """
@@ -41,6 +42,8 @@ package struct PluginDefinition: Equatable, Sendable {
   package var fileList: [UInt8]?
   /// The format of `fileList`.
   package var listFormat = ListFormat()
+  /// The absolute path of a file with the paths to back up, each followed by a zero byte; nil: all paths are backed up.
+  package var pathList: [UInt8]?
   /// True if the job asks for the attributes of entries with unchanged times, because Gluster does not date every change of attributes.
   package var checksAttributes = true
   /// The directory of the state databases, which keep what jobs saw; nil: in the daemon's working directory.
@@ -173,6 +176,13 @@ package struct PluginDefinition: Equatable, Sendable {
         throw ParseError(argument: "gffilelist=\(printable(list))", reason: "the path of the list is absolute")
       }
       fileList = list
+    }
+    if let list = arguments.values[.pathlist] {
+      guard list.first == UInt8(ascii: "/") else {
+        throw ParseError(argument: "pathlist=\(printable(list))", reason: "the path of the list is absolute")
+      }
+      guard fileList == nil else { throw ParseError(argument: "pathlist=\(printable(list))", reason: "not together with gffilelist=") }
+      pathList = list
     }
     if let encoding = try text(.gfencoding) {
       guard let known = ListFormat.Encoding(rawValue: encoding.lowercased()) else {

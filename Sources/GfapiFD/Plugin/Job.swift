@@ -103,6 +103,7 @@ package final class Job {
     // Where the entries come from: each kind of source is one line here.
     let kind: any SourceKind =
       definition.fileList.map { ListTerms(file: $0, format: definition.listFormat, isFull: isFull, since: since) }
+      ?? definition.pathList.map { PathList(file: $0) }
       ?? CrawlKind()
     let connected = connect(.backup, definition) { try BackupSession($0, definition, from: kind, since: since) }
     guard let (volume, traits, session) = connected else {
