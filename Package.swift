@@ -23,6 +23,7 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     .target(name: "FDPluginABI"),
+    .target(name: "DaemonReleases", dependencies: ["FDPluginABI"]),
     .target(name: "Version"),
     .target(name: "Locks"),
     .target(name: "Gluster", dependencies: ["CGFAPI", "Locks", .product(name: "SystemPackage", package: "swift-system")]),
@@ -64,17 +65,20 @@ let package = Package(
     .target(
       name: "GfapiBareos",
       dependencies: [
-        "GfapiPlugin", "GfapiBackup", "GfapiRestore", "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "FDPluginABI", "Locks",
+        "GfapiPlugin", "GfapiBackup", "GfapiRestore", "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "DaemonReleases",
+        "FDPluginABI", "Locks",
       ],
       path: "Sources/GfapiFD/Bareos"),
     .target(
       name: "GfapiBacula",
       dependencies: [
-        "GfapiPlugin", "GfapiBackup", "GfapiRestore", "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "FDPluginABI", "Locks",
+        "GfapiPlugin", "GfapiBackup", "GfapiRestore", "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "DaemonReleases",
+        "FDPluginABI", "Locks",
       ],
       path: "Sources/GfapiFD/Bacula"),
     .target(
-      name: "GfapiFDModule", dependencies: ["GfapiBareos", "GfapiBacula", "GfapiJob", "FDPluginABI"], exclude: ["exports.map"],
+      name: "GfapiFDModule", dependencies: ["GfapiBareos", "GfapiBacula", "GfapiJob", "DaemonReleases", "FDPluginABI"],
+      exclude: ["exports.map"],
       linkerSettings: [
         // SwiftPM does not link the Swift runtime statically into a dynamic product. `nodelete`: when a daemon unloads its plugins, the
         // runtime must stay loaded for threads that still wait for a volume.
@@ -87,7 +91,7 @@ let package = Package(
         ])
       ]),
     .target(name: "MiniDaemonCallbacks", dependencies: ["FDPluginABI"]),
-    .target(name: "MiniDaemon", dependencies: ["FDPluginABI", "MiniDaemonCallbacks", "CArchive", "Locks"]),
+    .target(name: "MiniDaemon", dependencies: ["DaemonReleases", "FDPluginABI", "MiniDaemonCallbacks", "CArchive", "Locks"]),
     .target(name: "SetupCheck", dependencies: ["Gluster", "GlusterfindList"]),
     .executableTarget(
       name: "gfapi-fd",

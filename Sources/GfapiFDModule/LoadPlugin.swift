@@ -1,3 +1,4 @@
+import DaemonReleases
 import FDPluginABI
 import GfapiBacula
 import GfapiBareos

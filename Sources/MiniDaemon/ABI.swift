@@ -1,66 +1,51 @@
+import DaemonReleases
 import FDPluginABI
 
 /// The daemon whose tables and packets the small daemon uses for its calls.
 public enum ABI: String, CaseIterable, Sendable {
-  /// Bareos 18.2 to 21.
-  case bareos21
-  /// Bareos 22 to 25.
-  case bareos25
-  case bareos26
-  /// Bacula 9.6.
-  case bacula9
-  case bacula11
-  case bacula13
-  case bacula15
+  case bareos21, bareos25, bareos26
+  case bacula9, bacula11, bacula13, bacula15
+
+  public enum Family: Sendable {
+    case bareos(BareosRelease)
+    case bacula(BaculaRelease)
+  }
+
+  public var family: Family {
+    switch self {
+    case .bareos21: .bareos(.v18)
+    case .bareos25: .bareos(.v22)
+    case .bareos26: .bareos(.v26)
+    case .bacula9: .bacula(.v9)
+    case .bacula11: .bacula(.v11)
+    case .bacula13: .bacula(.v13)
+    case .bacula15: .bacula(.v15)
+    }
+  }
+
+  /// The release of Bacula; nil: it is one of Bareos.
+  var bacula: BaculaRelease? { if case .bacula(let release) = family { release } else { nil } }
+  /// The release of Bareos; nil: it is one of Bacula.
+  var bareos: BareosRelease? { if case .bareos(let release) = family { release } else { nil } }
+
+  public var isBacula: Bool { bacula != nil }
+
+  /// The releases with these tables and packets: `Bareos 18.2 to 21`.
+  public var releases: String {
+    switch family {
+    case .bareos(let release): release.words
+    case .bacula(let release): release.words
+    }
+  }
 
   /// Version of the plugin interface.
-  public var version: UInt32 {
-    let version =
-      switch self {
-      case .bareos21, .bareos25, .bareos26: BAREOS_INTERFACE_VERSION
-      case .bacula9: Int32(BACULA_9_INTERFACE)
-      case .bacula11: Int32(BACULA_11_INTERFACE)
-      case .bacula13: Int32(BACULA_13_INTERFACE)
-      case .bacula15: Int32(BACULA_15_INTERFACE)
-      }
-    return UInt32(version)
-  }
-
+  public var version: UInt32 { bacula?.version ?? UInt32(BAREOS_INTERFACE_VERSION) }
   /// The daemon's version, as Bareos reports it to plugins; nil for Bacula.
-  var versionText: String? {
-    switch self {
-    case .bareos21: "21.1.2 (01 March 2022)"
-    case .bareos25: "25.0.0 (01 December 2025)"
-    case .bareos26: "26.0.0 (01 December 2026)"
-    case .bacula9, .bacula11, .bacula13, .bacula15: nil
-    }
-  }
-
-  /// True if a restore supports the stream of plugins' ACLs. Bareos 18.2 to 21 skips it ("Unknown stream=1020").
-  var restoresACLs: Bool { self != .bareos21 }
-
-  public var isBacula: Bool {
-    switch self {
-    case .bareos21, .bareos25, .bareos26: false
-    case .bacula9, .bacula11, .bacula13, .bacula15: true
-    }
-  }
-
+  var versionText: String? { bareos?.version }
+  /// True if a restore supports the stream of plugins' ACLs.
+  var restoresACLs: Bool { bareos?.restoresACLs ?? true }
   /// The difference between the release's numbers of message types and FD_M_*.
-  var messageShift: Int32 {
-    switch self {
-    case .bacula13, .bacula15: Int32(BACULA_13_M_SHIFT)
-    default: 0
-    }
-  }
-
+  var messageShift: Int32 { bacula?.messageShift ?? 0 }
   /// Size of the daemon's table of callbacks, in bytes.
-  var coreSize: Int {
-    switch self {
-    case .bareos21, .bareos25, .bareos26: MemoryLayout<bareos_core_functions>.size
-    case .bacula9, .bacula11: BACULA_CORE_SIZE_9
-    case .bacula13: BACULA_CORE_SIZE_13
-    case .bacula15: BACULA_CORE_SIZE_15
-    }
-  }
+  var coreSize: Int { bacula?.coreSize ?? MemoryLayout<bareos_core_functions>.size }
 }

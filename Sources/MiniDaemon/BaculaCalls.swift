@@ -1,3 +1,4 @@
+import DaemonReleases
 import FDPluginABI
 import Glibc
 import MiniDaemonCallbacks
@@ -8,13 +9,13 @@ final class BaculaCalls: ModuleCalls {
   let functions: bacula_plugin_functions_9
   private let later: bacula_plugin_functions_15?
   let context: UnsafeMutablePointer<bacula_context>
-  private let abi: ABI
+  private let release: BaculaRelease
 
-  init(_ job: MiniJob, _ core: UnsafeMutablePointer<mini_core>) {
-    abi = job.module.abi
+  init(_ job: MiniJob, _ core: UnsafeMutablePointer<mini_core>, _ release: BaculaRelease) {
+    self.release = release
     functions = job.module.functions.assumingMemoryBound(to: bacula_plugin_functions_9.self).pointee
     later =
-      abi == .bacula9 ? nil : job.module.functions.assumingMemoryBound(to: bacula_plugin_functions_15.self).pointee
+      release == .v9 ? nil : job.module.functions.assumingMemoryBound(to: bacula_plugin_functions_15.self).pointee
     context = .allocate(capacity: 1)
     context.initialize(to: bacula_context())
     context.pointee.core_private = UnsafeMutableRawPointer(core)
@@ -61,10 +62,10 @@ final class BaculaCalls: ModuleCalls {
   // MARK: Backup
 
   func startBackupFile(_ options: MiniJob.Options) -> StartedRecord? {
-    switch abi {
-    case .bacula9: start(bacula_save_packet_9())
-    case .bacula11: start(bacula_save_packet_11())
-    default: start(bacula_save_packet_13())
+    switch release {
+    case .v9: start(bacula_save_packet_9())
+    case .v11: start(bacula_save_packet_11())
+    case .v13, .v15: start(bacula_save_packet_13())
     }
   }
 
@@ -145,7 +146,7 @@ final class BaculaCalls: ModuleCalls {
   private func call(
     _ entryPoint: (UnsafeMutablePointer<bacula_context>?, UnsafeMutableRawPointer?) -> Int32, _ packet: fd_restore_packet
   ) -> Int {
-    guard abi == .bacula9 else {
+    guard release == .v9 else {
       var later = Self.later(packet)
       return entryPoint(context, &later) == Int32(FD_OK) ? Int(later.create_status) : FD_CF_ERROR
     }
@@ -263,18 +264,8 @@ final class BaculaCalls: ModuleCalls {
     mini_set_variadic_bacula(table)
     table.pointee.get_value = { context, variable, value in
       let job = jobOf(context)
-      let fileIndex =
-        switch job.module.abi {
-        case .bacula9: BACULA_VAR_FILE_INDEX_9
-        case .bacula11: BACULA_VAR_FILE_INDEX_11
-        default: BACULA_VAR_FILE_INDEX_13
-        }
-      let previousJob =
-        switch job.module.abi {
-        case .bacula9: BACULA_VAR_PREVIOUS_JOB_NAME_9
-        case .bacula11: BACULA_VAR_PREVIOUS_JOB_NAME_11
-        default: BACULA_VAR_PREVIOUS_JOB_NAME_13
-        }
+      guard let release = job.module.abi.bacula else { return Int32(FD_ERROR) }
+      let (fileIndex, previousJob) = (Int(release.fileIndexVariable), Int(release.previousJobVariable))
       let asked: DaemonVariable
       switch Int(variable) {
       case BACULA_VAR_JOB_NAME: return job.store(.jobName, at: value)
@@ -317,10 +308,11 @@ private func hasChanged(_ job: MiniJob, _ raw: UnsafeMutableRawPointer) -> Int32
     let changed = job.hasChanged(bytes(packet.fname), link: bytes(packet.link), packet.statp, since: job.options.since)
     return Int32(changed ? FD_OK : FD_SEEN)
   }
-  return switch job.module.abi {
-  case .bacula9: changed(raw.assumingMemoryBound(to: bacula_save_packet_9.self).pointee)
-  case .bacula11: changed(raw.assumingMemoryBound(to: bacula_save_packet_11.self).pointee)
-  default: changed(raw.assumingMemoryBound(to: bacula_save_packet_13.self).pointee)
+  return switch job.module.abi.family {
+  case .bacula(.v9): changed(raw.assumingMemoryBound(to: bacula_save_packet_9.self).pointee)
+  case .bacula(.v11): changed(raw.assumingMemoryBound(to: bacula_save_packet_11.self).pointee)
+  case .bacula(.v13), .bacula(.v15): changed(raw.assumingMemoryBound(to: bacula_save_packet_13.self).pointee)
+  case .bareos: Int32(FD_ERROR)
   }
 }
 

@@ -1,3 +1,4 @@
+import DaemonReleases
 import FDPluginABI
 import Glibc
 import MiniDaemonCallbacks
@@ -6,12 +7,12 @@ import MiniDaemonCallbacks
 final class BareosCalls: ModuleCalls {
   let functions: bareos_plugin_functions
   let context: UnsafeMutablePointer<bareos_context>
-  private let abi: ABI
+  private let release: BareosRelease
   private unowned let job: MiniJob
 
-  init(_ job: MiniJob, _ core: UnsafeMutablePointer<mini_core>) {
+  init(_ job: MiniJob, _ core: UnsafeMutablePointer<mini_core>, _ release: BareosRelease) {
     self.job = job
-    abi = job.module.abi
+    self.release = release
     functions = job.module.functions.assumingMemoryBound(to: bareos_plugin_functions.self).pointee
     context = .allocate(capacity: 1)
     context.initialize(to: bareos_context())
@@ -115,7 +116,7 @@ final class BareosCalls: ModuleCalls {
   // MARK: Data
 
   func io(_ packet: inout fd_io_packet) -> Int32 {
-    if abi == .bareos21 {
+    if release == .v18 {
       packet.pkt_size = Int32(MemoryLayout<fd_io_packet>.size)
       packet.pkt_end = packet.pkt_size
       return functions.plugin_io(context, &packet)
@@ -159,19 +160,19 @@ final class BareosCalls: ModuleCalls {
     func copyCommon(_ target: UnsafeMutableRawPointer) {
       withUnsafeBytes(of: base) { target.copyMemory(from: $0.baseAddress!, byteCount: common) }
     }
-    switch abi {
-    case .bareos21:
+    switch release {
+    case .v18:
       base.pkt_size = Int32(MemoryLayout<fd_restore_packet>.size)
       base.pkt_end = base.pkt_size
       return body(&base)
-    case .bareos25:
+    case .v22:
       var packet = bareos_restore_packet_22()
       copyCommon(&packet)
       packet.pkt_size = Int32(MemoryLayout<bareos_restore_packet_22>.size)
       packet.pkt_end = packet.pkt_size
       packet.filedes = -1
       return body(&packet)
-    default:
+    case .v26:
       var packet = bareos_restore_packet_26()
       copyCommon(&packet)
       packet.pkt_size = Int32(MemoryLayout<bareos_restore_packet_26>.size)

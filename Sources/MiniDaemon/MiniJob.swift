@@ -81,7 +81,11 @@ public final class MiniJob: @unchecked Sendable {
     core.pointee.job = Unmanaged.passUnretained(self).toOpaque()
     core.pointee.message = { MiniJob.of(job: $0!).take(type: $1, text: $2!) }
     core.pointee.registered = { MiniJob.of(job: $0!).events.insert($1) }
-    calls = module.abi.isBacula ? BaculaCalls(self, core) : BareosCalls(self, core)
+    calls =
+      switch module.abi.family {
+      case .bareos(let release): BareosCalls(self, core, release)
+      case .bacula(let release): BaculaCalls(self, core, release)
+      }
     guard calls.newPlugin() == Int32(FD_OK) else {
       let told = messages.map(\.text)
       throw DaemonError("GFD-301", told.isEmpty ? "newPlugin failed" : "newPlugin failed: \(told.joined(separator: "; "))")

@@ -239,18 +239,3 @@ private func milliseconds(_ time: Duration) -> String {
   let hundredths = Int((time / .milliseconds(1) * 100).rounded())
   return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100) ms"
 }
-
-extension ABI {
-  /// The releases that load the module with this ABI.
-  var releases: String {
-    switch self {
-    case .bareos21: "Bareos 18.2 to 21"
-    case .bareos25: "Bareos 22 to 25"
-    case .bareos26: "Bareos 26"
-    case .bacula9: "Bacula 9.6"
-    case .bacula11: "Bacula 11"
-    case .bacula13: "Bacula 13"
-    case .bacula15: "Bacula 15"
-    }
-  }
-}

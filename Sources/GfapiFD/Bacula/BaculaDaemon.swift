@@ -1,3 +1,4 @@
+import DaemonReleases
 import FDPluginABI
 import Glibc
 import GfapiAttributes
@@ -15,7 +16,7 @@ package final class BaculaDaemon: PacketDaemon {
   private let release: BaculaRelease
   package private(set) lazy var job = Job(daemon: self)
   package let state = PacketState()
-  package static let releases = "Bacula 9.6, 11, 13 and 15"
+  package static let releases = BaculaRelease.allInWords
   package static let cancelEvent = BACULA_EVENT_CANCEL_COMMAND
 
   private var hardLinks = HardLinks()
@@ -408,4 +409,9 @@ extension String {
     }
     return parts + [rest]
   }
+}
+
+extension BaculaRelease {
+  /// Returns the daemon's number for a type of message.
+  func messageType(_ severity: Severity) -> Int32 { severity.messageType + messageShift }
 }

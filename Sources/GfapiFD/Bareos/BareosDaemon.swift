@@ -1,3 +1,4 @@
+import DaemonReleases
 import FDPluginABI
 import Glibc
 import GfapiBackup
@@ -11,7 +12,7 @@ package final class BareosDaemon: PacketDaemon {
   private let context: UnsafeMutablePointer<bareos_context>
   package private(set) lazy var job = Job(daemon: self)
   package let state = PacketState()
-  package static let releases = "Bareos 18.2 to 26"
+  package static let releases = BareosRelease.allInWords
   package static let cancelEvent = BAREOS_EVENT_CANCEL_COMMAND
 
   init(core: UnsafePointer<bareos_core_functions>, context: UnsafeMutablePointer<bareos_context>) {
