@@ -12,7 +12,7 @@ package final class JobCalls {
   }
 
   package let volume: JobVolume
-  private let outage: Outage
+  package let outage: Outage
   private unowned let daemon: any Daemon
   /// The time that the job's thread has waited for calls.
   package private(set) var waited = Duration.zero
@@ -30,17 +30,18 @@ package final class JobCalls {
     }
   }
 
+  // Generic functions are inlinable, and only wrap others that are not generic: calls are made for each entry.
+
   /// Runs `body` on a thread for the volume's calls, and waits for its result.
   ///
   /// - Throws: the error of `body`, or ``Ended``.
-  package func run<T>(_ body: @escaping @Sendable () throws -> T) throws -> T {
-    try orEnd { try volume.run(isCancelled: outage.isCancelled, body) }
+  @inlinable package func run<T>(_ body: @escaping @Sendable () throws -> T) throws -> T {
+    try result(of: volume.threads.start(isUrgent: true, body))
   }
 
   /// Starts `body` now if the job reads ahead. Otherwise `body` runs when its result is waited for.
-  package func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable () throws -> T) -> Ahead<T> {
-    guard volume.definition.readsAhead else { return Ahead(.later(body)) }
-    return Ahead(.started(volume.start(isUrgent: isUrgent, body)))
+  @inlinable package func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable () throws -> T) -> Ahead<T> {
+    volume.definition.readsAhead ? .started(volume.threads.start(isUrgent: isUrgent, body)) : .later(body)
   }
 
   /// Waits for a result.
@@ -48,43 +49,47 @@ package final class JobCalls {
   /// - Parameter isOfEntry: true if the call reads one entry. Such a call is abandoned if the volume does not answer it within `timeout=`
   ///   although it answers other calls. An example is a read that a mandatory lock blocks.
   /// - Throws: the error of the call, or ``Ended``.
-  package func wait<T>(for ahead: Ahead<T>, isOfEntry: Bool = false) throws -> T {
-    // A call that waits for an unreachable volume ends by itself before this limit, with an error that says more.
-    let seconds = volume.definition.timeout
-    let limit = isOfEntry && seconds > 0 ? seconds + 1 : nil
-    do {
-      switch ahead.state {
-      case .later(let body):
-        guard limit != nil else { return try run(body) }
-        return try orEnd {
-          try volume.wait(for: volume.start(isUrgent: true, body), limit: limit, isCancelled: outage.isCancelled)
-        }
-      case .started(let pending): return try orEnd { try volume.wait(for: pending, limit: limit, isCancelled: outage.isCancelled) }
-      }
-    } catch VolumeThreads.Stopped.abandoned {
-      throw GlusterError(errno: .timedOut, call: "no answer within \(seconds) s, timeout=; a mandatory lock may block it")
+  @inlinable package func wait<T>(for ahead: Ahead<T>, isOfEntry: Bool = false) throws -> T {
+    switch ahead {
+    case .later(let body): try result(of: volume.threads.start(isUrgent: true, body), isOfEntry: isOfEntry)
+    case .started(let pending): try result(of: pending, isOfEntry: isOfEntry)
     }
   }
 
   /// Returns true if the result can be taken without waiting.
-  package func isDone<T>(_ ahead: Ahead<T>) -> Bool {
-    switch ahead.state {
+  @inlinable package func isDone<T>(_ ahead: Ahead<T>) -> Bool {
+    switch ahead {
     case .later: false
-    case .started(let pending): volume.isDone(pending)
+    case .started(let pending): volume.threads.isDone(pending)
     }
   }
 
-  private func orEnd<T>(_ body: () throws -> T) throws -> T {
+  @inlinable package func result<T>(of pending: Pending<T>, isOfEntry: Bool = false) throws -> T {
+    try waitUntilDone(pending, isOfEntry: isOfEntry)
+    switch pending.result! {
+    case .success(let value):
+      outage.reportEnd()
+      return value
+    case .failure(let error): throw Self.reported(error)
+    }
+  }
+
+  /// An error that ends the job becomes ``Ended``.
+  package static func reported(_ error: any Error) -> any Error {
+    (error as? any JobEndingError).map { Ended(message: $0.message) } ?? error
+  }
+
+  package func waitUntilDone(_ call: PendingCall, isOfEntry: Bool) throws {
     let began = ContinuousClock.now
     defer { waited += began.duration(to: .now) }
+    // A call that waits for an unreachable volume ends by itself before this limit, with an error that says more.
+    let seconds = volume.definition.timeout
     do {
-      let result = try body()
-      outage.reportEnd()
-      return result
-    } catch let stopped as VolumeThreads.Stopped where stopped != .abandoned {
+      try volume.threads.waitUntilDone(call, limit: isOfEntry && seconds > 0 ? seconds + 1 : nil, isCancelled: outage.isCancelled)
+    } catch VolumeThreads.Stopped.abandoned {
+      throw GlusterError(errno: .timedOut, call: "no answer within \(seconds) s, timeout=; a mandatory lock may block it")
+    } catch is VolumeThreads.Stopped {
       throw Ended(message: nil)
-    } catch let error as any JobEndingError {
-      throw Ended(message: error.message)
     }
   }
 }
@@ -119,14 +124,10 @@ package final class Outage {
   }
 }
 
-/// The result of a call that has been started, or that will start when the result is waited for.
-package struct Ahead<Value> {
-  fileprivate enum State {
-    case later(@Sendable () throws -> Value)
-    case started(Pending<Value>)
-  }
-  fileprivate let state: State
-  fileprivate init(_ state: State) { self.state = state }
+/// A call that has been started, or that will be started when its result is waited for.
+package enum Ahead<Value> {
+  case later(@Sendable () throws -> Value)
+  case started(Pending<Value>)
 }
 
 extension VolumeCause {

@@ -54,7 +54,7 @@ package final class JobVolume: Sendable {
     }
   }
 
-  private let threads = VolumeThreads()
+  package let threads = VolumeThreads()
   package let definition: PluginDefinition
   /// Retries the calls on an unreachable volume.
   package let retry: OutageRetry
@@ -135,32 +135,10 @@ package final class JobVolume: Sendable {
     return (connection, try step("GFD-006", "", extra: 5) { try prepare(connection) })
   }
 
-  /// Runs `body` on a thread for the volume's calls, and waits for its result.
-  package func run<T>(isCancelled: () -> Bool, _ body: @escaping @Sendable () throws -> T) throws -> T {
-    try threads.run(isCancelled: isCancelled, body)
-  }
-
   /// Starts the threads that read ahead of the daemon, if the definition asks for it.
   package func startWorkers() {
     if definition.readsAhead { threads.grow(to: definition.workers) }
   }
-
-  /// Starts `body` on a thread for the volume's calls, after the calls that were started before.
-  ///
-  /// - Parameter isUrgent: true to run `body` before all calls that have not begun.
-  package func start<T>(isUrgent: Bool, _ body: @escaping @Sendable () throws -> T) -> Pending<T> {
-    threads.start(isUrgent: isUrgent, body)
-  }
-
-  /// Waits for a result.
-  ///
-  /// - Parameter limit: how long the call itself may take, in seconds.
-  package func wait<T>(for pending: Pending<T>, limit: Int? = nil, isCancelled: () -> Bool) throws -> T {
-    try threads.wait(for: pending, limit: limit, isCancelled: isCancelled)
-  }
-
-  /// Returns true if a result has arrived.
-  package func isDone<T>(_ pending: Pending<T>) -> Bool { threads.isDone(pending) }
 
   /// Makes the waiting call and every later call throw. Can be called by any thread.
   package func cancel() {

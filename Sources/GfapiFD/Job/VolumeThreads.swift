@@ -86,30 +86,42 @@ package final class VolumeThreads: @unchecked Sendable {
 
   // MARK: Calls
 
+  // Generic functions are inlinable, and only wrap others that are not generic: a call is made for each entry.
+
   /// Runs `body` on a thread, before all calls that have not begun, and waits for its result.
   ///
   /// - Parameters:
   ///   - seconds: the longest time to wait; nil: until the result or a cancellation.
   ///   - isCancelled: called a few times a second while waiting.
   /// - Throws: the error of `body`, or ``Stopped``. After a ``Stopped`` no further call is accepted.
-  package func run<T>(
+  @inlinable package func run<T>(
     within seconds: Int? = nil, isCancelled: () -> Bool = { false }, _ body: @escaping @Sendable () throws -> T
   ) throws -> T {
-    try wait(for: start(isUrgent: true, body), within: seconds, isCancelled: isCancelled)
+    let pending = start(isUrgent: true, body)
+    try waitUntilDone(pending, within: seconds, isCancelled: isCancelled)
+    return try pending.result!.get()
   }
 
   /// Starts `body` on a thread.
   ///
   /// - Parameter isUrgent: true to run `body` before all calls that have not begun.
   /// - Returns: the place of the result. There will be no result if the threads end before.
-  package func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable () throws -> T) -> Pending<T> {
+  @inlinable package func start<T>(isUrgent: Bool = false, _ body: @escaping @Sendable () throws -> T) -> Pending<T> {
     let pending = Pending<T>()
+    submit(pending, isUrgent: isUrgent) { pending.result = Result { try body() } }
+    return pending
+  }
+
+  /// Starts a call.
+  ///
+  /// - Parameter body: makes the call, and keeps its result.
+  package func submit(_ call: PendingCall, isUrgent: Bool, _ body: @escaping () -> Void) {
     let task = { [unowned self] in
-      locked { pending.began = .now }
-      let result = Result { try body() }
+      locked { call.began = .now }
+      body()
       locked {
-        pending.result = result
-        if pending.isAwaited { pthread_cond_broadcast(resultArrived) }
+        call.isDone = true
+        if call.isAwaited { pthread_cond_broadcast(resultArrived) }
       }
     }
     locked {
@@ -118,11 +130,10 @@ package final class VolumeThreads: @unchecked Sendable {
       if isUrgent { tasks.prepend(task) } else { tasks.append(task) }
       pthread_cond_signal(taskArrived)
     }
-    return pending
   }
 
   /// Returns true if a result has arrived.
-  package func isDone<T>(_ pending: Pending<T>) -> Bool { locked { pending.result != nil } }
+  package func isDone(_ call: PendingCall) -> Bool { locked { call.isDone } }
 
   /// Waits for the result of a started call.
   ///
@@ -130,21 +141,19 @@ package final class VolumeThreads: @unchecked Sendable {
   ///   - seconds: see ``run(within:isCancelled:_:)``.
   ///   - limit: how long the call itself may take, in seconds.
   ///   - isCancelled: see ``run(within:isCancelled:_:)``.
-  /// - Throws: the error of the call, or ``Stopped``.
-  package func wait<T>(
-    for pending: Pending<T>, within seconds: Int? = nil, limit: Int? = nil, isCancelled: () -> Bool = { false }
-  ) throws -> T {
-    let deadline = seconds.map { Time.now.adding(milliseconds: $0 * 1000) }
+  /// - Throws: ``Stopped``.
+  package func waitUntilDone(
+    _ call: PendingCall, within seconds: Int? = nil, limit: Int? = nil, isCancelled: () -> Bool = { false }
+  ) throws {
+    let deadline = seconds.map { ContinuousClock.now + .seconds($0) }
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     if cancelled || ending { throw Stopped.cancelled }
     if stuck { throw Stopped.timedOut }
-    pending.isAwaited = true
-    while true {
-      if let result = pending.result { return try result.get() }
-      var next = Time.now.adding(milliseconds: 200).spec
-      pthread_cond_timedwait(resultArrived, mutex, &next)
-      if pending.result != nil { continue }
+    call.isAwaited = true
+    while !call.isDone {
+      waitForResults()
+      if call.isDone { return }
       // `isCancelled` runs code of the daemon, so call it without the lock.
       pthread_mutex_unlock(mutex)
       let asked = isCancelled()
@@ -154,11 +163,11 @@ package final class VolumeThreads: @unchecked Sendable {
         tasks.removeAll()
         throw Stopped.cancelled
       }
-      if let deadline, deadline <= Time.now, pending.result == nil {
+      if let deadline, deadline <= .now, !call.isDone {
         stuck = true
         throw Stopped.timedOut
       }
-      if let limit, let began = pending.began, began.adding(milliseconds: limit * 1000) <= Time.now, pending.result == nil {
+      if let limit, let began = call.began, began + .seconds(limit) <= .now, !call.isDone {
         abandoned += 1
         guard abandoned <= Self.mostAbandoned else {
           stuck = true
@@ -171,6 +180,15 @@ package final class VolumeThreads: @unchecked Sendable {
         throw Stopped.abandoned
       }
     }
+  }
+
+  /// Waits until a result arrives, or 200 ms. The mutex must be locked.
+  private func waitForResults() {
+    var until = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &until)
+    until.tv_nsec += 200_000_000
+    if until.tv_nsec >= 1_000_000_000 { (until.tv_sec, until.tv_nsec) = (until.tv_sec + 1, until.tv_nsec - 1_000_000_000) }
+    pthread_cond_timedwait(resultArrived, mutex, &until)
   }
 
   /// Makes the waiting call and every later call throw. Can be called by any thread.
@@ -226,32 +244,21 @@ package final class VolumeThreads: @unchecked Sendable {
   }
 }
 
-/// The result of a call that has been started on ``VolumeThreads``.
-package final class Pending<Value>: @unchecked Sendable {
+/// A call that has been started on ``VolumeThreads``.
+package class PendingCall: @unchecked Sendable {
   // Guarded by the threads' mutex.
-  fileprivate var result: Result<Value, any Error>?
+  fileprivate var isDone = false
   fileprivate var isAwaited = false
   /// The time when a thread took the call; nil: no thread has taken it.
-  fileprivate var began: Time?
+  fileprivate var began: ContinuousClock.Instant?
+
+  package init() {}
 }
 
-/// A point in time of the monotonic clock.
-struct Time: Comparable {
-  var spec: timespec
+/// The result of a call that has been started on ``VolumeThreads``.
+package final class Pending<Value>: PendingCall, @unchecked Sendable {
+  /// Set by the thread of the call before the call is done, and read after that.
+  package var result: Result<Value, any Error>?
 
-  static var now: Time {
-    var spec = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &spec)
-    return Time(spec: spec)
-  }
-
-  func adding(milliseconds: Int) -> Time {
-    let nanoseconds = spec.tv_nsec + milliseconds % 1000 * 1_000_000
-    return Time(
-      spec: timespec(
-        tv_sec: spec.tv_sec + milliseconds / 1000 + nanoseconds / 1_000_000_000, tv_nsec: nanoseconds % 1_000_000_000))
-  }
-
-  static func < (a: Time, b: Time) -> Bool { (a.spec.tv_sec, a.spec.tv_nsec) < (b.spec.tv_sec, b.spec.tv_nsec) }
-  static func == (a: Time, b: Time) -> Bool { (a.spec.tv_sec, a.spec.tv_nsec) == (b.spec.tv_sec, b.spec.tv_nsec) }
+  @inlinable override package init() { super.init() }
 }
