@@ -1,11 +1,10 @@
+import GfapiAttributes
+import GfapiDefinition
 import Glibc
 import Gluster
 import GlusterfindList
 import MiniDaemon
 import PartStore
-import GfapiAttributes
-import GfapiDefinition
-import GfapiPlugin
 
 /// The parsers and decoders that libFuzzer tests. `FUZZ` in the environment names one of them. Whatever bytes it gets, it must neither
 /// crash nor hang, and its result must meet the conditions below. `scripts/fuzz` runs it.

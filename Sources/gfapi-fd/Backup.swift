@@ -1,7 +1,7 @@
 import ArgumentParser
+import GfapiDefinition
 import Glibc
 import MiniDaemon
-import GfapiDefinition
 
 struct Backup: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,13 +1,13 @@
 import ArgumentParser
 import Dispatch
+import GfapiDefinition
+import GfapiJob
 import Glibc
 import Gluster
 import GlusterfindWrapper
 import Locks
 import MiniDaemon
 import SetupCheck
-import GfapiDefinition
-import GfapiJob
 
 struct Check: ParsableCommand {
   static let configuration = CommandConfiguration(

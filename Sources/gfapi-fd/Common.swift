@@ -1,10 +1,10 @@
 import ArgumentParser
+import GfapiDefinition
+import GfapiJob
 import Glibc
 import Gluster
 import MiniDaemon
 import SetupCheck
-import GfapiDefinition
-import GfapiJob
 
 let pluginLineHelp: ArgumentHelp = "The plugin line, as in a FileSet, or the URI of the volume."
 

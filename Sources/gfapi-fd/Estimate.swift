@@ -1,8 +1,8 @@
 import ArgumentParser
 import FDPluginABI
+import GfapiDefinition
 import Glibc
 import MiniDaemon
-import GfapiDefinition
 
 struct Estimate: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,11 +1,11 @@
 import ArgumentParser
 import FDPluginABI
+import GfapiDefinition
+import GfapiJob
 import Glibc
 import GlusterfindList
 import MiniDaemon
 import SetupCheck
-import GfapiDefinition
-import GfapiJob
 
 struct List: ParsableCommand {
   static let configuration = CommandConfiguration(

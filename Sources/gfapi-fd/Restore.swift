@@ -1,6 +1,6 @@
 import ArgumentParser
-import MiniDaemon
 import GfapiDefinition
+import MiniDaemon
 
 struct Restore: ParsableCommand {
   static let configuration = CommandConfiguration(

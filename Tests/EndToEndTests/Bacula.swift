@@ -1,6 +1,6 @@
 import Foundation
-import TestSupport
 import Testing
+import TestSupport
 
 /// A private Bacula with its own catalog, started by scripts/bacula: director, storage daemon and file daemon.
 final class Bacula {

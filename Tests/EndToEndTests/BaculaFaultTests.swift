@@ -1,6 +1,6 @@
 import Foundation
-import TestSupport
 import Testing
+import TestSupport
 
 /// Jobs of the real Bacula while the volume or the daemon fails.
 @Suite("Jobs of the real Bacula while the volume fails or changes", .serialized)

@@ -1,6 +1,6 @@
 import Foundation
-import TestSupport
 import Testing
+import TestSupport
 
 @Suite("Jobs of the real Bacula", .serialized)
 struct BaculaTests {

@@ -1,6 +1,6 @@
 import Foundation
-import TestSupport
 import Testing
+import TestSupport
 
 /// Bareos's daemons, started from a build tree. They are stopped when this object is released.
 final class Bareos {

@@ -1,6 +1,6 @@
 import Foundation
-import TestSupport
 import Testing
+import TestSupport
 
 @Suite("Volumes of the real Bareos storage daemon on Gluster", .serialized)
 struct BareosStorageTests {

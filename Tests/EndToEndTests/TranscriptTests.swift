@@ -1,6 +1,6 @@
 import Foundation
-import TestSupport
 import Testing
+import TestSupport
 
 /// The transcripts of the documents, run against the real daemons. Names and numbers differ; every other character must be the same.
 @Suite("Transcripts in the documents", .serialized)

@@ -1,4 +1,5 @@
 import Testing
+
 @testable import GfapiAttributes
 
 @Suite("The ACL stream")

@@ -1,6 +1,6 @@
 import Foundation
-import TestSupport
 import Testing
+import TestSupport
 
 /// Checks that docs/troubleshooting.md lists every message that a user can see.
 ///

@@ -1,7 +1,8 @@
 import Foundation
 import Gluster
-import TestSupport
 import Testing
+import TestSupport
+
 @testable import GfapiJob
 
 @Suite("The metrics of a job")

@@ -1,4 +1,5 @@
 import Testing
+
 @testable import GfapiJob
 
 @Suite("The progress message of a job")

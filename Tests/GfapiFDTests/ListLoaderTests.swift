@@ -1,7 +1,8 @@
 import Foundation
 import GlusterfindList
-import TestSupport
 import Testing
+import TestSupport
+
 @testable import GfapiBackup
 
 @Suite("Loading a list of changes")

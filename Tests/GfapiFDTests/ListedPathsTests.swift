@@ -1,4 +1,5 @@
 import Testing
+
 @testable import GfapiBackup
 @testable import GfapiJob
 

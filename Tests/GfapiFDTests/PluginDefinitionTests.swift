@@ -1,6 +1,7 @@
 import Gluster
-import TestSupport
 import Testing
+import TestSupport
+
 @testable import GfapiDefinition
 
 @Suite("The plugin definition")

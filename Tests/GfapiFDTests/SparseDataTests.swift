@@ -1,4 +1,5 @@
 import Testing
+
 @testable import GfapiRestore
 
 @Suite("Sparse data of a file")

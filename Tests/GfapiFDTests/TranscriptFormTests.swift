@@ -1,5 +1,5 @@
-import TestSupport
 import Testing
+import TestSupport
 
 @Suite("Transcripts in a document")
 struct TranscriptFormTests {

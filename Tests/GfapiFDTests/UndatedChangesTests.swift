@@ -1,7 +1,8 @@
 import CSQLite
 import Foundation
-import TestSupport
 import Testing
+import TestSupport
+
 @testable import GfapiBackup
 
 @Suite("The fingerprints that jobs store of each entry")

@@ -1,7 +1,8 @@
 import Foundation
 import Synchronization
-import TestSupport
 import Testing
+import TestSupport
+
 @testable import GfapiJob
 
 @Suite("The threads that call libgfapi")

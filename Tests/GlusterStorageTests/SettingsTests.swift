@@ -1,8 +1,8 @@
 import Foundation
 import Gluster
 import PartStore
-import TestSupport
 import Testing
+import TestSupport
 
 @testable import GlusterStorage
 

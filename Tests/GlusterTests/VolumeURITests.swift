@@ -1,6 +1,6 @@
 import Gluster
-import TestSupport
 import Testing
+import TestSupport
 
 @Suite("The URI of a volume")
 struct VolumeURITests {

@@ -1,8 +1,8 @@
 import Foundation
 import GlusterfindList
 import HostFiles
-import TestSupport
 import Testing
+import TestSupport
 
 @Suite("The lines of a list of changes")
 struct ChangeTests {

@@ -1,7 +1,7 @@
 import Foundation
 import GlusterfindList
-import TestSupport
 import Testing
+import TestSupport
 
 @testable import GlusterfindWrapper
 

@@ -1,8 +1,8 @@
 import Foundation
 import Locks
 import MiniDaemon
-import TestSupport
 import Testing
+import TestSupport
 
 /// Faults and changes of a volume during a job.
 @Suite("Faults of a volume", .serialized)

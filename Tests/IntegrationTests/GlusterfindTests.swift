@@ -1,7 +1,7 @@
 import Foundation
 import MiniDaemon
-import TestSupport
 import Testing
+import TestSupport
 
 @Suite("Wrapper with the real glusterfind", .serialized)
 struct GlusterfindTests {

@@ -1,8 +1,8 @@
 import FDPluginABI
 import Foundation
 import MiniDaemon
-import TestSupport
 import Testing
+import TestSupport
 
 @Suite("Hostile archives")
 struct HostileArchiveTests {

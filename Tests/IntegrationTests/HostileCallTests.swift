@@ -1,8 +1,9 @@
 import FDPluginABI
 import Foundation
-@testable import MiniDaemon
-import TestSupport
 import Testing
+import TestSupport
+
+@testable import MiniDaemon
 
 /// Calls of a broken daemon: in any order, and with any content of the packets that a pointer and a length allow.
 @Suite("Hostile calls", .serialized)

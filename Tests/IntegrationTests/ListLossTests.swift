@@ -1,7 +1,7 @@
 import Foundation
 import MiniDaemon
-import TestSupport
 import Testing
+import TestSupport
 
 /// The sources of a list may be missing, cut off, on another brick, or of another time. The wrapper then lists everything that may have
 /// changed, and reports the reason.

@@ -1,7 +1,7 @@
 import Foundation
 import MiniDaemon
-import TestSupport
 import Testing
+import TestSupport
 
 @Suite("Backup from a list")
 struct ListTests {

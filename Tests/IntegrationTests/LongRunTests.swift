@@ -2,8 +2,8 @@ import Foundation
 import Gluster
 import Locks
 import MiniDaemon
-import TestSupport
 import Testing
+import TestSupport
 
 /// Many jobs in one process, as in a daemon that runs for weeks.
 @Suite("Many jobs in one process", .serialized)

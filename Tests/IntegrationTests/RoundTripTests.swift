@@ -1,6 +1,6 @@
 import Foundation
-import TestSupport
 import Testing
+import TestSupport
 
 @Suite("Round trips of a hostile tree")
 struct RoundTripTests {

@@ -1,7 +1,7 @@
 import Foundation
 import MiniDaemon
-import TestSupport
 import Testing
+import TestSupport
 
 /// The tests make certificates, and reset volumes and glusterd at the end.
 @Suite("TLS", .serialized)

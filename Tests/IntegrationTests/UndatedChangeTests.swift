@@ -1,7 +1,7 @@
 import Foundation
 import MiniDaemon
-import TestSupport
 import Testing
+import TestSupport
 
 /// Not every change gets a new time from Gluster (`features.ctime`, on by default). A backup that compares times would miss such an
 /// undated change.

@@ -1,8 +1,8 @@
-import Glibc
-import Gluster
 import GfapiAttributes
 import GfapiDefinition
 import GfapiJob
+import Glibc
+import Gluster
 
 /// One backup (or estimate) of one plugin line. Gives the daemon one record after another and answers its calls for the current record.
 /// Used only on the job's thread.

@@ -1,8 +1,8 @@
+import GfapiDefinition
+import GfapiJob
 import Glibc
 import Gluster
 import SystemPackage
-import GfapiDefinition
-import GfapiJob
 
 /// What a backup needs of the volume, prepared while the job connects.
 package struct BackupSession: Sendable {

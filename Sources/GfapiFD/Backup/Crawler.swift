@@ -1,5 +1,5 @@
-import Gluster
 import GfapiJob
+import Gluster
 
 /// Backs up every entry of the base directory.
 package struct CrawlKind: SourceKind {

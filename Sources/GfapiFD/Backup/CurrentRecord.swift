@@ -1,7 +1,7 @@
-import Glibc
-import Gluster
 import GfapiAttributes
 import GfapiJob
+import Glibc
+import Gluster
 
 /// The record that the daemon processes: answers the daemon's calls for its data and attributes. Used only on the job's thread.
 final class CurrentRecord {

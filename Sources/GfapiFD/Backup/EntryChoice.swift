@@ -1,6 +1,6 @@
+import GfapiJob
 import Glibc
 import Gluster
-import GfapiJob
 
 /// Decides which entries a backup saves: asks the daemon what the FileSet takes and what has changed. Used only on the job's thread.
 final class EntryChoice: EntryFilter {

@@ -1,9 +1,9 @@
-import Glibc
-import Gluster
-import SystemPackage
 import GfapiAttributes
 import GfapiDefinition
 import GfapiJob
+import Glibc
+import Gluster
+import SystemPackage
 
 /// Fetches the data, link target, ACLs and extended attributes of entries. Several threads may call it at the same time.
 package struct EntryFetcher: Sendable {

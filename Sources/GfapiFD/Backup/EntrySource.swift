@@ -1,6 +1,6 @@
+import GfapiJob
 import Glibc
 import Gluster
-import GfapiJob
 
 /// A source of a backup's entries: a crawl of the volume, or a list of changes. Used on the job's thread; makes its calls through
 /// ``JobCalls``.

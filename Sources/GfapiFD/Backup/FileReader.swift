@@ -1,8 +1,8 @@
 import DequeModule
+import GfapiJob
 import Glibc
 import Gluster
 import SystemPackage
-import GfapiJob
 
 /// A regular file that is open for reading, for calls from several threads at the same time.
 final class OpenFile: @unchecked Sendable {

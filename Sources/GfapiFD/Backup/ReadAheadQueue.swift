@@ -1,7 +1,7 @@
 import DequeModule
+import GfapiJob
 import Glibc
 import Gluster
-import GfapiJob
 import struct Synchronization.Atomic
 
 /// The next records of a backup, whose data and attributes workers fetch while the daemon processes the current record. Used only on the

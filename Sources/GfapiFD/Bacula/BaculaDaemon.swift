@@ -1,12 +1,12 @@
 import DaemonReleases
 import FDPluginABI
-import Glibc
 import GfapiAttributes
 import GfapiBackup
 import GfapiDefinition
 import GfapiJob
 import GfapiPlugin
 import GfapiRestore
+import Glibc
 
 /// Bacula's side of a job: converts its packets to the plugin's own types and back, and implements the plugin's questions with the daemon's
 /// callbacks.

@@ -1,8 +1,8 @@
 import DaemonReleases
 import FDPluginABI
-import Locks
 import GfapiJob
 import GfapiPlugin
+import Locks
 
 /// The tables that Bacula gets when it loads the plugin. They are created once, for the loading release, and never freed.
 package struct BaculaTables: @unchecked Sendable {

@@ -1,5 +1,5 @@
-import Glibc
 import GfapiJob
+import Glibc
 
 /// Finds additional hard links to files that are in the backup, for a daemon that leaves this to its plugins. Keeps each file until all its
 /// names have been passed to the daemon.

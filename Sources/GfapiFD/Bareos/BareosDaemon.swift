@@ -1,9 +1,9 @@
 import DaemonReleases
 import FDPluginABI
-import Glibc
 import GfapiBackup
 import GfapiJob
 import GfapiPlugin
+import Glibc
 
 /// Bareos's side of a job: converts its packets to the plugin's own types and back, and implements the plugin's questions with the daemon's
 /// callbacks.

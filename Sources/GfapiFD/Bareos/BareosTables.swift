@@ -1,7 +1,7 @@
 import FDPluginABI
-import Locks
 import GfapiJob
 import GfapiPlugin
+import Locks
 
 /// The tables that Bareos gets when it loads the plugin. They are created once and never freed.
 package struct BareosTables: @unchecked Sendable {

@@ -1,5 +1,5 @@
-import Glibc
 import GfapiDefinition
+import Glibc
 
 /// The calls that the plugin makes to the file daemon, independent of the daemon's family.
 ///

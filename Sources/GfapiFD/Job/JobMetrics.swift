@@ -1,7 +1,7 @@
+import GfapiDefinition
 import Glibc
 import Gluster
 import HostFiles
-import GfapiDefinition
 
 /// The metrics of the last job of a plugin line, in the text format of Prometheus, for its textfile collector (`metrics=`).
 ///

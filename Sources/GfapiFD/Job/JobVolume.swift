@@ -1,8 +1,8 @@
+import GfapiDefinition
 import Glibc
 import Gluster
 import HostFiles
 import Locks
-import GfapiDefinition
 
 /// A job's connection to a volume. The job's thread waits for the calls on it, as long as the job is not cancelled.
 package final class JobVolume: Sendable {

@@ -1,6 +1,6 @@
+import GfapiAttributes
 import Glibc
 import Gluster
-import GfapiAttributes
 
 /// The properties of a volume and what it supports, for a user who sets up a backup.
 package struct VolumeReport: Sendable {

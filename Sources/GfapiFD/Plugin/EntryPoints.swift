@@ -1,8 +1,8 @@
 import FDPluginABI
-import Glibc
-import Version
 import GfapiDefinition
 import GfapiJob
+import Glibc
+import Version
 
 /// The description of the plugin that every daemon gets.
 package enum PluginInformation {

@@ -1,10 +1,10 @@
-import Glibc
-import Gluster
-import Version
 import GfapiBackup
 import GfapiDefinition
 import GfapiJob
 import GfapiRestore
+import Glibc
+import Gluster
+import Version
 
 /// The plugin in one job of a daemon: handles the events of the job, and owns its backup or restore.
 package final class Job {

@@ -1,8 +1,8 @@
 import FDPluginABI
-import Glibc
-import Gluster
 import GfapiBackup
 import GfapiJob
+import Glibc
+import Gluster
 
 /// The common part of the adapters of both families.
 ///

@@ -1,7 +1,7 @@
 import FDPluginABI
-import Glibc
 import GfapiJob
 import GfapiRestore
+import Glibc
 
 /// The fields of a save packet that the plugin sets. Their position depends on the release.
 package protocol SavePacket {

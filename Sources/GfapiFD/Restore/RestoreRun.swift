@@ -1,8 +1,8 @@
-import Glibc
-import Gluster
 import GfapiAttributes
 import GfapiDefinition
 import GfapiJob
+import Glibc
+import Gluster
 
 /// A restore onto one volume: takes the daemon's calls for one entry after another, and does the work in the background.
 ///

@@ -1,8 +1,8 @@
-import Glibc
-import Gluster
 import GfapiAttributes
 import GfapiDefinition
 import GfapiJob
+import Glibc
+import Gluster
 
 /// The attributes that an entry gets in a restore: everything but its data.
 struct TargetAttributes: Sendable {

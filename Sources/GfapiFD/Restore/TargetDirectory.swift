@@ -1,11 +1,11 @@
+import GfapiAttributes
+import GfapiDefinition
+import GfapiJob
 import Glibc
 import Gluster
 import Locks
 import SystemPackage
 import struct Synchronization.Atomic
-import GfapiAttributes
-import GfapiDefinition
-import GfapiJob
 
 /// A directory on the volume that entries are restored into. It is looked up, or made, when the first entry needs it. No symbolic link
 /// in its path is followed. Its methods can be called by several threads at once.

@@ -1,9 +1,9 @@
+import GfapiDefinition
+import GfapiJob
 import Glibc
 import Gluster
 import Locks
 import SystemPackage
-import GfapiDefinition
-import GfapiJob
 
 /// An entry that is being restored and is not a directory. It is made on the volume by the first call that needs it. Pieces of a file can
 /// be written in parallel; the other steps come after them.

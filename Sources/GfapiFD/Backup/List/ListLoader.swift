@@ -1,8 +1,8 @@
+import GfapiDefinition
+import GfapiJob
 import Glibc
 import Gluster
 import GlusterfindList
-import GfapiDefinition
-import GfapiJob
 
 /// The list of changes cannot be used.
 package struct ListFailure: JobEndingError, CustomStringConvertible {

@@ -1,5 +1,5 @@
-import Gluster
 import GfapiJob
+import Gluster
 
 /// Returns the entries that a list of changes or of paths names: those that ``ListWalk`` finds, and the content of directories that are to be crawled.
 final class ListSource: EntrySource {

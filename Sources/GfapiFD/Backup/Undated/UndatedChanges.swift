@@ -1,6 +1,6 @@
-import Glibc
 import GfapiDefinition
 import GfapiJob
+import Glibc
 
 /// Finds the changes for which Gluster sets no new time. Compares entries with the fingerprints that earlier jobs saw, in a
 /// ``StateDatabase``. Used on the job's thread.
