@@ -33,7 +33,8 @@ endif
 endif
 ifeq ($(SANITIZE),)
 # No program searches for libraries in its own folder, and none binds symbols late.
-RELEASE = $(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath \
+# Optimized across the rooms of the module, as far as the compiler can.
+RELEASE = $(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath -Xswiftc -cross-module-optimization \
   -Xlinker -z -Xlinker relro -Xlinker -z -Xlinker now
 PRODUCTS = .build/release
 STRIP = strip --strip-unneeded
