@@ -126,7 +126,8 @@ let package = Package(
     .testTarget(
       name: "GfapiFDTests",
       dependencies: [
-        "GfapiDefinition", "GfapiAttributes", "GfapiJob", "GfapiBackup", "GfapiRestore", "GfapiPlugin", "GfapiBacula", "GlusterfindList",
+        "DaemonReleases", "MiniDaemon", "GfapiDefinition", "GfapiAttributes", "GfapiJob", "GfapiBackup", "GfapiRestore", "GfapiPlugin",
+        "GfapiBacula", "GlusterfindList",
         "TestSupport",
       ]),
     .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck", "Gluster"]),

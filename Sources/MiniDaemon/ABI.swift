@@ -6,6 +6,9 @@ public enum ABI: String, CaseIterable, Sendable {
   case bareos21, bareos25, bareos26
   case bacula9, bacula11, bacula13, bacula15
 
+  /// The newest release of Bareos.
+  public static let newest = allCases.last { $0.bareos != nil }!
+
   public enum Family: Sendable {
     case bareos(BareosRelease)
     case bacula(BaculaRelease)
@@ -24,9 +27,9 @@ public enum ABI: String, CaseIterable, Sendable {
   }
 
   /// The release of Bacula; nil: it is one of Bareos.
-  var bacula: BaculaRelease? { if case .bacula(let release) = family { release } else { nil } }
+  public var bacula: BaculaRelease? { if case .bacula(let release) = family { release } else { nil } }
   /// The release of Bareos; nil: it is one of Bacula.
-  var bareos: BareosRelease? { if case .bareos(let release) = family { release } else { nil } }
+  public var bareos: BareosRelease? { if case .bareos(let release) = family { release } else { nil } }
 
   public var isBacula: Bool { bacula != nil }
 

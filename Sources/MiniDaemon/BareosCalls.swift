@@ -116,10 +116,12 @@ final class BareosCalls: ModuleCalls {
   // MARK: Data
 
   func io(_ packet: inout fd_io_packet) -> Int32 {
-    if release == .v18 {
+    switch release {
+    case .v18:
       packet.pkt_size = Int32(MemoryLayout<fd_io_packet>.size)
       packet.pkt_end = packet.pkt_size
       return functions.plugin_io(context, &packet)
+    case .v22, .v26: break
     }
     var later = bareos_io_packet_22()
     let common = MemoryLayout<fd_io_packet>.offset(of: \.pkt_end)!

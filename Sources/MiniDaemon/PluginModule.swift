@@ -40,7 +40,7 @@ public final class PluginModule: @unchecked Sendable {
   ///   - abi: the daemon to imitate.
   ///   - version: the daemon's interface version; nil: that of `abi`.
   ///   - tableSize: size that the table of callbacks claims to have, in bytes; nil: that of `abi`.
-  public init(_ path: String, _ abi: ABI = .bareos26, version: UInt32? = nil, tableSize: Int? = nil) throws {
+  public init(_ path: String, _ abi: ABI = .newest, version: UInt32? = nil, tableSize: Int? = nil) throws {
     // The daemons ignore this signal too. Otherwise a socket of libgfapi whose other end is closed would end the process.
     signal(SIGPIPE, SIG_IGN)
     guard let library = dlopen(path, RTLD_NOW | RTLD_LOCAL) else {

@@ -155,7 +155,7 @@ struct Check: ParsableCommand {
   /// Reports which changes an incremental job finds, and at what cost.
   private func checkChanges(_ parsed: PluginDefinition, _ report: VolumeReport, _ latency: VolumeLatency, _ findings: inout Findings) {
     let changes = "changes"
-    if parsed.fileList != nil {
+    if case .changes = parsed.source {
       findings.add(changes, "by list: all that the bricks log, and what they do not log: fallocate, holes, zeroed ranges")
     } else if !report.keepsTimes {
       findings.add(changes, "by crawl: all, because the bricks date every change (features.ctime is off)")
@@ -172,7 +172,7 @@ struct Check: ParsableCommand {
         "by crawl: not all; Gluster does not date attributes, ACLs and holes (features.ctime), and attributes=dated misses them",
         cure: "remove attributes=dated from the plugin line")
     }
-    guard parsed.fileList == nil else { return }
+    if case .changes = parsed.source { return }
     switch GlusterfindNeeds.areChangesLogged(parsed.volume.volume) {
     case .some(true): findings.add("changelogs", "on: with a list of glusterfind (gffilelist=) a job does not crawl")
     case .some(false): findings.add("changelogs", "off: a job can only crawl")
@@ -221,7 +221,19 @@ struct Check: ParsableCommand {
   }
 
   private func checkList(_ parsed: PluginDefinition, _ findings: inout Findings) {
-    guard let list = parsed.fileList.map({ String(decoding: $0, as: UTF8.self) }) else { return }
+    let list: String
+    switch parsed.source {
+    case .crawl: return
+    case .paths(let file):
+      let file = String(decoding: file, as: UTF8.self)
+      if access(file, R_OK) == 0 {
+        findings.add("pathlist", "\(file) may be read")
+      } else {
+        findings.add(.problem, "pathlist", "\(file): \(String(cString: strerror(errno)))", cure: "write it before the job")
+      }
+      return
+    case .changes(let file): list = String(decoding: file, as: UTF8.self)
+    }
     GlusterfindNeeds.look(parsed.volume.volume, into: &findings)
     checkChangelogs(parsed.volume.volume, &findings)
     guard access(list, R_OK) == 0 else {

@@ -40,7 +40,7 @@ struct ModuleArgument: ParsableArguments {
 /// The options of each command that runs a job.
 struct DaemonArguments: ParsableArguments {
   @Option(help: "The release of the daemon as which to call the module.")
-  var abi: ABI = .bareos26
+  var abi: ABI = .newest
 
   @OptionGroup var module: ModuleArgument
 

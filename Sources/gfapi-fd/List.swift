@@ -67,7 +67,7 @@ struct List: ParsableCommand {
     // These options would have another meaning with another base directory or a list.
     guard fileSet.options.since == 0, fileSet.options.excludes.isEmpty, fileSet.options.recurses, daemon.pluginOptions == nil,
       let arguments = try? PluginDefinition.Arguments(definition.utf8),
-      let parsed = try? PluginDefinition(arguments), parsed.fileList == nil,
+      let parsed = try? PluginDefinition(arguments), parsed.source == .crawl,
       arguments.values[.gfseparator] == nil, arguments.values[.gfencoding] == nil, MiniJob.isAt(path, orBelow: parsed.volume.directory)
     else { return nil }
     let volume = JobVolume(parsed)

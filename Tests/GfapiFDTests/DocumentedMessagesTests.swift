@@ -163,6 +163,14 @@ struct DocumentedMessagesTests {
         #expect(isThere, "\(file): \(code) \(words.joined(separator: " … "))")
       }
     }
+    // One code has one meaning: its rows stand in one table.
+    var tables: [String: Set<Int>] = [:]
+    var table = 0
+    for line in try DocumentsTests.text("docs/troubleshooting.md").split(separator: "\n", omittingEmptySubsequences: false) {
+      if !line.hasPrefix("|") { table += 1 }
+      for code in Self.messageCodes(in: line) { tables[code, default: []].insert(table) }
+    }
+    for (code, tables) in tables { #expect(tables.count == 1, "\(code) is in several tables") }
     let explained = Set(lines.flatMap { Self.messageCodes(in: $0) })
     #expect(explained == used, "\(explained.symmetricDifference(used).sorted())")
   }

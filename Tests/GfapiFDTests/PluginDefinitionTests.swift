@@ -13,7 +13,7 @@ struct PluginDefinitionTests {
     #expect(definition.volume.servers == [.init(host: "server", port: 24008)])
     #expect(definition.volume.directory == Array("/a:b".utf8))
     #expect(definition.snapshotDirectory == "/s")
-    #expect(definition.fileList == Array(#"/var/a\b"#.utf8))
+    #expect(definition.source == .changes(Array(#"/var/a\b"#.utf8)))
     #expect(definition.logging == .init(file: "/log:1", level: 8))
     #expect(definition.timeout == 5)
   }
@@ -22,7 +22,7 @@ struct PluginDefinitionTests {
   func least() throws {
     let definition = try PluginDefinition(#"gfapi:volume=gluster\://h/v"#)
     #expect(definition.timeout == 60)
-    #expect(definition.fileList == nil)
+    #expect(definition.source == .crawl)
     #expect(definition.logging == .init())
   }
 
@@ -72,5 +72,11 @@ struct PrintableTests {
     #expect(printable(Array("a\nb\\c".utf8)) == "a\\012b\\134c")
     #expect(printable([0x61, 0xff, 0xc3, 0xa4, 0xe2, 0x82]) == "a\\377ä\\342\\202")
     #expect(printable([UInt8]()) == "")
+  }
+
+  @Test("Every key is in the grammar that messages show, and in docs/reference.md", arguments: PluginDefinition.Key.allCases)
+  func documented(_ key: PluginDefinition.Key) throws {
+    #expect(PluginDefinition.grammar.contains("\(key.rawValue)="))
+    #expect(try DocumentsTests.text("docs/reference.md").contains("| `\(key.rawValue)` |"))
   }
 }

@@ -411,6 +411,14 @@ struct ToolTests {
       #expect(wrong.result.status == 2 && wrong.result.output.contains(words), "\(wrong.result.output)")
     }
     #expect(try run(Scratch.tool, "backup", Scratch.line(), "-o", archive, "--files-from", "/nonexistent").output.contains("GFD-312"))
+    // The other commands understand such a line.
+    let file = try Scratch.temporaryFile()
+    try Data("\(path)/a/sub\0\(path)/b/4\0".utf8).write(to: URL(fileURLWithPath: file))
+    let line = Scratch.line("plain", path) + ":pathlist=\(file)"
+    let listed = try run(Scratch.tool, "list", line, path + "/a/sub/2", "--module", Scratch.modulePath)
+    #expect(listed.status == 0 && listed.output.contains("\(path)/a/sub/2\n") && !listed.output.contains("deep"), "\(listed.output)")
+    let check = try run(Scratch.tool, "check", line, "--module", Scratch.modulePath)
+    #expect(check.output.contains("pathlist:") && check.output.contains("\(file) may be read"), "\(check.output)")
   }
 
   /// Reads an archive with tar, bsdtar and the tool, and returns their exit statuses.

@@ -63,6 +63,9 @@ package final class Crawler: EntrySource {
     readsAhead = calls.volume.definition.readsAhead
   }
 
+  /// A crawl returns every entry that exists.
+  package let unseen: (any UnseenEntries)? = nil
+
   package var isReady: Bool {
     guard let level = stack.last, level.items.isEmpty, let page = level.listing.page else { return true }
     return calls.isDone(page)

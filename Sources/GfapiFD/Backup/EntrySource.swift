@@ -15,14 +15,14 @@ package protocol EntrySource: AnyObject {
   var reachesPastDirectories: Bool { get }
   /// The source's part of the backup's summary; empty: it has none.
   var summary: String { get }
-  /// Answers for entries that the source does not return; nil: the source returns every entry that exists.
+  /// Answers for entries that the source does not return; nil: the source returns every entry that exists. In an accurate job the daemon
+  /// takes every other entry for deleted.
   var unseen: (any UnseenEntries)? { get }
 }
 
 extension EntrySource {
   package var reachesPastDirectories: Bool { false }
   package var summary: String { "" }
-  package var unseen: (any UnseenEntries)? { nil }
 }
 
 /// Answers for entries that a backup has not returned, when an accurate job looks for deleted entries.

@@ -147,7 +147,7 @@ package final class BareosDaemon: PacketDaemon {
 
   func io(_ raw: UnsafeMutableRawPointer) -> Int32 {
     let size = raw.loadUnaligned(as: Int32.self)
-    guard check(size, [MemoryLayout<fd_io_packet>.size, MemoryLayout<bareos_io_packet_22>.size], "I/O packet") else {
+    guard check(size, Self.ioPacketSizes, "I/O packet") else {
       return Int32(FD_ERROR)
     }
     // Up to win32 the layouts are the same, as the static asserts of FDPluginABI check. filedes is left to the daemon.
@@ -190,12 +190,12 @@ package final class BareosDaemon: PacketDaemon {
 
   // MARK: Packets
 
+  private static let restorePacketSizes = BareosRelease.allCases.map(\.restorePacketSize)
+  /// Two releases have packets of one size.
+  private static let ioPacketSizes = Set(BareosRelease.allCases.map(\.ioPacketSize)).sorted()
+
   private func restorePacket(_ raw: UnsafeMutableRawPointer) -> UnsafeMutablePointer<fd_restore_packet>? {
-    let known = [
-      MemoryLayout<fd_restore_packet>.size, MemoryLayout<bareos_restore_packet_22>.size,
-      MemoryLayout<bareos_restore_packet_26>.size,
-    ]
-    guard check(raw.loadUnaligned(as: Int32.self), known, "restore packet") else { return nil }
+    guard check(raw.loadUnaligned(as: Int32.self), Self.restorePacketSizes, "restore packet") else { return nil }
     // Up to delta_seq the layouts are the same, as the static asserts of FDPluginABI check.
     return raw.assumingMemoryBound(to: fd_restore_packet.self)
   }

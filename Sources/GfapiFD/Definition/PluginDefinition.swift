@@ -38,12 +38,18 @@ package struct PluginDefinition: Equatable, Sendable {
   package var volume: VolumeURI
   /// The entry point of user-serviceable snapshots.
   package var snapshotDirectory: String?
-  /// The list of changed entries, written by glusterfind.
-  package var fileList: [UInt8]?
+  /// Where the entries of a backup come from.
+  package enum Source: Equatable, Sendable {
+    /// The base directory, with everything in it.
+    case crawl
+    /// A list of changed entries, written by glusterfind. The absolute path of the list.
+    case changes([UInt8])
+    /// A file with the paths to back up, each followed by a zero byte. The absolute path of the file.
+    case paths([UInt8])
+  }
+  package var source = Source.crawl
   /// The format of `fileList`.
   package var listFormat = ListFormat()
-  /// The absolute path of a file with the paths to back up, each followed by a zero byte; nil: all paths are backed up.
-  package var pathList: [UInt8]?
   /// True if the job asks for the attributes of entries with unchanged times, because Gluster does not date every change of attributes.
   package var checksAttributes = true
   /// The directory of the state databases, which keep what jobs saw; nil: in the daemon's working directory.
@@ -175,14 +181,14 @@ package struct PluginDefinition: Equatable, Sendable {
       guard list.first == UInt8(ascii: "/") else {
         throw ParseError(argument: "gffilelist=\(printable(list))", reason: "the path of the list is absolute")
       }
-      fileList = list
+      source = .changes(list)
     }
     if let list = arguments.values[.pathlist] {
       guard list.first == UInt8(ascii: "/") else {
         throw ParseError(argument: "pathlist=\(printable(list))", reason: "the path of the list is absolute")
       }
-      guard fileList == nil else { throw ParseError(argument: "pathlist=\(printable(list))", reason: "not together with gffilelist=") }
-      pathList = list
+      guard source == .crawl else { throw ParseError(argument: "pathlist=\(printable(list))", reason: "not together with gffilelist=") }
+      source = .paths(list)
     }
     if let encoding = try text(.gfencoding) {
       guard let known = ListFormat.Encoding(rawValue: encoding.lowercased()) else {

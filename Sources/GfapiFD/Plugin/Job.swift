@@ -102,9 +102,11 @@ package final class Job {
     let since = isFull ? 0 : since
     // Where the entries come from: each kind of source is one line here.
     let kind: any SourceKind =
-      definition.fileList.map { ListTerms(file: $0, format: definition.listFormat, isFull: isFull, since: since) }
-      ?? definition.pathList.map { PathList(file: $0) }
-      ?? CrawlKind()
+      switch definition.source {
+      case .crawl: CrawlKind()
+      case .changes(let file): ListTerms(file: file, format: definition.listFormat, isFull: isFull, since: since)
+      case .paths(let file): PathList(file: file)
+      }
     let connected = connect(.backup, definition) { try BackupSession($0, definition, from: kind, since: since) }
     guard let (volume, traits, session) = connected else {
       keepMetrics(JobMetrics.Numbers())
