@@ -30,7 +30,7 @@ struct TranscriptFormTests {
   func parts() throws {
     let found = Transcript.all(in: Self.document, replacing: [("Termination", "End")])
     #expect(found.count == 1)
-    #expect(found[0].heading == "Restore")
+    #expect(found[0].heading == "Restore" && found[0].kind == .console)
     #expect(found[0].inputs == ["restore current select", "done", "yes"])
     #expect(
       found[0].expected == ["…", "cwd is: /", "OK to run? (yes/mod/no): ", Self.line, "End:            Restore OK"])

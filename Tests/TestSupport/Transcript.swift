@@ -1,11 +1,17 @@
 import Foundation
 
-/// A transcript of a console in one of the documents: a code block with commands and with the lines that they print.
+/// A transcript in one of the documents: a code block with commands and with the lines that they print, or with lines of a job's log.
 ///
 /// A line `* command` is a command of bconsole, `$ command` a command of its selection of files, and `# command` or `$ gfapi-fd …` one of a shell. A
-/// question of bconsole that ends with a colon or with `)` and `: ` has its answer after it. In the other lines, `…` stands for any text, and a
-/// number for any number.
+/// question of bconsole has its answer after it. In the other lines, `…` stands for any text, and a number for any number.
 public struct Transcript: Sendable {
+  public enum Kind: Sendable {
+    case console, shell
+    /// Lines of a job's log, without commands.
+    case log
+  }
+
+  public let kind: Kind
   /// The heading above it.
   public let heading: String
   /// The commands and the answers, in their order.
@@ -48,7 +54,13 @@ public struct Transcript: Sendable {
   }
 
   private init?(_ heading: String, _ lines: [String]) {
-    guard let first = lines.first, ["* ", "# gfapi-fd", "$ gfapi-fd"].contains(where: first.hasPrefix) else { return nil }
+    guard let first = lines.first else { return nil }
+    switch first {
+    case _ where first.hasPrefix("* "): kind = .console
+    case _ where first.hasPrefix("# ") || first.hasPrefix("$ gfapi-fd"): kind = .shell
+    case _ where first.hasPrefix("… ") && first.contains("gfapi: ") || first.hasPrefix("… ClientBeforeJob: "): kind = .log
+    default: return nil
+    }
     var (inputs, expected): ([String], [String]) = ([], [])
     for line in lines {
       if let command = line.wholeMatch(of: /[*$#] (.+)/)?.1 {
