@@ -32,7 +32,7 @@ public enum VolumeCause: Hashable, Sendable {
   public func words(_ volume: String, user: uid_t = geteuid()) -> String {
     switch self {
     case .readOnly:
-      "volume \(volume) refuses changes: it is read-only (gluster volume set \(volume) features.read-only off) or keeps what it has "
+      "volume \(volume) refuses changes: it is read-only (gluster volume set \(volume) features.read-only off) or does not replace files "
         + "(features.worm, features.worm-file-level)"
     case .denied where user == 0:
       "volume \(volume) denies root what root may do: server.root-squash or server.all-squash makes root another user "

@@ -30,7 +30,7 @@ struct Operation {
         let why = volume.retry.newCauses().map { cause in
           // The storage daemon runs as a user of its own, and does not need root.
           cause == .denied && geteuid() != 0
-            ? ": give the base directory, and what is in it, to user \(geteuid())" : ": " + cause.words(volume.uri.volume)
+            ? ": give the base directory and its content to user \(geteuid())" : ": " + cause.words(volume.uri.volume)
         }.joined()
         operation.settle { leave(error, why) }
       }
@@ -85,7 +85,7 @@ struct Operation {
     var rest = bytes[...]
     while !rest.isEmpty {
       let count = watchdog.pause { retried { write(1, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count) } }
-      guard count > 0 else { throw StoreError(.cutOff, "the data are not taken: \(String(cString: strerror(errno)))") }
+      guard count > 0 else { throw StoreError(.cutOff, "the data were not accepted: \(String(cString: strerror(errno)))") }
       rest = rest.dropFirst(count)
     }
   }

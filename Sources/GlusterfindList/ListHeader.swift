@@ -5,7 +5,7 @@
 ///     #end 1234
 ///
 /// `level` is `full` or `changes`. The times are seconds since 1970. The number at the end is the number of lines in between. Instead of
-/// changes there may be a line `#crawl REASON`: there is no list that can be trusted, and the job crawls the volume.
+/// changes there may be a line `#crawl REASON`: no complete list can be made, and the job crawls the volume.
 public struct ListHeader: Equatable, Sendable {
   /// True if everything on the volume is listed, not only changes.
   public var isFull: Bool

@@ -57,7 +57,7 @@ struct ChangelogFile {
     case "GlusterFS Changelog | version: v1.1 | encoding : 2": hasPaths = false
     case let line where line.hasSuffix("encoding : 1"):
       throw Failure("GFD-107", "the changelog \(path) is binary: set changelog.encoding to ascii")
-    case let line: throw Failure("GFD-107", "the changelog \(path) is of a version that is not known: \(line.prefix(100))")
+    case let line: throw Failure("GFD-107", "the changelog \(path) has an unknown version: \(line.prefix(100))")
     }
   }
 
@@ -124,7 +124,7 @@ struct ChangelogFile {
   private func unknown(_ field: [UInt8]) -> Failure {
     Failure(
       "GFD-107",
-      "the changelog \(reader.path) has a record that is not known, before byte \(reader.offset): \(String(decoding: field.prefix(80), as: UTF8.self))"
+      "the changelog \(reader.path) has an unknown record before byte \(reader.offset): \(String(decoding: field.prefix(80), as: UTF8.self))"
     )
   }
 }

@@ -99,7 +99,7 @@ struct Changelogs {
         } else if let time = Self.number(name, after: "changelog.") {
           entries.append(Entry(time: time, isEmpty: true))
         } else {
-          throw Gap(reason: "the list of the changelogs of \(brick) has an entry that is not known: \(name.prefix(100))")
+          throw Gap(reason: "the list of the changelogs of \(brick) has an unknown entry: \(name.prefix(100))")
         }
       }
     } catch is FieldReader.CutOff {

@@ -62,12 +62,12 @@ struct Prebackup: Sendable {
         print("\(lines) changes since \(wanted.header(now).since) (seconds since 1970) listed in \(list.path)")
       }
     } catch let error as Glusterfind.Untrusted {
-      guard !isStrict else { throw Failure("GFD-101", "there is no list that can be trusted: \(error.reason)") }
+      guard !isStrict else { throw Failure("GFD-101", "no complete list can be made: \(error.reason)") }
       wanted = .everything(error.reason)
       try list.write(in: folder, wanted.header(now)) { try $0.directive(ListHeader.crawlLine(error.reason)) }
       complain(
         "GFD-101",
-        "WARNING: there is no list that can be trusted, and the volume \(volume.name) is crawled instead, which takes longer: \(error.reason)"
+        "WARNING: no complete list can be made, and the volume \(volume.name) is crawled instead, which takes longer: \(error.reason)"
       )
     }
     remember(volume, isEverything: wanted.isEverything, now)
@@ -82,7 +82,7 @@ struct Prebackup: Sendable {
         time: now, isEverything: isEverything, version: volume.version ?? 0, rollover: volume.rollover,
         bricks: Set(volume.bricks.map(\.description))))
     do { try known.write(file) } catch {
-      complain("GFD-104", "WARNING: which bricks the volume has cannot be kept, and everything is listed for the next job: \(error)")
+      complain("GFD-104", "WARNING: the names of the bricks cannot be saved, and the next list has every entry: \(error)")
     }
   }
 
@@ -96,10 +96,10 @@ struct Prebackup: Sendable {
       return .changes(since: time, session: session)
     }
     switch since {
-    case nil: return .everything("the time since when changes are wanted is not known (-s, or --session for an incremental backup)")
-    case 0: return .everything("the time since when changes are wanted is 0")
+    case nil: return .everything("the start time of the list is not known (-s, or --session for an incremental backup)")
+    case 0: return .everything("the start time of the list is 0")
     case let since? where since > now + Self.margin:
-      return .everything("the time since when changes are wanted, \(since), is later than now, \(now) (seconds since 1970)")
+      return .everything("the start time of the list, \(since), is later than now, \(now) (seconds since 1970)")
     case let since?: return .changes(since: since)
     }
   }
@@ -218,7 +218,7 @@ struct Prebackup: Sendable {
     if result.status == Wrapper.gap { throw Glusterfind.Untrusted(reason: words, isTooYoung: true) }
     if result.isWell, let header = Self.header(of: file) {
       if header.until < began - Self.margin {
-        complain("GFD-105", "WARNING: the clock of \(brick.host) is \(began - header.until) s behind: it is asked for as much more")
+        complain("GFD-105", "WARNING: the clock of \(brick.host) is \(began - header.until) s behind: that node is asked for as much more")
       }
       return (file, header.since)
     }
@@ -239,7 +239,7 @@ struct Prebackup: Sendable {
 
   private static func ownPath() throws -> String {
     var path = [CChar](repeating: 0, count: 4097)
-    guard readlink("/proc/self/exe", &path, 4096) > 0 else { throw Failure("GFD-108", "cannot tell where this program is") }
+    guard readlink("/proc/self/exe", &path, 4096) > 0 else { throw Failure("GFD-108", "cannot find the path of this program") }
     return path.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
   }
 

@@ -232,7 +232,7 @@ public struct PartStore {
   private func folder(_ name: StoredName) throws -> Object? {
     guard let found = try ifThere({ try base.lookUp(name.stored) }) else { return nil }
     guard found.status.type == S_IFDIR else {
-      throw StoreError(.failed, "what has the volume's name in the base directory is no directory")
+      throw StoreError(.failed, "an entry with the volume's name in the base directory is not a directory")
     }
     return found.object
   }
@@ -255,7 +255,7 @@ public struct PartStore {
     let folder = try attempt("cannot look for it") { try self.folder(name) }
     let found = try attempt("cannot look for it") { try ifThere { try folder?.lookUp(part.stored) } }
     guard let folder, let found = found ?? nil else { throw try Self.missing(.missing, "no such part", volume) }
-    guard found.status.type == S_IFREG else { throw StoreError(.failed, "what has its name is no regular file") }
+    guard found.status.type == S_IFREG else { throw StoreError(.failed, "an entry with its name is not a regular file") }
     return (folder, found.object, found.status)
   }
 

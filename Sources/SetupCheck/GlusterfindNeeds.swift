@@ -21,7 +21,8 @@ package enum GlusterfindNeeds {
     for option in ChangelogOptions.names {
       guard let value = value(of: option, volume) else {
         findings.add(
-          .problem, subject, "gluster tells nothing of the volume", cure: "run the wrapper, and this, as root on a node of the volume")
+          .problem, subject, "gluster gives no information about the volume",
+          cure: "run the wrapper, and this, as root on a node of the volume")
         break
       }
       if !ChangelogOptions.isOn(value) {

@@ -50,7 +50,9 @@ struct VolumeInfo: ParsableCommand {
     for (name, command) in parts {
       guard let text = SetupCheck.output("\(gluster) \(command)") else {
         // Other commands may fail: a volume without quota has no limits.
-        if name == "info" { throw DaemonError("GFD-311", "gluster tells nothing of volume \(volume): run this as root on a node of it") }
+        if name == "info" {
+          throw DaemonError("GFD-311", "gluster gives no information about volume \(volume): run this as root on one of its nodes")
+        }
         continue
       }
       try write(text, to: "\(folder)/\(name)")
@@ -67,7 +69,7 @@ struct VolumeInfo: ParsableCommand {
     let tar = "tar -czf \"$GFAPI_FD_OUTPUT\" -C '\(folder)' \(names.joined(separator: " ")) -C / \(files.joined(separator: " "))"
     guard SetupCheck.output(tar) != nil, rename(new, output) == 0 else {
       unlink(new)
-      throw DaemonError("GFD-304", "the archive cannot be written: \(output): is its directory there, and has it room?")
+      throw DaemonError("GFD-304", "the archive cannot be written: \(output): check its directory and the free space")
     }
     Progress.line("saved \(names.count) answers of gluster and \(files.count) files of volume \(volume)")
   }

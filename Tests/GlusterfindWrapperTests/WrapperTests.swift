@@ -145,7 +145,7 @@ struct PrebackupTests {
       (.incremental, 100, nil, .changes(since: 100)),
       // A session advances with each job, but a differential backup needs the changes of several jobs.
       (.differential, 100, 50, .changes(since: 100)),
-      (.incremental, 0, 50, .everything("the time since when changes are wanted is 0")),
+      (.incremental, 0, 50, .everything("the start time of the list is 0")),
     ] as [(Wrapper.Level, Int?, Int?, Prebackup.Wanted)])
   func session(_ level: Wrapper.Level, _ since: Int?, _ sessionTime: Int?, _ wanted: Prebackup.Wanted) throws {
     #expect(try prebackup(level, since: since, session: "s").wanted(sessionTime: sessionTime, now: 200) == wanted)

@@ -447,6 +447,6 @@ struct ListLossTests {
       #expect(said.contains("everything is listed") && said.contains("wanted since \(seconds)"), "\(said)")
     }
     let future = time(nil) + 100_000
-    #expect(try ask("\(future)").contains("everything is listed: the time since when changes are wanted, \(future), is later than now"))
+    #expect(try ask("\(future)").contains("everything is listed: the start time of the list, \(future), is later than now"))
   }
 }

@@ -344,7 +344,8 @@ struct StorageProgramTests {
       try Scratch.gluster("volume", "set", "kept", option, "on")
       // Bricks apply the option a moment later.
       #expect(eventually { Scratch.mayRename(local) == false })
-      let refusal = "volume kept refuses changes: it is read-only (gluster volume set kept features.read-only off) or keeps what it has"
+      let refusal =
+        "volume kept refuses changes: it is read-only (gluster volume set kept features.read-only off) or does not replace files"
       func left() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: local + "/parts/v").sorted() }
       if isTestedBefore {
         for _ in 1...2 { expectFailure(try storage.run("testconnection"), 5, refusal) }
@@ -505,6 +506,6 @@ struct StorageProgramTests {
     let result = try run(
       "bash", "-c", "'\(StorageProgram.path)' download v 0000 | head -c 1000 > /dev/null; echo ${PIPESTATUS[0]}",
       environment: storage.environment)
-    #expect(result.output.contains("the data are not taken: Broken pipe") && result.output.hasSuffix("\n6\n"), "\(result.output)")
+    #expect(result.output.contains("the data were not accepted: Broken pipe") && result.output.hasSuffix("\n6\n"), "\(result.output)")
   }
 }

@@ -161,8 +161,7 @@ final class CurrentRecord {
       fingerprint[.layout] = .unknown
     } else if record.isSaved, let entry = item.entry {
       fingerprint = item.fingerprint
-      let read = Fingerprint(entry.status, details, wanted, shardSize: fetcher.shardSize)
-      for (part, digest) in read.digests { fingerprint[part] = digest }
+      fingerprint.update(with: Fingerprint(entry.status, details, wanted, shardSize: fetcher.shardSize))
     }
     return fingerprint
   }

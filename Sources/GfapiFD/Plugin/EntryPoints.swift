@@ -89,9 +89,21 @@ package func instance<Context: PluginContext>(
   return answer
 }
 
+/// Makes a call of an instance with a packet.
+///
+/// The packet is a pointer here, not any `Packet`: the layout of a pointer is known, so the call needs no type at run time.
 package func instance<Context: PluginContext, Packet>(
-  _ call: @autoclosure () -> String?, _ context: UnsafeMutablePointer<Context>?, _ packet: Packet?,
-  _ body: (Context.Daemon, Packet) -> Int32
+  _ call: @autoclosure () -> String?, _ context: UnsafeMutablePointer<Context>?, _ packet: UnsafeMutablePointer<Packet>?,
+  _ body: (Context.Daemon, UnsafeMutablePointer<Packet>) -> Int32
+) -> Int32 {
+  guard let packet else { return Int32(FD_ERROR) }
+  return instance(call(), context) { (daemon: Context.Daemon) in body(daemon, packet) }
+}
+
+/// Makes a call of an instance with a packet whose layout depends on the release.
+package func instance<Context: PluginContext>(
+  _ call: @autoclosure () -> String?, _ context: UnsafeMutablePointer<Context>?, _ packet: UnsafeMutableRawPointer?,
+  _ body: (Context.Daemon, UnsafeMutableRawPointer) -> Int32
 ) -> Int32 {
   guard let packet else { return Int32(FD_ERROR) }
   return instance(call(), context) { (daemon: Context.Daemon) in body(daemon, packet) }

@@ -3,7 +3,7 @@ import Glibc
 /// Digests of the parts of an entry that can change although the times of the entry do not.
 package struct Fingerprint: Sendable, Equatable {
   /// A part of an entry. The database stores these numbers: do not change them.
-  package enum Part: Int64, Sendable {
+  package enum Part: Int64, Sendable, CaseIterable {
     case acls = 1
     /// Extended attributes without the ACLs, which are backed up as ACLs.
     case attributes = 2
@@ -25,13 +25,24 @@ package struct Fingerprint: Sendable, Equatable {
     case unknown
   }
 
-  package private(set) var digests: [Part: Digest] = [:]
+  /// The digest of each part, by its number; nil: not known. Faster than a dictionary, which each record would fill.
+  private var byPart = [Digest?](repeating: nil, count: Part.allCases.count + 1)
 
   package init() {}
 
   package subscript(part: Part) -> Digest? {
-    get { digests[part] }
-    set { digests[part] = newValue }
+    get { byPart[Int(part.rawValue)] }
+    set { byPart[Int(part.rawValue)] = newValue }
+  }
+
+  /// The known digests, by the number of their part.
+  package var digests: [(part: Part, digest: Digest)] {
+    Part.allCases.compactMap { part in self[part].map { (part, $0) } }
+  }
+
+  /// Replaces the digests that another fingerprint knows.
+  mutating func update(with other: Fingerprint) {
+    for part in byPart.indices { byPart[part] = other.byPart[part] ?? byPart[part] }
   }
 
   /// Makes the fingerprint of what a backup reads.
