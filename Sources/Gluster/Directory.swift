@@ -29,7 +29,7 @@ public struct Directory: ~Copyable {
   /// position in the directory means another entry, and only if the directory is opened anew.
   ///
   /// The corresponding C functions are `glfs_xreaddirplus_r` and `glfs_readdir_r`.
-  public func next() throws -> Entry? {
+  public func next() throws(GlusterError) -> Entry? {
     while true {
       var extended: OpaquePointer?
       var entry = dirent()

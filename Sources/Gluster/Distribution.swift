@@ -56,8 +56,8 @@ public final class Distribution: Sendable {
   ///
   /// - Returns: the state in which all subvolumes can be reached.
   /// - Throws: ``GlusterError`` that names the subvolume, if it is still unreachable when the time of the volume's ``OutageRetry`` is over.
-  public func waitUntilWhole() throws -> State {
-    let state = try volume.retry.run { _ in try check() }
+  public func waitUntilWhole() throws(GlusterError) -> State {
+    let state = try volume.retry.run { _ throws(GlusterError) in try check() }
     whole.withLock { whole in
       if whole?.state != state { whole = (state, whole == nil ? nil : .now) }
     }
@@ -81,10 +81,10 @@ public final class Distribution: Sendable {
   /// this function waits for the subvolume and makes the call again.
   ///
   /// - Throws: the error of `call`; ``GlusterError`` that names the subvolume, if the subvolume does not come back.
-  public func sure<T>(_ call: () throws -> T) throws -> T {
+  public func sure<T>(_ call: () throws(GlusterError) -> T) throws(GlusterError) -> T {
     while true {
       let before = lastWhole
-      do { return try call() } catch let error as GlusterError where error.meansMissing && !isWhole(since: before) {
+      do { return try call() } catch let error where error.meansMissing && !isWhole(since: before) {
         _ = try waitUntilWhole()
       }
     }
@@ -98,7 +98,7 @@ public final class Distribution: Sendable {
   /// Reads the state of the subvolumes. The client answers in this process, without a call on the network.
   ///
   /// - Throws: ``GlusterError``; `ENOTCONN` if a subvolume is unreachable.
-  public func check() throws -> State {
+  public func check() throws(GlusterError) -> State {
     let state = State(try text())
     if !state.missing.isEmpty {
       throw GlusterError(errno: .socketNotConnected, call: "subvolume \(state.missing.joined(separator: ", "))")
@@ -108,8 +108,8 @@ public final class Distribution: Sendable {
 
   /// Setting an option or adding a brick makes a new graph of translators, and the file of the old graph becomes stale. The file is then
   /// looked up in the new graph.
-  private func text() throws -> String {
-    do { return try file.withLock { $0 }.virtualText() } catch let error as GlusterError where error.meansMissing {
+  private func text() throws(GlusterError) -> String {
+    do { return try file.withLock { $0 }.virtualText() } catch let error where error.meansMissing {
       guard let found = Self.find(volume) else { throw error }
       file.withLock { $0 = found }
       return try found.virtualText()
@@ -117,7 +117,7 @@ public final class Distribution: Sendable {
   }
 
   /// Reads the state again. Throws `ENOTCONN` if a subvolume is unreachable, or was unreachable at some time since `before` was read.
-  public func check(since before: State) throws {
+  public func check(since before: State) throws(GlusterError) {
     guard try check() == before else {
       throw GlusterError(errno: .socketNotConnected, call: "a subvolume went away and came back")
     }
@@ -126,7 +126,7 @@ public final class Distribution: Sendable {
 
 extension Object {
   /// Content of a small file of `/.meta`. Such a file reports no size, so it is read to its end.
-  func virtualText() throws -> String {
+  func virtualText() throws(GlusterError) -> String {
     let file = try openForReading()
     var text: [UInt8] = []
     let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 16 << 10, alignment: 1)

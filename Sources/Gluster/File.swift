@@ -28,7 +28,7 @@ public struct File: ~Copyable {
   /// the file by itself.
   ///
   /// The corresponding C function is `glfs_close`.
-  public consuming func close() throws {
+  public consuming func close() throws(GlusterError) {
     let descriptor = self.descriptor
     self.descriptor = nil
     guard glfs_close(descriptor) != 0 else { return }
@@ -39,9 +39,9 @@ public struct File: ~Copyable {
   /// Attributes of the open file.
   ///
   /// The corresponding C function is `glfs_fstat`.
-  public func status() throws -> stat {
+  public func status() throws(GlusterError) -> stat {
     var status = stat()
-    try volume.retry.run { _ in
+    try volume.retry.run { _ throws(GlusterError) in
       guard glfs_fstat(descriptor, &status) == 0 else { throw failure("glfs_fstat") }
     }
     return status
@@ -50,8 +50,8 @@ public struct File: ~Copyable {
   /// Reads up to `buffer.count` bytes at `offset` and returns their number; 0 at the end of the file.
   ///
   /// The corresponding C function is `glfs_pread`.
-  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
-    try volume.retry.run { _ in
+  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(GlusterError) -> Int {
+    try volume.retry.run { _ throws(GlusterError) in
       while true {
         let count = glfs_pread(descriptor, buffer.baseAddress, buffer.count, offset, 0, nil)
         if count >= 0 { return count }
@@ -67,9 +67,9 @@ public struct File: ~Copyable {
   /// Writes all of `buffer` at `offset`, in as many calls as it takes.
   ///
   /// The corresponding C function is `glfs_pwrite`.
-  public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws {
+  public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws(GlusterError) {
     var done = 0
-    try volume.retry.run { _ in
+    try volume.retry.run { _ throws(GlusterError) in
       while done < buffer.count {
         let count = glfs_pwrite(
           descriptor, buffer.baseAddress! + done, min(buffer.count - done, Self.mostWritten), offset + done, 0, nil, nil)
@@ -88,8 +88,8 @@ public struct File: ~Copyable {
   /// - Throws: ``GlusterError``; with write-behind also the error of an earlier write.
   ///
   /// The corresponding C function is `glfs_fsync`.
-  public func synchronize() throws {
-    try volume.retry.run { _ in
+  public func synchronize() throws(GlusterError) {
+    try volume.retry.run { _ throws(GlusterError) in
       guard glfs_fsync(descriptor, nil, nil) == 0 else { throw failure("glfs_fsync") }
     }
   }
@@ -97,8 +97,8 @@ public struct File: ~Copyable {
   /// Sets the file's length.
   ///
   /// The corresponding C function is `glfs_ftruncate`.
-  public func truncate(to length: Int) throws {
-    try volume.retry.run { _ in
+  public func truncate(to length: Int) throws(GlusterError) {
+    try volume.retry.run { _ throws(GlusterError) in
       guard glfs_ftruncate(descriptor, length, nil, nil) == 0 else { throw failure("glfs_ftruncate") }
     }
   }
@@ -108,8 +108,8 @@ public struct File: ~Copyable {
   /// - Throws: ``GlusterError``; `EOPNOTSUPP` or `EINVAL` if the volume does not support this (sharded volumes).
   ///
   /// The corresponding C function is `glfs_lseek` with `SEEK_DATA`.
-  public func nextData(from offset: Int) throws -> Int? {
-    try volume.retry.run { _ in
+  public func nextData(from offset: Int) throws(GlusterError) -> Int? {
+    try volume.retry.run { _ throws(GlusterError) in
       let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_DATA)
       if position >= 0 { return position }
       let error = failure("glfs_lseek")
@@ -121,8 +121,8 @@ public struct File: ~Copyable {
   /// The offset of the first byte at or after `offset` that is in a hole. The end of the file counts as a hole.
   ///
   /// The corresponding C function is `glfs_lseek` with `SEEK_HOLE`.
-  public func nextHole(from offset: Int) throws -> Int {
-    try volume.retry.run { _ in
+  public func nextHole(from offset: Int) throws(GlusterError) -> Int {
+    try volume.retry.run { _ throws(GlusterError) in
       let position = glfs_lseek(descriptor, offset, CGFAPI_SEEK_HOLE)
       guard position >= 0 else { throw failure("glfs_lseek") }
       return position

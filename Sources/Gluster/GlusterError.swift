@@ -61,8 +61,3 @@ extension Errno {
   /// `EBADFD`, for which `Errno` has no name.
   static let badFileDescriptorState = Errno(rawValue: EBADFD)
 }
-
-/// Converts an error to ``GlusterError``. Every call of this module throws only this type, but the compiler does not know that.
-package func asGlusterError(_ error: any Error) -> GlusterError {
-  error as? GlusterError ?? GlusterError(errno: .ioError, call: "\(error)")
-}

@@ -68,9 +68,9 @@ public final class OutageRetry: Sendable {
   /// - Parameter call: makes the call. `again` is true if the call is repeated: the earlier try may have been carried out, and only its
   ///   answer lost.
   /// - Throws: the error of the last try.
-  public func run<T>(_ call: (_ again: Bool) throws -> T) throws -> T {
+  public func run<T>(_ call: (_ again: Bool) throws(GlusterError) -> T) throws(GlusterError) -> T {
     do { return try repeated(call) } catch {
-      if let error = error as? GlusterError, let cause = VolumeCause(error) { causes.withLock { $0[cause] = $0[cause] ?? false } }
+      if let cause = VolumeCause(error) { causes.withLock { $0[cause] = $0[cause] ?? false } }
       throw error
     }
   }
@@ -84,12 +84,12 @@ public final class OutageRetry: Sendable {
     }
   }
 
-  private func repeated<T>(_ call: (_ again: Bool) throws -> T) throws -> T {
+  private func repeated<T>(_ call: (_ again: Bool) throws(GlusterError) -> T) throws(GlusterError) -> T {
     guard seconds > 0 else {
-      do { return try call(false) } catch let error as GlusterError where error.meansVolumeIsGone { throw judged(error) }
+      do { return try call(false) } catch let error where error.meansVolumeIsGone { throw judged(error) }
     }
     let own = now() + .seconds(seconds)
-    do { return try call(false) } catch let error as GlusterError where error.meansVolumeIsAway {
+    do { return try call(false) } catch let error where error.meansVolumeIsAway {
       if isExhausted.load(ordering: .relaxed) { throw error }
       if givesUpEntries.load(ordering: .relaxed), case let error = judged(error), error.isOfEntry { throw error }
       state.withLock { $0.waiting += 1 }
@@ -117,7 +117,7 @@ public final class OutageRetry: Sendable {
           let result = try call(true)
           state.withLock { $0.deadline = nil }
           return result
-        } catch let error as GlusterError where error.meansVolumeIsAway { last = error }
+        } catch let error where error.meansVolumeIsAway { last = error }
       }
       last = judged(last)
       if last.isOfEntry { givesUpEntries.store(true, ordering: .relaxed) }

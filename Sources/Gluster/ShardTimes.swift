@@ -26,7 +26,7 @@ public final class ShardTimes: Sendable {
   ///
   /// - Parameter since: time in seconds since 1970. A shard that has this time or a later one counts as changed.
   /// - Throws: ``GlusterError``; `ENOSYS` if libgfapi has no `glfs_setfspid`, a private function of versions 6.1 and later.
-  public init(_ uri: VolumeURI, since: Int, logging: Volume.Logging, retry: OutageRetry) throws {
+  public init(_ uri: VolumeURI, since: Int, logging: Volume.Logging, retry: OutageRetry) throws(GlusterError) {
     // nil is `RTLD_DEFAULT`.
     guard let function = dlsym(nil, "glfs_setfspid") else { throw GlusterError(errno: .noFunction, call: "glfs_setfspid") }
     setProcess = unsafeBitCast(function, to: SetProcess.self)
@@ -44,20 +44,20 @@ public final class ShardTimes: Sendable {
   ///
   /// - Parameter identity: the file's identity, see ``Object/identity()``.
   /// - Throws: ``GlusterError``, if the shards cannot be listed.
-  public func haveChanged(of identity: [UInt8]) throws -> Bool {
+  public func haveChanged(of identity: [UInt8]) throws(GlusterError) -> Bool {
     let listed = changed.withLock { known in
-      let result = known ?? Result { try list() }.mapError(asGlusterError)
+      let result = known ?? Result { () throws(GlusterError) in try list() }
       known = result
       return result
     }
     return try listed.get().contains(Array(Volume.text(ofIdentity: identity).utf8))
   }
 
-  private func list() throws -> Set<[UInt8]> {
+  private func list() throws(GlusterError) -> Set<[UInt8]> {
     _ = setProcess(volume.handle, Self.rawProcess)
     // The process id is set for the thread, which also makes calls of other connections.
     defer { _ = setProcess(volume.handle, getpid()) }
-    return try volume.retry.run { _ in
+    return try volume.retry.run { _ throws(GlusterError) in
       var changed = Set<[UInt8]>()
       let state = try distribution?.check()
       // A volume without `/.shard` has no file with a second shard.
@@ -72,24 +72,24 @@ public final class ShardTimes: Sendable {
     }
   }
 
-  private func find(_ path: String.UTF8View) throws -> Object? {
-    do { return try volume.lookUp(path).object } catch let error as GlusterError where error.meansMissing { return nil }
+  private func find(_ path: String.UTF8View) throws(GlusterError) -> Object? {
+    do { return try volume.lookUp(path).object } catch let error where error.meansMissing { return nil }
   }
 
-  private func list(_ folder: Object, into changed: inout Set<[UInt8]>) throws {
+  private func list(_ folder: Object, into changed: inout Set<[UInt8]>) throws(GlusterError) {
     let directory = try folder.openDirectory()
     while let entry = try directory.next() {
       if volume.retry.isOver { throw GlusterError(errno: .interrupted, call: "listing of shards") }
       guard let identity = Self.identity(entry.name) else { continue }
       var status: stat
       do {
-        status = try entry.found?.status ?? folder.lookUp(entry.name).status
+        if let found = entry.found { status = found.status } else { status = try folder.lookUp(entry.name).status }
         guard isNew(status) else { continue }
         // An empty shard does not count as changed: reading a hole creates empty shards, with a new time and without data (10.3). An
         // operation that shrinks a shard changes the file's size as well. On dispersed volumes a listing may report an old size, so the
         // shard is looked up.
         if status.st_size == 0 { status = try folder.lookUp(entry.name).status }
-      } catch let error as GlusterError where error.meansMissing {
+      } catch let error where error.meansMissing {
         continue
       }
       if status.st_size > 0 { changed.insert(identity) }

@@ -15,45 +15,6 @@ public final class Volume: @unchecked Sendable {
   /// How long calls are repeated while the volume is unreachable.
   public let retry: OutageRetry
 
-  /// Where libgfapi logs, and how much.
-  public struct Logging: Equatable, Sendable {
-    /// File to append to; nil: no log.
-    public var file: String?
-    /// 0 (none) to 9 (trace), Gluster's own numbers: 3 critical, 4 errors, 5 warnings, 7 information, 8 debug.
-    public var level: Int32
-
-    public init(file: String? = nil, level: Int32 = 4) {
-      self.file = file
-      self.level = level
-    }
-
-    /// The level as an option of the client, which has fewer levels.
-    fileprivate var clientLevel: String {
-      switch level {
-      case ...0: "NONE"
-      case ...3: "CRITICAL"
-      case 6: "INFO"
-      default: Self.levels[Int(min(level, 9))].uppercased()
-      }
-    }
-
-    /// Names of Gluster's log levels, by number.
-    private static let levels = [
-      "none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "trace",
-    ]
-
-    /// The message for a level that does not exist.
-    public static let noLevel = "not a level: 0 to 9, or \(levels.joined(separator: ", "))"
-
-    /// The number of a log level; nil if there is no such level.
-    ///
-    /// - Parameter text: number or name of the level, in upper or lower case.
-    public static func level(_ text: String) -> Int32? {
-      if let number = Int32(text) { return levels.indices.contains(Int(number)) ? number : nil }
-      return levels.firstIndex(of: text.lowercased()).map(Int32.init)
-    }
-  }
-
   /// Seconds after which a client treats a brick that does not answer as lost: the default of `network.ping-timeout`.
   private static let pingTimeout = 42
 
@@ -65,13 +26,14 @@ public final class Volume: @unchecked Sendable {
   ///   - isOver: returns true if nobody waits for the connection any more.
   ///   - onSetback: called with the error of each failed try that is followed by another.
   public static func connect(
-    within seconds: Int, isOver: () -> Bool = { false }, onSetback: (GlusterError) -> Void = { _ in }, _ connect: () throws -> Volume
-  ) throws -> Volume {
+    within seconds: Int, isOver: () -> Bool = { false }, onSetback: (GlusterError) -> Void = { _ in },
+    _ connect: () throws(GlusterError) -> Volume
+  ) throws(GlusterError) -> Volume {
     let deadline = ContinuousClock.now + .seconds(seconds)
     while true {
       do {
         return try connect()
-      } catch let error as GlusterError where error.meansNoBrickAnswers && ContinuousClock.now < deadline && !isOver() {
+      } catch let error where error.meansNoBrickAnswers && ContinuousClock.now < deadline && !isOver() {
         onSetback(error)
         sleep(1)
       }
@@ -96,12 +58,12 @@ public final class Volume: @unchecked Sendable {
   public init(
     _ uri: VolumeURI, logging: Logging = Logging(), snapshotDirectory: String? = nil, attributeAge: Int? = nil,
     keepsLocks: Bool = true, retry: OutageRetry = OutageRetry(seconds: 0), log: ConnectionLog? = nil
-  ) throws {
+  ) throws(GlusterError) {
     #if GFAPI_FD_THREAD_SANITIZER
       _ = Self.first
     #endif
     guard let fs = glfs_new(uri.volume) else { throw failure("glfs_new") }
-    func check(_ result: Int32, _ call: String) throws {
+    func check(_ result: Int32, _ call: String) throws(GlusterError) {
       if result != 0 {
         let error = failure(call)
         // This call takes 3 s. The error is reported without waiting for it.
@@ -190,9 +152,9 @@ public final class Volume: @unchecked Sendable {
   /// The volume's root directory.
   ///
   /// The corresponding C function is `glfs_h_lookupat`.
-  public func root() throws -> (object: Object, status: stat) {
+  public func root() throws(GlusterError) -> (object: Object, status: stat) {
     var status = stat()
-    return try retry.run { _ in
+    return try retry.run { _ throws(GlusterError) in
       guard let object = glfs_h_lookupat(handle, nil, "/", &status, 0) else { throw failure("glfs_h_lookupat", "/".utf8) }
       return (Object(object, on: self), status)
     }
@@ -202,7 +164,7 @@ public final class Volume: @unchecked Sendable {
   ///
   /// - Parameter path: absolute, in raw bytes; empty or `/` is the root.
   /// - Throws: ``GlusterError``; `ENOTDIR` also if a symbolic link stands in the path.
-  public func lookUp(_ path: some Collection<UInt8>) throws -> (object: Object, status: stat) {
+  public func lookUp(_ path: some Collection<UInt8>) throws(GlusterError) -> (object: Object, status: stat) {
     var found = try root()
     for component in path.split(separator: UInt8(ascii: "/")) {
       guard found.status.isDirectory else {
@@ -219,9 +181,9 @@ public final class Volume: @unchecked Sendable {
   /// - Throws: ``GlusterError``; `ENOENT` or `ESTALE` if there is no such entry.
   ///
   /// The corresponding C function is `glfs_h_create_from_handle`.
-  func lookUp(identity gfid: [UInt8]) throws -> (object: Object, status: stat) {
+  func lookUp(identity gfid: [UInt8]) throws(GlusterError) -> (object: Object, status: stat) {
     var (gfid, status) = (gfid, stat())
-    return try retry.run { _ in
+    return try retry.run { _ throws(GlusterError) in
       guard let found = glfs_h_create_from_handle(handle, &gfid, Int32(gfid.count), &status) else {
         throw failure("glfs_h_create_from_handle")
       }
@@ -236,7 +198,7 @@ public final class Volume: @unchecked Sendable {
   ///
   /// The corresponding C functions are `glfs_h_create_from_handle` and `glfs_h_getxattrs`. The attribute is Gluster's virtual
   /// `glusterfs.gfidtopath`: paths from the root, separated by `:`. For a directory it is `glusterfs.ancestry.path`: one path.
-  public func paths(ofGFID gfid: [UInt8]) throws -> [[UInt8]] {
+  public func paths(ofGFID gfid: [UInt8]) throws(GlusterError) -> [[UInt8]] {
     let (object, status) = try lookUp(identity: gfid)
     let name = status.isDirectory ? "glusterfs.ancestry.path" : "glusterfs.gfidtopath"
     guard let value = try object.extendedAttribute(name.utf8) else {
@@ -251,11 +213,12 @@ public final class Volume: @unchecked Sendable {
   }
 
   /// Returns true if clients see the directory of shards: the volume had the translator `shard` earlier, and has it no longer.
-  public func hasVisibleShards() throws -> Bool {
+  public func hasVisibleShards() throws(GlusterError) -> Bool {
     do {
       let found = try lookUp("/.shard".utf8)
-      return try found.status.isDirectory && Self.text(ofIdentity: found.object.identity()) == Self.shardsIdentity
-    } catch let error as GlusterError where error.meansMissing {
+      guard found.status.isDirectory else { return false }
+      return Self.text(ofIdentity: try found.object.identity()) == Self.shardsIdentity
+    } catch let error where error.meansMissing {
       return false
     }
   }
@@ -268,7 +231,7 @@ public final class Volume: @unchecked Sendable {
   /// - Throws: ``GlusterError``; glusterd (10.3) does not report the identity through its Unix socket.
   ///
   /// The corresponding C function is `glfs_get_volumeid`.
-  public func identity() throws -> String {
+  public func identity() throws(GlusterError) -> String {
     var bytes = [UInt8](repeating: 0, count: 16)
     guard glfs_get_volumeid(handle, &bytes, bytes.count) == 16 else { throw failure("glfs_get_volumeid") }
     return Self.text(ofIdentity: bytes)
@@ -286,92 +249,10 @@ public final class Volume: @unchecked Sendable {
   /// Sizes and free space of the volume.
   ///
   /// The corresponding C function is `glfs_statvfs`.
-  public func fileSystemStatus() throws -> statvfs {
+  public func fileSystemStatus() throws(GlusterError) -> statvfs {
     var status = statvfs()
     guard glfs_statvfs(handle, "/", &status) == 0 else { throw failure("glfs_statvfs") }
     return status
-  }
-
-  /// The number of calls that a client has under way, without the call that reads this number. Calls that the client makes after it has
-  /// answered its caller count as well: for instance, to remove the mark that the bricks have to be compared.
-  ///
-  /// - Parameter frames: text of the virtual file `/.meta/frames`, which the client itself serves. A call has one line for each translator
-  ///   that works on it, `"Xlator": "<name>"`, and then a line `"Unique": <number>`. An open that the translator `open-behind` postpones
-  ///   until it is needed does not count: it may never be sent.
-  private static func callsUnderWay(_ frames: String) -> Int {
-    var count = -1
-    var isPutOff = true
-    for line in frames.split(separator: "\n") {
-      if line.contains("\"Xlator\":") {
-        if !line.contains("-open-behind\"") { isPutOff = false }
-      } else if line.contains("\"Unique\":") {
-        if !isPutOff { count += 1 }
-        isPutOff = true
-      }
-    }
-    return count
-  }
-
-  /// Waits until this client has no call under way any more.
-  ///
-  /// A process that ends without waiting leaves marks on replicated and dispersed volumes that the written files have to be healed. On
-  /// dispersed volumes it also leaves directories that cannot be read until they are healed.
-  ///
-  /// - Parameter milliseconds: maximum time to wait. Both types of volumes may delay a call for a second (`disperse.eager-lock-timeout`,
-  ///   `cluster.post-op-delay-secs`).
-  public func settle(within milliseconds: Int = 3000) throws {
-    let deadline = ContinuousClock.now + .milliseconds(milliseconds)
-    let frames = try lookUp("/.meta/frames".utf8).object
-    while try Self.callsUnderWay(frames.virtualText()) > 0, ContinuousClock.now < deadline { usleep(1000) }
-  }
-
-  /// The types of the translators between this client and the bricks, such as `cluster/disperse`. A type is listed once for each translator
-  /// of this type.
-  ///
-  /// The types are read from the virtual directory `/.meta`, which the client itself serves. `glfs_get_volfile` reports them as well, but
-  /// it copies memory from beyond its text and may crash the process (Gluster 10.3).
-  public func translators() throws -> [String] { try translatorDirectories().map(\.type) }
-
-  /// The name of the directory that leads to snapshots, in each directory (`features.snapshot-directory`); nil if users see no snapshots
-  /// (`features.uss` is off).
-  public func snapshotDirectoryName() throws -> String? {
-    guard let translator = try translatorDirectories().first(where: { $0.type == "features/snapview-client" }) else { return nil }
-    let option = try? translator.object.lookUp("options".utf8).object.lookUp("snapshot-directory".utf8).object.virtualText()
-    return option.map { $0.filter { !$0.isWhitespace } } ?? ".snaps"
-  }
-
-  /// Returns true if the volume refuses all changes (`features.read-only`). To find out, this function removes an attribute that the root
-  /// does not have.
-  public func isReadOnly() -> Bool {
-    do { try lookUp([]).object.removeExtendedAttribute("user.gfapi-fd.none".utf8) } catch {
-      return (error as? GlusterError)?.errno == .readOnlyFileSystem
-    }
-    return false
-  }
-
-  /// Names of the client's translators that are not connected to their brick, such as `myvol-client-0`.
-  public func unreachableBricks() throws -> [String] {
-    try translatorDirectories().filter { translator in
-      // If users see snapshots, there is one more translator of this type, for the snapshots. It has no brick.
-      guard translator.type == "protocol/client", !translator.name.elementsEqual("\(uri.volume)-snapd-client".utf8) else { return false }
-      return try translator.object.lookUp("private".utf8).object.virtualText().contains("connected = 0\n")
-    }.map { String(decoding: $0.name, as: UTF8.self) }.sorted()
-  }
-
-  /// The directories of the translators in `/.meta`.
-  func translatorDirectories() throws -> [(name: [UInt8], type: String, object: Object)] {
-    let graphs = try lookUp("/.meta/graphs".utf8).object
-    let active = try graphs.lookUp(try graphs.lookUp("active".utf8).object.linkTarget()).object
-    let directory = try active.openDirectory()
-    var found: [(name: [UInt8], type: String, object: Object)] = []
-    while let entry = try directory.next() {
-      let translator = try active.lookUp(entry.name)
-      // Besides the directories of the translators there are files, and a link to the topmost translator.
-      guard translator.status.isDirectory else { continue }
-      let type = try translator.object.lookUp("type".utf8).object.virtualText()
-      found.append((entry.name, type.filter { !$0.isWhitespace }, translator.object))
-    }
-    return found
   }
 }
 
@@ -400,8 +281,8 @@ func failure(_ call: String, _ path: some Sequence<UInt8> = EmptyCollection<UInt
 
 extension Collection<UInt8> {
   /// Runs `body` with these bytes as a C string. The bytes must not contain a zero byte.
-  func withCString<R>(_ body: (UnsafePointer<CChar>) throws -> R) rethrows -> R {
-    try withUnsafeTemporaryAllocation(of: CChar.self, capacity: count + 1) { buffer in
+  func withCString<R, E: Error>(_ body: (UnsafePointer<CChar>) throws(E) -> R) throws(E) -> R {
+    try withUnsafeTemporaryAllocation(of: CChar.self, capacity: count + 1) { (buffer) throws(E) -> R in
       var index = 0
       for byte in self {
         buffer[index] = CChar(bitPattern: byte)

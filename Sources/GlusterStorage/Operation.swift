@@ -55,11 +55,11 @@ struct Operation {
     watchdog.begin("connecting")
     do {
       // Connecting is not tried for longer, so that enough time is left for the last try.
-      volume = try Volume.connect(within: settings.timeout / 2, onSetback: { watchdog.note(failure($0)) }) {
+      volume = try Volume.connect(within: settings.timeout / 2, onSetback: { watchdog.note(failure($0)) }) { () throws(GlusterError) in
         // No call follows for which a lock would be kept, and the end of the process would wait for the lock.
         try Volume(settings.uri, logging: settings.logging, keepsLocks: false, log: log)
       }
-    } catch let error as GlusterError {
+    } catch {
       throw failure(error)
     }
     store = try PartStore(volume) { watchdog.begin($0) }

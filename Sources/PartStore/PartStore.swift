@@ -98,7 +98,7 @@ public struct PartStore {
           willCall("listing the parts")
           // A file with a blank in its name cannot be printed in a list, and is not a part: `upload` refuses such names.
           let part = StoredName(stored: entry.name).flatMap { $0.name.contains { $0 <= 0x20 } ? nil : $0 }
-          guard part != nil || Self.isOnItsWay(entry.name) else { continue }
+          guard part != nil || UploadName.matches(entry.name) else { continue }
           var status = entry.found?.status
           if status == nil || part != nil && !listingsTellSizes {
             status = try ifThere { try folder.lookUp(entry.name).status }
@@ -162,7 +162,7 @@ public struct PartStore {
     try Self.check(name)
     // A list of parts separates name and size by a blank.
     guard !part.name.contains(where: { $0 <= 0x20 }) else { throw StoreError(.badName, "a part's name has no blanks") }
-    let temporary = Self.nameOnItsWay(part)
+    let temporary = UploadName.make(for: part)
     try Self.check(part, stored: temporary)
     willCall("creating the part")
     if try attempt("cannot look into the base directory", { try ifThere { try base.lookUp(Self.trial) } }) != nil { try tryRenaming() }
@@ -192,7 +192,7 @@ public struct PartStore {
   /// next upload from starting: that upload would leave another incomplete file.
   private func remove(_ temporary: [UInt8], from folder: Object) {
     do { try folder.remove(temporary) } catch {
-      if asGlusterError(error).errno == .readOnlyFileSystem { _ = try? base.createFile(Self.trial, mode: Self.fileMode) }
+      if error.errno == .readOnlyFileSystem { _ = try? base.createFile(Self.trial, mode: Self.fileMode) }
     }
   }
 
@@ -206,20 +206,6 @@ public struct PartStore {
   }
 
   // MARK: Names
-
-  /// The text between the part's name and the 16 hexadecimal digits.
-  private static let mark = Array(".upload-".utf8)
-
-  private static func nameOnItsWay(_ part: StoredName) -> [UInt8] {
-    let digits = String(UInt64.random(in: 0 ... .max), radix: 16)
-    return Array(".".utf8) + part.stored + mark + Array((String(repeating: "0", count: 16 - digits.count) + digits).utf8)
-  }
-
-  private static func isOnItsWay(_ name: [UInt8]) -> Bool {
-    let end = name.suffix(mark.count + 16)
-    guard name.first == UInt8(ascii: "."), name.count > 1 + end.count else { return false }
-    return end.starts(with: mark) && end.suffix(16).allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
-  }
 
   private static func check(_ name: StoredName, stored: [UInt8]? = nil) throws {
     guard !name.name.isEmpty else { throw StoreError(.badName, "an empty name") }
@@ -237,10 +223,10 @@ public struct PartStore {
     return found.object
   }
 
-  private func makeFolder(_ name: StoredName) throws -> Object {
+  private func makeFolder(_ name: StoredName) throws(GlusterError) -> Object {
     do {
       return try base.createDirectory(name.stored, mode: Self.folderMode).object
-    } catch let error as GlusterError where error.errno == .fileExists {
+    } catch let error where error.errno == .fileExists {
       // Another upload has just created the folder.
       return try base.lookUp(name.stored).object
     }

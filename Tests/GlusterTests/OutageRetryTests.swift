@@ -31,7 +31,7 @@ struct OutageRetryTests {
   func again(_ errno: Errno) throws {
     let retry = clock.retry(10)
     var calls: [Bool] = []
-    let result = try retry.run { again in
+    let result = try retry.run { again throws(GlusterError) in
       calls.append(again)
       if calls.count < 4 {
         #expect(retry.isNeeded == again)
@@ -50,7 +50,7 @@ struct OutageRetryTests {
     let retry = clock.retry(2)
     var calls = 0
     let error = #expect(throws: GlusterError.self) {
-      try retry.run { _ in
+      try retry.run { _ throws(GlusterError) in
         calls += 1
         throw failure(calls == 1 ? .socketNotConnected : .connectionRefused)
       }
@@ -65,7 +65,7 @@ struct OutageRetryTests {
   func long() {
     var calls = 0
     #expect(throws: GlusterError.self) {
-      try clock.retry(2).run { _ in
+      try clock.retry(2).run { _ throws(GlusterError) in
         calls += 1
         clock.pass(.seconds(3))
         throw failure(.socketNotConnected)
@@ -80,7 +80,7 @@ struct OutageRetryTests {
     for callsBefore in [0, 2] {
       var calls = 0
       let error = #expect(throws: GlusterError.self) {
-        try retry.run { _ in
+        try retry.run { _ throws(GlusterError) in
           calls += 1
           throw failure(calls <= callsBefore ? .socketNotConnected : errno)
         }
@@ -94,7 +94,7 @@ struct OutageRetryTests {
   func none() {
     var calls: [Bool] = []
     #expect(throws: GlusterError.self) {
-      try clock.retry(0).run { again in
+      try clock.retry(0).run { again throws(GlusterError) in
         calls.append(again)
         throw failure(.socketNotConnected)
       }
@@ -105,11 +105,11 @@ struct OutageRetryTests {
   @Test("After a call has waited in vain for an unreachable volume, later calls do not wait")
   func exhausted() throws {
     let retry = clock.retry(2)
-    #expect(throws: GlusterError.self) { try retry.run { _ in throw failure(.socketNotConnected) } }
+    #expect(throws: GlusterError.self) { try retry.run { _ throws(GlusterError) in throw failure(.socketNotConnected) } }
     // A success may come from the cache of the client.
-    #expect(try retry.run { _ in 42 } == 42)
+    #expect(try retry.run { _ throws(GlusterError) in 42 } == 42)
     let waited = clock.seconds
-    #expect(throws: GlusterError.self) { try retry.run { _ in throw failure(.socketNotConnected) } }
+    #expect(throws: GlusterError.self) { try retry.run { _ throws(GlusterError) in throw failure(.socketNotConnected) } }
     #expect(clock.seconds == waited)
   }
 
@@ -120,7 +120,7 @@ struct OutageRetryTests {
     retry.ask { false }
     retry.ask { answers.withLock { $0 } }
     func call() -> GlusterError? {
-      #expect(throws: GlusterError.self) { try retry.run { _ in throw failure(.socketNotConnected) } }
+      #expect(throws: GlusterError.self) { try retry.run { _ throws(GlusterError) in throw failure(.socketNotConnected) } }
     }
     let first = call()
     #expect(first?.isOfEntry == true && first?.meansVolumeIsGone == false && abs(clock.seconds - 2) < 0.001)
@@ -133,15 +133,15 @@ struct OutageRetryTests {
     answers.withLock { $0 = true }
     let none = OutageRetry(seconds: 0)
     none.ask { true }
-    let error = #expect(throws: GlusterError.self) { try none.run { _ in throw failure(.socketNotConnected) } }
+    let error = #expect(throws: GlusterError.self) { try none.run { _ throws(GlusterError) in throw failure(.socketNotConnected) } }
     #expect(error?.isOfEntry == true)
   }
 
   @Test("A call waits although another has waited in vain for a file that could not be reopened")
   func notExhausted() throws {
     let retry = clock.retry(2)
-    #expect(throws: GlusterError.self) { try retry.run { _ in throw failure(Errno(rawValue: EBADFD)) } }
-    #expect(try retry.run { again in if again { 42 } else { throw failure(.socketNotConnected) } } == 42)
+    #expect(throws: GlusterError.self) { try retry.run { _ throws(GlusterError) in throw failure(Errno(rawValue: EBADFD)) } }
+    #expect(try retry.run { again throws(GlusterError) in if again { 42 } else { throw failure(.socketNotConnected) } } == 42)
   }
 
   @Test("A call does not wait after the end of the job")
@@ -149,7 +149,7 @@ struct OutageRetryTests {
     let retry = clock.retry(10)
     var calls = 0
     #expect(throws: GlusterError.self) {
-      try retry.run { _ in
+      try retry.run { _ throws(GlusterError) in
         calls += 1
         if calls == 3 { retry.end() }
         throw failure(.socketNotConnected)
@@ -157,7 +157,7 @@ struct OutageRetryTests {
     }
     #expect(calls == 3)
     #expect(throws: GlusterError.self) {
-      try retry.run { _ in
+      try retry.run { _ throws(GlusterError) in
         calls += 1
         throw failure(.socketNotConnected)
       }
@@ -170,11 +170,11 @@ struct OutageRetryTests {
     let retry = clock.retry(10)
     var ended = 0.0
     #expect(throws: GlusterError.self) {
-      try retry.run { again in
+      try retry.run { again throws(GlusterError) in
         if again, ended == 0 {
           clock.pass(.seconds(6))
           // Another call fails while this one waits: it begins when 6 of the 10 seconds have passed.
-          _ = try? retry.run { _ in throw failure(.socketNotConnected) }
+          _ = try? retry.run { _ throws(GlusterError) in throw failure(.socketNotConnected) }
           ended = clock.seconds
         }
         throw failure(.socketNotConnected)
@@ -188,13 +188,13 @@ struct OutageRetryTests {
     let retry = clock.retry(10)
     var waited = 0.0
     #expect(throws: GlusterError.self) {
-      try retry.run { again in
+      try retry.run { again throws(GlusterError) in
         if again, waited == 0 {
           clock.pass(.seconds(6))
           // The volume answers one call and is unreachable again for the next one.
-          _ = try? retry.run { if !$0 { throw failure(.socketNotConnected) } }
+          _ = try? retry.run { again throws(GlusterError) in if !again { throw failure(.socketNotConnected) } }
           let began = clock.seconds
-          _ = try? retry.run { _ in throw failure(Errno(rawValue: EBADFD)) }
+          _ = try? retry.run { _ throws(GlusterError) in throw failure(Errno(rawValue: EBADFD)) }
           waited = clock.seconds - began
         }
         throw failure(.socketNotConnected)

@@ -26,7 +26,7 @@ struct VolumeCauseTests {
   func once() {
     let retry = OutageRetry(seconds: 0)
     func fail(_ errno: Errno) {
-      #expect(throws: GlusterError.self) { try retry.run { _ in throw GlusterError(errno: errno, call: "c") } }
+      #expect(throws: GlusterError.self) { try retry.run { _ throws(GlusterError) in throw GlusterError(errno: errno, call: "c") } }
     }
     #expect(retry.newCauses().isEmpty)
     for errno in [Errno.readOnlyFileSystem, .ioError, .readOnlyFileSystem] { fail(errno) }

@@ -206,7 +206,7 @@ struct ListLossTests {
     arguments: [("changelog.changelog-dir", "/mnt/tmp/changelogs"), ("changelog.encoding", "binary")])
   func otherForm(_ option: String, _ value: String) throws {
     let volume = "plain-logged-form"
-    var watched = try Self.watched(on: volume, files: 20)
+    let watched = try Self.watched(on: volume, files: 20)
     try Scratch.gluster("volume", "set", volume, option, value)
     defer { _ = try? Scratch.gluster("volume", "reset", volume, option) }
     try watched.change(Self.changes)
@@ -344,7 +344,7 @@ struct ListLossTests {
   @Test("a list is complete while other jobs and monitoring call glusterd at the same time")
   func atOnce() throws {
     let volumes = ["plain-logged", "replicated-logged"]
-    var all = try volumes.map { try Self.watched(on: $0, files: 20) }
+    let all = try volumes.map { try Self.watched(on: $0, files: 20) }
     for index in all.indices { try all[index].change(Self.changes) }
     let monitor = Process()
     monitor.executableURL = URL(fileURLWithPath: "/bin/sh")

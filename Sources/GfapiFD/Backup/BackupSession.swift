@@ -39,7 +39,7 @@ package struct BackupSession: Sendable {
       do {
         shards = try ShardTimes(volume.uri, since: since, logging: definition.logging, retry: volume.retry)
       } catch {
-        noShards = asGlusterError(error)
+        noShards = error
       }
     }
     let wasSharded = try !traits.isSharded && volume.hasVisibleShards()

@@ -72,11 +72,11 @@ final class DirectoryReader: @unchecked Sendable {
     var page = Page()
     var names: [NameHash] = []
     do {
-      try entry.object.volume.retry.run { again in
+      try entry.object.volume.retry.run { again throws(GlusterError) in
         if again { (open, isReadAgain) = (nil, true) }
         (page, names) = (Page(), [])
-        let open = try self.open ?? opened()
-        self.open = open
+        if self.open == nil { self.open = try opened() }
+        let open = self.open!
         while page.items.count < Self.pageSize {
           guard let name = try open.directory.next() else {
             // A distributed volume lists one subvolume after another. A rebalance may move a file meanwhile from a subvolume that is not
@@ -97,7 +97,7 @@ final class DirectoryReader: @unchecked Sendable {
     } catch {
       // The entries before the error are returned. The rest of this directory is missing.
       page.items.append(
-        .item(.failed(SourceFailure(kind: .directory, path: entry.path, error: asGlusterError(error)))))
+        .item(.failed(SourceFailure(kind: .directory, path: entry.path, error: error))))
       page.isLast = true
     }
     if page.isLast { (open, told) = (nil, []) } else { told.formUnion(names) }
@@ -106,9 +106,9 @@ final class DirectoryReader: @unchecked Sendable {
 
   private func isDistributed(_ state: Distribution.State?) -> Bool { (state?.count ?? 1) > 1 }
 
-  private func opened() throws -> Open {
+  private func opened() throws(GlusterError) -> Open {
     let state = try rules.distribution?.check()
-    return try found(in: state) {
+    return try found(in: state) { () throws(GlusterError) in
       try entry.makeReady()
       let isRoot = entry.path == [UInt8(ascii: "/")]
       return Open(try entry.object.openDirectory(namesOnly: rules.listsNamesOnly || rules.isSharded && isRoot), state)
@@ -116,8 +116,8 @@ final class DirectoryReader: @unchecked Sendable {
   }
 
   /// Makes a call. An entry that the call does not find may be on a subvolume that has become unreachable since `state`.
-  private func found<T>(in state: Distribution.State?, _ call: () throws -> T) throws -> T {
-    do { return try call() } catch let error as GlusterError where error.meansMissing {
+  private func found<T>(in state: Distribution.State?, _ call: () throws(GlusterError) -> T) throws(GlusterError) -> T {
+    do { return try call() } catch let error where error.meansMissing {
       if let state { try rules.distribution?.check(since: state) }
       throw error
     }
@@ -141,16 +141,16 @@ final class DirectoryReader: @unchecked Sendable {
   func examine(_ name: [UInt8], _ listed: Distribution.State?) -> Item {
     do {
       return .entry(
-        try entry.object.volume.retry.run { again in
+        try entry.object.volume.retry.run { again throws(GlusterError) in
           let state = again ? try rules.distribution?.check() : listed
-          var found = try found(in: state) { try entry.object.lookUp(name) }
+          var found = try found(in: state) { () throws(GlusterError) in try entry.object.lookUp(name) }
           // A directory is on all subvolumes. If one is unreachable, the others answer with what they know of the directory.
           if found.status.isDirectory, let state { try rules.distribution?.check(since: state) }
           if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
           return SourceEntry(path: path(of: name), status: found.status, object: found.object, isNamedByList: entry.isNamedByList)
         })
     } catch {
-      return .failed(SourceFailure(kind: .entry, path: path(of: name), error: asGlusterError(error)))
+      return .failed(SourceFailure(kind: .entry, path: path(of: name), error: error))
     }
   }
 

@@ -101,7 +101,7 @@ package struct EntryFetcher: Sendable {
   ///
   /// - Parameter readsData: true to fetch the data of a regular file.
   /// - Throws: ``GlusterError``, if the entry cannot be backed up at all.
-  func fetch(_ entry: SourceEntry, _ wanted: Wanted, readsData: Bool) throws -> Details {
+  func fetch(_ entry: SourceEntry, _ wanted: Wanted, readsData: Bool) throws(GlusterError) -> Details {
     var details = Details()
     if let error = try entry.makeReady() {
       let volume = entry.object.volume.uri.volume
@@ -109,7 +109,7 @@ package struct EntryFetcher: Sendable {
         "GFD-052",
         "one of its copies is saved, another one may differ (gluster volume heal \(volume) info split-brain): \(error)")
     }
-    if entry.status.isSymbolicLink { details.linkTarget = try sure { try entry.object.linkTarget() } }
+    if entry.status.isSymbolicLink { details.linkTarget = try sure { () throws(GlusterError) in try entry.object.linkTarget() } }
     if wasSharded, entry.status.isRegular { try checkPieces(of: entry) }
     if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: entry) }
     try attributes(of: entry, wanted, into: &details)
@@ -118,8 +118,10 @@ package struct EntryFetcher: Sendable {
 
   /// Checks that the volume returns all of a file that may be stored in shards. The first shard has the size of the whole file in
   /// `trusted.glusterfs.shard.file-size`: a big-endian `UInt64`, followed by other data.
-  private func checkPieces(of entry: SourceEntry) throws {
-    guard let value = try sure({ try entry.object.extendedAttribute("trusted.glusterfs.shard.file-size".utf8) }), value.count >= 8 else {
+  private func checkPieces(of entry: SourceEntry) throws(GlusterError) {
+    guard let value = try sure({ () throws(GlusterError) in try entry.object.extendedAttribute("trusted.glusterfs.shard.file-size".utf8) }),
+      value.count >= 8
+    else {
       return
     }
     let size = value[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -129,16 +131,21 @@ package struct EntryFetcher: Sendable {
       call: "features.shard is off, so the volume returns only the first shard, \(entry.status.st_size) of \(size) bytes")
   }
 
-  private func sure<T>(_ call: () throws -> T) throws -> T { try distribution.map { try $0.sure(call) } ?? call() }
+  private func sure<T>(_ call: () throws(GlusterError) -> T) throws(GlusterError) -> T {
+    guard let distribution else { return try call() }
+    return try distribution.sure(call)
+  }
 
   /// Returns the data of a regular file, or the open file to read the data from.
-  func content(of entry: SourceEntry) throws -> Content { try sure { try read(entry) } }
+  func content(of entry: SourceEntry) throws(GlusterError) -> Content { try sure { () throws(GlusterError) in try read(entry) } }
 
-  private func read(_ entry: SourceEntry) throws -> Content {
+  private func read(_ entry: SourceEntry) throws(GlusterError) -> Content {
     let size = Int(entry.status.st_size)
     if size <= Self.wholeSize, readsWithoutOpening {
       // Ask for one byte more than expected. If the byte does not come, the file has not grown.
-      let data = try Piece(size + 1, expected: size) { try entry.object.read(into: $0, at: $1) }
+      let data = try Piece(size + 1, expected: size) { buffer, offset throws(GlusterError) in
+        try entry.object.read(into: buffer, at: offset)
+      }
       if data.count <= size {
         // The client knows the attributes from the reply to the read. Where it keeps attributes, this call does not use the network.
         let now = try entry.object.status()
@@ -155,14 +162,13 @@ package struct EntryFetcher: Sendable {
   /// Fetches ACLs and extended attributes. The list of names covers both, and a name that is not in the list is not requested.
   ///
   /// - Throws: ``GlusterError``, if the volume is unreachable. An error of this entry alone becomes a problem in its ``Details``.
-  func attributes(of entry: SourceEntry, _ wanted: Wanted, into details: inout Details) throws {
+  func attributes(of entry: SourceEntry, _ wanted: Wanted, into details: inout Details) throws(GlusterError) {
     let wantsACLs = wanted.acls && !entry.status.isSymbolicLink
     guard wantsACLs || wanted.extendedAttributes else { return }
     let names: [[UInt8]]
     do {
-      names = try sure { try entry.object.extendedAttributeNames() }
+      names = try sure { () throws(GlusterError) in try entry.object.extendedAttributeNames() }
     } catch {
-      let error = asGlusterError(error)
       if error.meansVolumeIsGone { throw error }
       if error.errno != .notSupported, error.errno != .noData {
         details.isIncomplete = true
@@ -182,14 +188,14 @@ package struct EntryFetcher: Sendable {
   /// Fetches the signs that show whether an entry with unchanged times has changed.
   ///
   /// - Throws: ``GlusterError``, if the entry is missing or the volume is unreachable.
-  func signs(of entry: SourceEntry, _ wanted: Wanted) throws -> UndatedChanges.Signs {
+  func signs(of entry: SourceEntry, _ wanted: Wanted) throws(GlusterError) -> UndatedChanges.Signs {
     var details = Details()
     if let shardSize, entry.status.isRegular, entry.status.st_size > shardSize {
       // If shards cannot be listed, the file counts as changed.
       guard let shards else { return .changed }
       do {
         if try shards.haveChanged(of: try entry.object.identity()) { return .changed }
-      } catch let error as GlusterError where !error.meansVolumeIsGone {
+      } catch let error where !error.meansVolumeIsGone {
         return .changed
       }
     }
@@ -200,15 +206,16 @@ package struct EntryFetcher: Sendable {
     return .fingerprint(Fingerprint(entry.status, details, wanted, shardSize: shardSize))
   }
 
-  private func readACLs(of entry: SourceEntry, _ names: [[UInt8]], into details: inout Details) throws {
+  private func readACLs(of entry: SourceEntry, _ names: [[UInt8]], into details: inout Details) throws(GlusterError) {
     do {
       var items: [ACLStream.Item] = []
       for name in [ACLStream.accessName, ACLStream.defaultName] where names.contains(name) {
-        if let value = try sure({ try entry.object.extendedAttribute(name) }) { items.append(.init(name: name, value: value)) }
+        if let value = try sure({ () throws(GlusterError) in try entry.object.extendedAttribute(name) }) {
+          items.append(.init(name: name, value: value))
+        }
       }
       details.acls = ACLStream.encode(items)
     } catch {
-      let error = asGlusterError(error)
       if error.meansVolumeIsGone { throw error }
       details.isIncomplete = true
       details.report("GFD-057", "its ACL was not saved: \(error)")
@@ -217,11 +224,11 @@ package struct EntryFetcher: Sendable {
 
   private func readExtendedAttributes(
     of entry: SourceEntry, _ names: [[UInt8]], _ wanted: Wanted, into details: inout Details
-  ) throws {
+  ) throws(GlusterError) {
     var size = 0
     for name in AttributeRules.ownNames(names) where AttributeRules.includes(name, aclsTravelAlone: wanted.acls) {
       do {
-        guard let value = try sure({ try entry.object.extendedAttribute(name) }) else { continue }
+        guard let value = try sure({ () throws(GlusterError) in try entry.object.extendedAttribute(name) }) else { continue }
         // Count as Bareos does: magic number, two lengths, name with NUL, value.
         size += 13 + name.count + value.count
         if let limit = wanted.extendedAttributeLimit, size >= limit {
@@ -233,7 +240,6 @@ package struct EntryFetcher: Sendable {
         }
         details.extendedAttributes.append(ExtendedAttribute(name: name, value: value))
       } catch {
-        let error = asGlusterError(error)
         if error.meansVolumeIsGone { throw error }
         details.isIncomplete = true
         details.report("GFD-058", "its extended attribute \(printable(name)) was not saved: \(error)")

@@ -97,12 +97,12 @@ package struct SourceEntry: Sendable {
   ///
   /// - Returns: the volume's error if the copies of the entry are different entries; the handle is of one of them.
   /// - Throws: ``GlusterError``, if the volume is unreachable. A call by handle would report the entry as missing then.
-  @discardableResult func makeReady() throws -> GlusterError? {
+  @discardableResult func makeReady() throws(GlusterError) -> GlusterError? {
     guard let listingDirectory else { return nil }
     let slash = UInt8(ascii: "/")
     do {
       _ = try listingDirectory.lookUp(path[path.index(after: path.lastIndex(of: slash)!)...])
-    } catch let error as GlusterError where !error.meansVolumeIsGone {
+    } catch let error where !error.meansVolumeIsGone {
       if error.errno == .ioError { return error }
       // If another entry has this name now, or none has it, the calls by handle report an error.
     }

@@ -24,24 +24,24 @@ final class OpenFile: @unchecked Sendable {
     self.pool = pool
   }
 
-  func status() throws -> stat { try file.status() }
+  func status() throws(GlusterError) -> stat { try file.status() }
 
   /// Reads up to `count` bytes at `offset`. Returns fewer bytes only at the end of the file.
   ///
   /// - Parameter expected: how many bytes there should be. If exactly these are read, no further call looks for the end.
-  func read(_ count: Int, at offset: Int, expected: Int) throws -> Piece {
-    try Piece(count, expected: expected, from: pool) { try file.read(into: $0, at: offset + $1) }
+  func read(_ count: Int, at offset: Int, expected: Int) throws(GlusterError) -> Piece {
+    try Piece(count, expected: expected, from: pool) { buffer, done throws(GlusterError) in try file.read(into: buffer, at: offset + done) }
   }
 
   /// Returns what the file contains at `offset`.
-  func run(at offset: Int) throws -> Run {
+  func run(at offset: Int) throws(GlusterError) -> Run {
     do {
       guard let data = try file.nextData(from: offset) else {
         let size = try Int(file.status().st_size)
         return size > offset ? .hole(until: size) : .end
       }
       return data > offset ? .hole(until: data) : .data(until: try file.nextHole(from: data))
-    } catch let error as GlusterError where [.notSupported, .invalidArgument, .noFunction].contains(error.errno) {
+    } catch let error where [.notSupported, .invalidArgument, .noFunction].contains(error.errno) {
       // Sharded volumes do not support the search for holes.
       return .data(until: .max)
     }

@@ -1,3 +1,4 @@
+import Gluster
 import Locks
 
 /// Bytes that have been read from a file.
@@ -15,8 +16,8 @@ final class Piece: @unchecked Sendable {
   ///   - pool: provides the memory and takes it back; nil: the memory is allocated.
   ///   - read: reads into a buffer, beginning at the given number of bytes after the first byte of the piece.
   init(
-    _ capacity: Int, expected: Int, from pool: PiecePool? = nil, _ read: (UnsafeMutableRawBufferPointer, Int) throws -> Int
-  ) throws {
+    _ capacity: Int, expected: Int, from pool: PiecePool? = nil, _ read: (UnsafeMutableRawBufferPointer, Int) throws(GlusterError) -> Int
+  ) throws(GlusterError) {
     self.pool = capacity == PiecePool.size ? pool : nil
     memory = self.pool?.take() ?? .allocate(byteCount: capacity, alignment: 16)
     var filled = 0

@@ -113,7 +113,7 @@ package final class BaculaDaemon: PacketDaemon {
       packet.link = strings.link.pointer
       packet.statp = status
       packet.type = type
-      return withExtendedLifetime(strings) { question(context, &packet) }
+      return withExtendedLifetime(strings) { withUnsafeMutablePointer(to: &packet) { question(context, $0) } }
     }
     return switch release {
     case .v9: inLayout(of: bacula_save_packet_9.self)

@@ -109,8 +109,8 @@ package final class JobVolume: Sendable {
       }
     }
     let connection = try step("GFD-003", "cannot connect to ") {
-      func connect(attributeAge: Int, snapshotDirectory: String? = definition.snapshotDirectory) throws -> Volume {
-        try Volume.connect(within: Self.connectionSeconds, isOver: { retry.isOver }) {
+      func connect(attributeAge: Int, snapshotDirectory: String? = definition.snapshotDirectory) throws(GlusterError) -> Volume {
+        try Volume.connect(within: Self.connectionSeconds, isOver: { retry.isOver }) { () throws(GlusterError) in
           try Volume(
             definition.volume, logging: definition.logging, snapshotDirectory: snapshotDirectory, attributeAge: attributeAge,
             retry: retry, log: log)

@@ -31,14 +31,14 @@ package struct VolumeReport: Sendable {
   package var access: String?
 
   /// Examines a volume. The base directory must exist.
-  package init(_ volume: Volume, _ traits: VolumeTraits) throws {
+  package init(_ volume: Volume, _ traits: VolumeTraits) throws(GlusterError) {
     let base = try volume.lookUp(volume.uri.directory).object
     let space = try volume.fileSystemStatus()
     size = Int(space.f_blocks) * Int(space.f_frsize)
     free = Int(space.f_bavail) * Int(space.f_frsize)
     type = Self.type(traits)
     (keepsTimes, isSharded) = (traits.bricksAgreeOnTimes, traits.isSharded)
-    wasSharded = try !traits.isSharded && volume.hasVisibleShards()
+    wasSharded = traits.isSharded ? false : try volume.hasVisibleShards()
     if traits.isSharded {
       shards = Self.problem { _ = try ShardTimes(volume.uri, since: 0, logging: Volume.Logging(), retry: volume.retry) }
     }
@@ -88,7 +88,7 @@ package struct VolumeLatency: Sendable {
   package let read: Duration?
 
   /// Measures the calls. The base directory must exist.
-  init(_ volume: Volume) throws {
+  init(_ volume: Volume) throws(GlusterError) {
     let base = try volume.lookUp(volume.uri.directory).object
     // Use a name that does not exist: the client may have existing ones in its cache.
     lookUp = Self.median((1...5).map { number in Self.time { _ = try? base.lookUp(".gfapi-fd-check-\(number)".utf8) } })!
@@ -98,7 +98,7 @@ package struct VolumeLatency: Sendable {
   }
 
   /// Returns up to five files with data, from the first names of a directory.
-  private static func someFiles(in directory: Object) throws -> [Object] {
+  private static func someFiles(in directory: Object) throws(GlusterError) -> [Object] {
     guard let listing = try? directory.openDirectory() else { return [] }
     var files: [Object] = []
     for _ in 0..<1000 {

@@ -43,10 +43,10 @@ package struct RestoreProblem: Error, CustomStringConvertible {
 
   /// - Parameters:
   ///   - what: the operation that failed, in words.
-  ///   - cause: the volume's error.
+  ///   - cause: the reason: the volume's error, or another problem.
   ///   - consequence: the result of the failure, in words.
-  package init(_ what: String, _ cause: GlusterError, _ consequence: String? = nil) {
+  package init(_ what: String, _ cause: any Error, _ consequence: String? = nil) {
     description = "\(what): \(cause)" + (consequence.map { ": \($0)" } ?? "")
-    self.cause = cause
+    self.cause = cause as? GlusterError ?? (cause as? RestoreProblem)?.cause
   }
 }

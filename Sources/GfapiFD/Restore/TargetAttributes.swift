@@ -26,25 +26,28 @@ struct TargetAttributes: Sendable {
   /// - Parameter inheritsACL: true if the entry was made in a directory that passes on an ACL.
   /// - Returns: a message for each attribute that the volume refused.
   /// - Throws: ``RestoreProblem`` if the volume is gone.
-  func apply(to object: Object, inheritsACL: Bool) throws -> [JobMessage] {
+  func apply(to object: Object, inheritsACL: Bool) throws(RestoreProblem) -> [JobMessage] {
     var problems: [JobMessage] = []
-    func attempt(_ code: String, _ what: @autoclosure () -> String, _ body: () throws -> Void) throws {
+    func attempt(_ code: String, _ what: @autoclosure () -> String, _ body: () throws(GlusterError) -> Void) throws(RestoreProblem) {
       do { try body() } catch {
-        let error = asGlusterError(error)
         if error.meansVolumeIsGone { throw RestoreProblem(what(), error) }
         problems.append(JobMessage(code, "\(what()): \(error)"))
       }
     }
-    func set(_ which: Object.Attributes, of status: stat) throws {
+    func set(_ which: Object.Attributes, of status: stat) throws(RestoreProblem) {
       if which.contains(.owner) {
-        try attempt("GFD-072", "cannot set the owner \(status.st_uid):\(status.st_gid)") { try object.setAttributes(status, .owner) }
+        try attempt("GFD-072", "cannot set the owner \(status.st_uid):\(status.st_gid)") { () throws(GlusterError) in
+          try object.setAttributes(status, .owner)
+        }
       }
       if which.contains(.mode) {
-        try attempt("GFD-072", "cannot set the mode \(String(status.st_mode & 0o7777, radix: 8))") {
+        try attempt("GFD-072", "cannot set the mode \(String(status.st_mode & 0o7777, radix: 8))") { () throws(GlusterError) in
           try object.setAttributes(status, .mode)
         }
       }
-      if which.contains(.times) { try attempt("GFD-072", "cannot set the times") { try object.setAttributes(status, .times) } }
+      if which.contains(.times) {
+        try attempt("GFD-072", "cannot set the times") { () throws(GlusterError) in try object.setAttributes(status, .times) }
+      }
     }
 
     let losesByOwner = extendedAttributes.contains { $0.name.starts(with: "security.".utf8) }
@@ -52,6 +55,7 @@ struct TargetAttributes: Sendable {
     try applyACLs(to: object, inheritsACL, attempt)
     for attribute in extendedAttributes {
       try attempt("GFD-074", "cannot set the extended attribute \(printable(attribute.name)) of \(attribute.value.count) bytes") {
+        () throws(GlusterError) in
         try object.setExtendedAttribute(attribute.name, attribute.value)
       }
     }
@@ -65,19 +69,20 @@ struct TargetAttributes: Sendable {
   }
 
   private func applyACLs(
-    to object: Object, _ inheritsACL: Bool, _ attempt: (_ code: String, @autoclosure () -> String, () throws -> Void) throws -> Void
-  ) throws {
+    to object: Object, _ inheritsACL: Bool,
+    _ attempt: (_ code: String, @autoclosure () -> String, () throws(GlusterError) -> Void) throws(RestoreProblem) -> Void
+  ) throws(RestoreProblem) {
     let items = acls ?? []
     // A new entry must not keep ACLs that it inherited. An existing directory keeps its ACLs, unless the backup has ACLs for it.
     if inheritsACL || acls != nil {
       for name in [ACLStream.accessName, ACLStream.defaultName] where !items.contains(where: { $0.name == name }) {
-        try attempt("GFD-073", "cannot remove the ACL \(printable(name)), which is not in the backup") {
+        try attempt("GFD-073", "cannot remove the ACL \(printable(name)), which is not in the backup") { () throws(GlusterError) in
           try object.removeExtendedAttribute(name)
         }
       }
     }
     for item in items {
-      try attempt("GFD-073", "cannot set the ACL \(printable(item.name)) of \(item.value.count) bytes") {
+      try attempt("GFD-073", "cannot set the ACL \(printable(item.name)) of \(item.value.count) bytes") { () throws(GlusterError) in
         try object.setExtendedAttribute(item.name, item.value)
       }
     }

@@ -198,9 +198,10 @@ package final class TargetDirectory: Sendable {
   /// Looks up the entry at any path of the volume.
   ///
   /// - Parameter path: components.
-  func lookUpOnVolume(_ path: [[UInt8]]) throws -> (object: Object, status: stat) {
-    func lookUp() throws -> (object: Object, status: stat) { try volume.lookUp(absolute(path)) }
-    return try known.distribution?.sure(lookUp) ?? lookUp()
+  func lookUpOnVolume(_ path: [[UInt8]]) throws(GlusterError) -> (object: Object, status: stat) {
+    func lookUp() throws(GlusterError) -> (object: Object, status: stat) { try volume.lookUp(absolute(path)) }
+    guard let distribution = known.distribution else { return try lookUp() }
+    return try distribution.sure(lookUp)
   }
 
   /// Returns true if new entries in this directory inherit an ACL.
@@ -284,13 +285,13 @@ package final class TargetDirectory: Sendable {
       var status = stat()
       status.st_mode = S_IFDIR | Self.ordinaryMode
       do { try onWhole(isOnAll: true) { [status] in try $0.setAttributes(status, .mode) } } catch {
-        throw RestoreProblem("cannot set the mode \(String(Self.ordinaryMode, radix: 8)) of the directory", asGlusterError(error))
+        throw RestoreProblem("cannot set the mode \(String(Self.ordinaryMode, radix: 8)) of the directory", error)
       }
       state.withLock { $0.isClosed = false }
     }
     guard isOpen, let times else { return }
     do { try onWhole(isOnAll: true) { try $0.setAttributes(times, .times) } } catch {
-      throw RestoreProblem("cannot set the times again after later entries", asGlusterError(error))
+      throw RestoreProblem("cannot set the times again after later entries", error)
     }
   }
 }

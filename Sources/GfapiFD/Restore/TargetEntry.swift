@@ -49,7 +49,7 @@ final class TargetEntry: Sendable {
       guard let file = try make().file else { throw RestoreProblem("data for an entry that has none") }
       try data.forEachRun { bytes, offset in
         do { try file.write(bytes, at: offset) } catch {
-          throw RestoreProblem("cannot write at offset \(offset)", asGlusterError(error), consequence)
+          throw RestoreProblem("cannot write at offset \(offset)", error, consequence)
         }
         state.withLock { $0.length = max($0.length, offset + bytes.count) }
       }
@@ -75,7 +75,7 @@ final class TargetEntry: Sendable {
           if written < length, !hasFailed { try file.truncate(to: length) }
           try file.close()
         } catch {
-          incomplete = RestoreProblem("cannot complete the file at offset \(length)", asGlusterError(error), consequence)
+          incomplete = RestoreProblem("cannot complete the file at offset \(length)", error, consequence)
         }
       }
       if made.temporary != nil, hasFailed || incomplete != nil {
@@ -225,8 +225,8 @@ final class TargetEntry: Sendable {
         do {
           try above.remove(temporary)
           directory.replaced(temporary)
-        } catch let left as GlusterError where left.errno == .noSuchFileOrDirectory {
-          if !asGlusterError(error).meansVolumeIsGone { directory.replaced(temporary) }
+        } catch let left where left.errno == .noSuchFileOrDirectory {
+          if (error as? GlusterError)?.meansVolumeIsGone != true { directory.replaced(temporary) }
         } catch {}
         throw error
       }
@@ -241,9 +241,9 @@ private final class WrittenFile: @unchecked Sendable {
 
   init(_ file: consuming File) { self.file = consume file }
 
-  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws { try file!.write(bytes, at: offset) }
-  func truncate(to length: Int) throws { try file!.truncate(to: length) }
-  func close() throws {
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(GlusterError) { try file!.write(bytes, at: offset) }
+  func truncate(to length: Int) throws(GlusterError) { try file!.truncate(to: length) }
+  func close() throws(GlusterError) {
     guard let file = file.take() else { return }
     try file.close()
   }

@@ -39,7 +39,7 @@ package final class ListWalk: @unchecked Sendable {
   private var crawled: [BaseDirectory] = []
 
   /// - Parameter touched: all paths and identities that the list names.
-  init(_ touched: TouchedPaths, base: BaseDirectory, volume: Volume, _ rules: DirectoryReader.Rules) throws {
+  init(_ touched: TouchedPaths, base: BaseDirectory, volume: Volume, _ rules: DirectoryReader.Rules) throws(GlusterError) {
     self.touched = touched
     self.base = base
     self.volume = volume
@@ -116,14 +116,14 @@ package final class ListWalk: @unchecked Sendable {
       let asksAgain = !rules.trustsListings && found.status.isRegular
       return .found(found.object, asksAgain ? try found.object.status() : found.status)
     } catch {
-      return .failed(SourceFailure(kind: .entry, path: path, error: asGlusterError(error)))
+      return .failed(SourceFailure(kind: .entry, path: path, error: error))
     }
   }
 
   /// Looks up all rows, except those in a directory that is crawled.
-  private func lookUp(_ rows: [TouchedPaths.Row]) throws -> [(row: TouchedPaths.Row, found: Found)] {
+  private func lookUp(_ rows: [TouchedPaths.Row]) throws(GlusterError) -> [(row: TouchedPaths.Row, found: Found)] {
     let before = crawled
-    return try volume.retry.run { _ in
+    return try volume.retry.run { _ throws(GlusterError) in
       crawled = before
       // An entry on an unreachable subvolume looks as if it did not exist.
       let state = try rules.distribution?.check()
@@ -142,8 +142,7 @@ package final class ListWalk: @unchecked Sendable {
   private func lookAt(_ rows: [TouchedPaths.Row]) throws -> [Step] {
     let found: [(row: TouchedPaths.Row, found: Found)]
     do { found = try lookUp(rows) } catch {
-      let lost = asGlusterError(error)
-      return rows.map { .yield(.failed(SourceFailure(kind: .entry, path: $0.path, error: lost))) }
+      return rows.map { .yield(.failed(SourceFailure(kind: .entry, path: $0.path, error: error))) }
     }
     return try found.compactMap { row, found in
       switch found {
@@ -186,7 +185,6 @@ package final class ListWalk: @unchecked Sendable {
     do {
       paths = try volume.paths(ofGFID: gfid)
     } catch {
-      let error = asGlusterError(error)
       // The entry is deleted, and the list names its deletion as well.
       if error.meansMissing { return nil }
       let name = gfid.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
@@ -251,7 +249,7 @@ private struct PathWalker {
   mutating func forgetMissing() { missing = [[]] }
 
   /// Returns the entry of a path; nil if there is none.
-  mutating func lookUp(_ path: [UInt8]) throws -> (object: Object, status: stat)? {
+  mutating func lookUp(_ path: [UInt8]) throws(GlusterError) -> (object: Object, status: stat)? {
     let names = path.split(separator: UInt8(ascii: "/"))
     if names.starts(with: missing) { return nil }
     var depth = 0
@@ -265,7 +263,6 @@ private struct PathWalker {
         let found = try chain.last!.object.lookUp(name)
         chain.append((name, found.object, found.status))
       } catch {
-        let error = asGlusterError(error)
         guard error.meansMissing || error.errno == .notDirectory else { throw error }
         missing = Array(names[..<chain.count])
         return nil

@@ -73,7 +73,7 @@ package final class UndatedChanges {
       if job.since > 0 { baseline = try database!.number(ofJob: job.previous, since: job.since) }
       if !isEstimate { self.job = try database!.begin(job: job.name, now: time(nil)) }
       return nil
-    } catch  where error.isDamage && !isEstimate {
+    } catch let error where error.isDamage && !isEstimate {
       report(.warning, JobMessage("GFD-038", "the state database \(path) cannot be used, a new one is made: \(error)"))
       (database, baseline) = (nil, nil)
       StateDatabase.remove(path)
