@@ -26,12 +26,12 @@ struct RestorePathTests {
       ("/ /\n", [" ", "\n"]),
     ])
   func components(_ path: String, _ components: [String]) throws {
-    #expect(try RestoreRun.components(Array(path.utf8)) == components.map { Array($0.utf8) })
+    #expect(try RestoreEntry.components(Array(path.utf8)) == components.map { Array($0.utf8) })
   }
 
   @Test("A restore path with a component .. is rejected", arguments: ["..", "/..", "/a/../b", "/a/.."])
   func up(_ path: String) {
-    let problem = #expect(throws: RestoreProblem.self) { try RestoreRun.components(Array(path.utf8)) }
+    let problem = #expect(throws: RestoreProblem.self) { try RestoreEntry.components(Array(path.utf8)) }
     #expect(problem?.description.contains("..") == true)
   }
 

@@ -18,19 +18,13 @@ package final class BackupRun {
   private let undated: UndatedChanges?
   package let isEstimate: Bool
   private var found = BackupCounts()
-  package private(set) var unread = UnreadPlaces()
+  private let failures: BackupFailures
   private var source: (any EntrySource)?
   private var isAtEnd = false
   private var current: CurrentRecord?
   private var pace = JobPace()
-  /// The volume is unreachable, and a message has said so.
-  private var isGone = false
-  private var hasReportedShardsProblem = false
-  private var hasReportedTrash = false
   private var hasReportedLooking = false
 
-  /// The path of the volume's trash with a slash at its end, if the trash is at its default place.
-  private static let trash = Array("/.trashcan/".utf8)
   /// How many listed names that do not exist any more are reported one by one.
   private static let reportedVanished = 1000
 
@@ -42,6 +36,7 @@ package final class BackupRun {
   ) {
     (self.session, self.daemon, self.isEstimate, self.undated) = (session, daemon, isEstimate, undated)
     calls = JobCalls(volume, daemon)
+    failures = BackupFailures(daemon, calls)
     choice = EntryChoice(
       session, daemon, since: since, comparesSigns: undated != nil, checksAttributes: volume.definition.checksAttributes)
     queue = ReadAheadQueue(calls, session.fetcher, isEstimate: isEstimate)
@@ -51,6 +46,8 @@ package final class BackupRun {
   package func finish() { undated?.end() }
 
   package var options: FileSetOptions { choice.options }
+  /// The places that the backup could not read.
+  package var unread: UnreadPlaces { failures.unread }
   /// True if all entries have been handed to the daemon.
   package var isComplete: Bool { isAtEnd && queue.isEmpty }
   /// Answers for entries that this backup does not return; nil: it returns every entry that exists.
@@ -59,6 +56,7 @@ package final class BackupRun {
   package var counts: BackupCounts {
     var counts = found
     counts.excluded = choice.excluded
+    counts.failed = failures.count
     return counts
   }
 
@@ -131,23 +129,23 @@ package final class BackupRun {
   ) throws -> EntryFetcher.Details {
     var details: EntryFetcher.Details
     do {
-      details = try orEnd { try calls.wait(for: ahead, isOfEntry: true) }
+      details = try failures.orEnd { try calls.wait(for: ahead, isOfEntry: true) }
       next.excess = details.size(beyond: next.cost)
       try supplement(&details, entry, fetchedFor: next.wanted)
     } catch let error as GlusterError {
-      try endIfGone(error)
+      try failures.endIfGone(error)
       let vanished = error.meansMissing
       next.record.kind = vanished ? .unknown : .unreadable
       let message =
         vanished
         ? JobMessage("GFD-054", "it was deleted before it was read: \(error)") : JobMessage("GFD-051", "cannot be read: \(error)")
-      reportFailure(message.about(entry.path), entry.path)
+      failures.report(message.about(entry.path), entry.path)
       return EntryFetcher.Details()
     }
     next.record.linkTarget = details.linkTarget
     for problem in details.problems { daemon.report(.error, problem.about(entry.path)) }
     if !details.problems.isEmpty {
-      found.failed += 1
+      failures.count += 1
       calls.reportCauses()
     }
     found.countBackedUp(next.record.kind)
@@ -162,7 +160,7 @@ package final class BackupRun {
     guard !isEstimate, wanted != guess else { return }
     var again = EntryFetcher.Details()
     (again.linkTarget, again.content) = (details.linkTarget, details.content)
-    details = try orEnd {
+    details = try failures.orEnd {
       try calls.run { [again] in
         var again = again
         try fetcher.attributes(of: entry, wanted, into: &again)
@@ -191,12 +189,12 @@ package final class BackupRun {
   private func find() throws {
     let step: SourceStep
     do { step = try source!.next(choice) } catch let error as GlusterError {
-      try endIfGone(error)
+      try failures.endIfGone(error)
       throw JobCalls.Ended(message: JobMessage("GFD-009", "the backup cannot go on: \(error)"))
     }
     switch step {
     case .end: isAtEnd = true
-    case .failed(let failure): add(try record(of: failure))
+    case .failed(let failure): add(try failures.record(of: failure))
     case .vanished(let path):
       found.vanished += 1
       if found.vanished <= Self.reportedVanished {
@@ -229,8 +227,8 @@ package final class BackupRun {
   private func judgeFirst(_ pending: Ahead<UndatedChanges.Signs>) throws {
     var first = queue.popCandidate()
     do {
-      switch try orEnd({ try calls.wait(for: pending) }) {
-      case .changed: reportShardsProblem()
+      switch try failures.orEnd({ try calls.wait(for: pending) }) {
+      case .changed: if let problem = session.fetcher.shardsProblem { failures.report(shards: problem) }
       case .fingerprint(let fingerprint):
         guard let entry = first.entry, undated!.hasChanged(try entry.object.identity(), fingerprint) else {
           found.unchanged += 1
@@ -239,7 +237,7 @@ package final class BackupRun {
         first.fingerprint = fingerprint
       }
     } catch let error as GlusterError {
-      try endIfGone(error)
+      try failures.endIfGone(error)
       // A deleted entry has not changed. Any other error is reported with the entry's record.
       guard !error.meansMissing else {
         found.unchanged += 1
@@ -248,38 +246,6 @@ package final class BackupRun {
     }
     found.undated += 1
     queue.prepend(first, options.wanted)
-  }
-
-  private func reportShardsProblem() {
-    guard !hasReportedShardsProblem, let problem = session.fetcher.shardsProblem else { return }
-    hasReportedShardsProblem = true
-    daemon.report(
-      .warning, "GFD-040",
-      "files of more than one shard count as changed: their times are those of the first shard, and the others cannot be listed: \(problem)"
-    )
-  }
-
-  /// Returns the record for an entry that the source could not read.
-  private func record(of failure: SourceFailure) throws -> SaveRecord {
-    try endIfGone(failure.error)
-    unread.add(failure.path)
-    let (kind, message) = failure.recordKindAndMessage
-    let isLong = failure.kind == .pathTooLong
-    reportFailure(message.about(isLong ? failure.path.prefix(200) + Array("...".utf8) : failure.path[...]), failure.path)
-    var status = stat()
-    if failure.kind == .directory { status.st_mode = S_IFDIR }
-    return SaveRecord(kind: kind, path: Array(failure.path.prefix(SourceFailure.longestPath)), status: status)
-  }
-
-  private func reportFailure(_ message: JobMessage, _ path: [UInt8]) {
-    found.failed += 1
-    daemon.report(.notSaved, message)
-    calls.reportCauses()
-    if !hasReportedTrash, path.starts(with: Self.trash) {
-      hasReportedTrash = true
-      daemon.report(
-        .info, "GFD-053", "\(printable(Self.trash.dropLast())) is the trash of the volume (features.trash): exclude it in the FileSet")
-    }
   }
 
   // MARK: The current record
@@ -303,19 +269,19 @@ package final class BackupRun {
 
   /// Closes the file of the current record, if it is open.
   package func closeFile() throws {
-    if let warning = try orEnd({ try current?.close() }) { daemon.report(.warning, warning) }
+    if let warning = try failures.orEnd({ try current?.close() }) { daemon.report(.warning, warning) }
   }
 
   /// Makes a call for the data of the current record. If they cannot be read, the entry counts as failed instead of backed up.
   private func countingUnread<T>(_ current: CurrentRecord, _ body: () throws -> T) throws -> T {
     let wasUnread = current.isUnread
-    do { return try orEnd(body) } catch let error as GlusterError {
+    do { return try failures.orEnd(body) } catch let error as GlusterError {
       if current.isUnread, !wasUnread {
         // An entry with an attribute that could not be read has been counted as failed already.
-        if current.details.problems.isEmpty { found.failed += 1 }
+        if current.details.problems.isEmpty { failures.count += 1 }
         found.countBackedUp(current.record.kind, by: -1)
       }
-      try endIfGone(error)
+      try failures.endIfGone(error)
       throw error
     }
   }
@@ -325,20 +291,4 @@ package final class BackupRun {
 
   /// Returns the next extended attribute of the current record, and whether another follows.
   package func nextExtendedAttribute() -> (attribute: ExtendedAttribute, more: Bool)? { current?.nextExtendedAttribute() }
-
-  // MARK: The volume
-
-  private func orEnd<T>(_ body: () throws -> T) throws -> T {
-    guard !isGone else { throw JobCalls.Ended(message: nil) }
-    return try body()
-  }
-
-  private func endIfGone(_ error: GlusterError) throws {
-    guard error.meansVolumeIsGone else { return }
-    isGone = true
-    calls.volume.retry.end()
-    unread.addEverything()
-    throw JobCalls.Ended(
-      message: JobMessage("GFD-007", "the volume is unreachable, the backup ends: \(calls.volume.definition.volume): \(error)"))
-  }
 }

@@ -13,27 +13,27 @@ import Glibc
 package final class BaculaDaemon: PacketDaemon {
   private let core: UnsafePointer<bacula_core_functions>
   private let context: UnsafeMutablePointer<bacula_context>
-  private let release: BaculaRelease
+  let release: BaculaRelease
   package private(set) lazy var job = Job(daemon: self)
   package let state = PacketState()
   package static let releases = BaculaRelease.allInWords
   package static let cancelEvent = BACULA_EVENT_CANCEL_COMMAND
 
-  private var hardLinks = HardLinks()
+  var hardLinks = HardLinks()
   /// The current record, if it may be the first name of a hard link, and the job's number of entries before it.
-  private var candidate: (record: SaveRecord, count: Int32)?
-  private var record = RecordAttributes()
+  var candidate: (record: SaveRecord, count: Int32)?
+  var record = RecordAttributes()
   /// The state of the options object. A backup begins with this object, which is not an entry. It lists the options that a restore can
   /// be given.
-  private var optionsObject = OptionsObject.none
-  private enum OptionsObject { case none, upcoming, current }
+  var optionsObject = OptionsObject.none
+  enum OptionsObject { case none, upcoming, current }
   /// Answers to a question from the console that have not been returned yet.
   private var answers: [String] = []
   /// The bytes that the daemon got last, kept until the next call.
-  private var handedOut = CBytes([])
+  var handedOut = CBytes([])
 
   /// What the daemon can still ask for of the current record.
-  private struct RecordAttributes {
+  struct RecordAttributes {
     var hasACLs = true
     var isLink = false
   }
@@ -97,7 +97,7 @@ package final class BaculaDaemon: PacketDaemon {
     textValue { core.pointee.get_value(context, variable, $0) == Int32(FD_OK) }
   }
 
-  private func value(_ variable: Int32) -> Int32? {
+  func value(_ variable: Int32) -> Int32? {
     var value: Int32 = 0
     return core.pointee.get_value(context, variable, &value) == Int32(FD_OK) ? value : nil
   }
@@ -195,126 +195,6 @@ package final class BaculaDaemon: PacketDaemon {
     }
   }
 
-  // MARK: Backup
-
-  func startBackupFile(_ raw: UnsafeMutableRawPointer) -> Int32 {
-    switch release {
-    case .v9: start(raw.assumingMemoryBound(to: bacula_save_packet_9.self))
-    case .v11: start(raw.assumingMemoryBound(to: bacula_save_packet_11.self))
-    case .v13, .v15: start(raw.assumingMemoryBound(to: bacula_save_packet_13.self))
-    }
-  }
-
-  private func start<P: BaculaSavePacket>(_ packet: UnsafeMutablePointer<P>) -> Int32 {
-    guard check(packet.pointee.pkt_size, [MemoryLayout<P>.size], "save packet"), let backup = job.backup else {
-      return Int32(FD_ERROR)
-    }
-    if optionsObject == .upcoming {
-      optionsObject = .current
-      packet.pointee.type = Int32(BACULA_FT_PLUGIN_CONFIG)
-      packet.pointee.setObject(Self.optionsName.pointer, Self.optionsText.pointer)
-      return Int32(FD_OK)
-    }
-    do {
-      // Bacula does not pass the FileSet's options to its plugins, so everything that belongs to an entry is backed up.
-      var options = FileSetOptions()
-      options.wanted.acls = true
-      options.wanted.extendedAttributes = true
-      options.wanted.extendedAttributeLimit = nil
-      let record = try fill(packet, options, of: backup)
-      // With this flag the daemon does not store blocks of zeros. It takes the flag from the plugin, and drops it if the data are
-      // encrypted.
-      if record.hasHoles { packet.pointee.flags |= 1 << UInt64(FD_FO_SPARSE) }
-      self.record = RecordAttributes(hasACLs: !backup.acls.isEmpty)
-      candidate = nil
-      if let first = hardLinks.first(of: record) {
-        state.strings = RecordStrings(name: record.path, link: first.path)
-        packet.pointee.fname = state.strings.name.pointer
-        packet.pointee.link = state.strings.link.pointer
-        packet.pointee.type = Int32(FD_FT_LNKSAVED)
-        packet.pointee.LinkFI = first.fileIndex
-        packet.pointee.no_read = true
-        self.record = RecordAttributes(hasACLs: false, isLink: true)
-      } else if HardLinks.concern(record), let count = value(release.fileIndexVariable) {
-        candidate = (record, count)
-      }
-      return Int32(FD_OK)
-    } catch {
-      return ended(error)
-    }
-  }
-
-  func endBackupFile() -> Int32 {
-    if optionsObject == .current {
-      optionsObject = .none
-      return Int32(FD_MORE)
-    }
-    // Only a file that has been saved completely can be the first name of a hard link.
-    if let (record, count) = candidate, !state.hasFailed, let index = value(release.fileIndexVariable), index == count + 1 {
-      hardLinks.remember(record, fileIndex: index)
-    }
-    candidate = nil
-    return endRecord()
-  }
-
-  private static let optionsName = Constant(BACULA_OPTIONS_NAME)
-  /// The options that the console asks for at a restore, in the format of Bacula's `lib/ini.c`.
-  private static let optionsText = Constant(
-    """
-    # Plugin configuration file
-    # Version 1
-    OptPrompt="Restore to this volume: gluster://server/volume[/directory]"
-    volume=@STR@
-
-    OptPrompt="Seconds to wait for servers that do not answer"
-    timeout=@STR@
-
-    OptPrompt="libgfapi's own log, absolute path"
-    logfile=@STR@
-
-    OptPrompt="Level of that log"
-    loglevel=@STR@
-
-    """)
-
-  // MARK: ACLs and extended attributes
-
-  /// Returns or takes the content of one stream of ACLs or extended attributes.
-  ///
-  /// A stream of ACLs is an ``ACLStream``. A stream of extended attributes is an ``AttributeStream`` with one attribute, so that no stream
-  /// is longer than what a volume takes as one value.
-  func handleXACL(_ packet: UnsafeMutablePointer<bacula_xacl_packet>) -> Int32 {
-    guard check(packet.pointee.pkt_size, [MemoryLayout<bacula_xacl_packet>.size], "xacl packet") else {
-      return Int32(FD_ERROR)
-    }
-    func content() -> UnsafeRawBufferPointer? {
-      self.content(packet.pointee.content, Int(packet.pointee.count), "xacl packet")
-    }
-    switch Int(packet.pointee.func) {
-    case BACULA_ACL_BACKUP:
-      handOut(record.hasACLs ? job.backup?.acls : nil, packet)
-      record.hasACLs = false
-    case BACULA_XATTR_BACKUP:
-      let next = record.isLink ? nil : job.backup?.nextExtendedAttribute()
-      handOut(next.map { AttributeStream.encode([.init(name: $0.attribute.name, value: $0.attribute.value)]) }, packet)
-    case BACULA_ACL_RESTORE:
-      if let content = content() { job.restore?.setACLs(content) }
-    case BACULA_XATTR_RESTORE:
-      if let content = content() { job.restore?.setExtendedAttributes(content) }
-    default:
-      return Int32(FD_ERROR)
-    }
-    // Always succeed: failures have been reported, and a second message without a name would not help.
-    return Int32(FD_OK)
-  }
-
-  /// Returns content to the daemon, which copies it and asks again until there is none.
-  private func handOut(_ content: [UInt8]?, _ packet: UnsafeMutablePointer<bacula_xacl_packet>) {
-    handedOut = CBytes(content ?? [])
-    packet.pointee.count = Int32(content?.count ?? 0)
-    packet.pointee.content = content == nil ? nil : handedOut.pointer
-  }
-
   // MARK: Data
 
   func checkedIO(_ packet: UnsafeMutablePointer<fd_io_packet>) -> Int32 {
@@ -355,63 +235,9 @@ package final class BaculaDaemon: PacketDaemon {
     guard check(packet.pointee.pkt_size, [MemoryLayout<bacula_query_packet>.size], "query packet") else {
       return Int32(FD_ERROR)
     }
-    if answers.isEmpty { answers = job.answers(to: bytes(packet.pointee.parameter), bytes(packet.pointee.command)) }
+    if answers.isEmpty { answers = ConsoleQuestions.answers(to: bytes(packet.pointee.parameter), bytes(packet.pointee.command)) }
     handedOut = CBytes(Array((answers.removeFirst() + "\n").utf8))
     packet.pointee.result = handedOut.pointer
     return Int32(answers.isEmpty ? FD_OK : FD_MORE)
   }
-}
-
-/// The fields of Bacula's save packets that the plugin sets. Their position depends on the release.
-protocol BaculaSavePacket: SavePacket {
-  var flags: UInt64 { get set }
-  var LinkFI: Int32 { get set }
-  /// Turns the packet into that of an object. The plugin keeps ownership of the strings.
-  mutating func setObject(_ name: UnsafePointer<CChar>, _ text: UnsafePointer<CChar>)
-}
-
-extension bacula_save_packet_9: BaculaSavePacket {
-  mutating func setObject(_ name: UnsafePointer<CChar>, _ text: UnsafePointer<CChar>) {
-    (object_name, object, object_len) = (.init(mutating: name), .init(mutating: text), Int32(strlen(text)))
-  }
-}
-
-extension bacula_save_packet_11: BaculaSavePacket {
-  mutating func setObject(_ name: UnsafePointer<CChar>, _ text: UnsafePointer<CChar>) {
-    (object_name, object, object_len) = (.init(mutating: name), .init(mutating: text), Int32(strlen(text)))
-  }
-}
-
-extension bacula_save_packet_13: BaculaSavePacket {
-  mutating func setObject(_ name: UnsafePointer<CChar>, _ text: UnsafePointer<CChar>) {
-    restore_object.object_name = .init(mutating: name)
-    restore_object.object = .init(mutating: text)
-    restore_object.object_len = Int32(strlen(text))
-  }
-}
-
-extension bacula_restore_packet_11: RestorePacket {}
-
-extension SaveRecord {
-  /// True if the file has holes.
-  var hasHoles: Bool { hasData && status.st_blocks * 512 < status.st_size }
-}
-
-extension String {
-  /// Returns the text in parts of at most `limit` bytes. No character is split.
-  func split(utf8Bytes limit: Int) -> [Substring] {
-    var (parts, rest): ([Substring], Substring) = ([], self[...])
-    while rest.utf8.count > limit {
-      var end = rest.utf8.index(rest.startIndex, offsetBy: limit)
-      while rest.utf8[end] & 0xc0 == 0x80 { end = rest.utf8.index(before: end) }
-      parts.append(rest[..<end])
-      rest = rest[end...]
-    }
-    return parts + [rest]
-  }
-}
-
-extension BaculaRelease {
-  /// Returns the daemon's number for a type of message.
-  func messageType(_ severity: Severity) -> Int32 { severity.messageType + messageShift }
 }

@@ -1,3 +1,4 @@
+import GfapiJob
 /// Maps the paths of one plugin line's entries in a restore: from the base directory of the backup to that of the override.
 package struct Rebase: Sendable {
   /// Directories on the volume, in raw bytes; empty: the volume's root.
@@ -29,4 +30,10 @@ package struct Rebase: Sendable {
     guard rest.isEmpty || rest.first == UInt8(ascii: "/") else { return nil }
     return (path.starts(with: prefix) ? prefix : []) + to + rest
   }
+
+  /// The warning for a path that the override does not move.
+  static let isOutside = JobMessage(
+    "GFD-077",
+    "the directory of the override is not used: this path, as RegexWhere or the backup made it, is not below the "
+      + "directory of the backup's plugin line")
 }

@@ -33,6 +33,66 @@ package struct RestoreEntry: Sendable {
   }
 }
 
+extension RestoreRun.Counts {
+  /// The numbers of entries as text for the job's log.
+  package var summary: String { "\(restored) entries restored, \(bytes) bytes written, \(skipped) skipped, \(failed) failed" }
+}
+
+extension RestoreRun {
+  /// The answer to the daemon about an entry: what it shall do next.
+  package enum Answer: Sendable {
+    /// Send data and attributes.
+    case created
+    /// Send attributes: the entry is a directory.
+    case createdDirectory
+    /// Send nothing more.
+    case linked
+    case skipped
+    case failed
+  }
+}
+
+extension RestoreEntry {
+  /// Returns the reason why the replace rule keeps an existing entry; nil: it is to be replaced.
+  func reasonToSkip(for existing: stat) -> String? {
+    let (backup, volume) = (status.st_mtim.tv_sec, existing.st_mtim.tv_sec)
+    return switch replace {
+    case .always: nil
+    case .never: "it exists"
+    case .ifNewer: backup > volume ? nil : "the backup is not newer"
+    case .ifOlder: backup < volume ? nil : "the backup is not older"
+    }
+  }
+
+  /// Checks that the entry can be made at all, independent of the volume's content.
+  ///
+  /// - Parameter path: its components.
+  func check(_ path: [[UInt8]]) throws(RestoreProblem) {
+    if path.isEmpty, kind != .own || !status.isDirectory {
+      throw RestoreProblem("the volume's root can only be a directory")
+    }
+    guard kind == .own else {
+      guard !(try Self.components(link)).isEmpty else { throw RestoreProblem("a hard link to the volume's root") }
+      return
+    }
+    switch status.type {
+    case S_IFREG, S_IFDIR, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK: break
+    case S_IFLNK where !link.isEmpty: break
+    case S_IFLNK: throw RestoreProblem("a symbolic link without a target")
+    default: throw RestoreProblem("an entry of unknown type, mode \(String(status.st_mode, radix: 8))")
+    }
+  }
+
+  /// Returns the components of a path, without empty ones and `.`.
+  static func components(_ path: [UInt8]) throws(RestoreProblem) -> [[UInt8]] {
+    let components = path.split(separator: UInt8(ascii: "/")).map(Array.init).filter { $0 != [UInt8(ascii: ".")] }
+    guard !components.contains([UInt8(ascii: "."), UInt8(ascii: ".")]) else {
+      throw RestoreProblem("\"..\" in the path")
+    }
+    return components
+  }
+}
+
 /// The reason why an entry could not be restored, or not completely. The text is for a message that already names the path.
 package struct RestoreProblem: Error, CustomStringConvertible {
   package let description: String
