@@ -28,11 +28,12 @@ let package = Package(
     .target(name: "Locks"),
     .target(name: "Gluster", dependencies: ["CGFAPI", "Locks", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "HostFiles"),
+    .target(name: "SnapshotName"),
     .target(name: "GlusterfindList", dependencies: ["HostFiles"]),
     // The rooms of the module. Each uses the rooms above it only: see docs/architecture.md.
     .target(
       name: "GfapiDefinition",
-      dependencies: ["Gluster", "GlusterfindList"],
+      dependencies: ["Gluster", "GlusterfindList", "SnapshotName"],
       path: "Sources/GfapiFD/Definition"),
     .target(
       name: "GfapiAttributes",
@@ -135,7 +136,7 @@ let package = Package(
     .testTarget(
       name: "PartStoreTests", dependencies: ["PartStore", "Gluster", .product(name: "SystemPackage", package: "swift-system")]),
     .testTarget(name: "GlusterStorageTests", dependencies: ["GlusterStorage", "Gluster", "Locks", "PartStore", "TestSupport"]),
-    .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "Locks", "MiniDaemon", "TestSupport"]),
+    .testTarget(name: "IntegrationTests", dependencies: ["Gluster", "Locks", "MiniDaemon", "SnapshotName", "TestSupport"]),
     .testTarget(name: "EndToEndTests", dependencies: ["TestSupport"]),
   ],
   swiftLanguageModes: [.v6]

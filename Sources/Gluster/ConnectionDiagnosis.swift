@@ -40,8 +40,12 @@ enum ConnectionDiagnosis {
       return failures.map { "\($0): \($1.text)" }.joined(separator: ", ") + ": " + cures.joined(separator: "; ")
     }
     if let error, error.meansMissing {
+      if let snapshot = uri.snapshot { return "volume \(volume) has no snapshot \(snapshot) (gluster snapshot list \(volume))" }
       return "there is no volume \(volume) (gluster volume list)"
-        + (volume == "snaps" ? "; the URI of a snapshot, /snaps/NAME/VOLUME, is not supported" : "")
+        + (volume == "snaps" ? "; for a snapshot, give the URI of its volume, and snapshot=NAME" : "")
+    }
+    if let snapshot = uri.snapshot, error?.meansNoBrickAnswers == true {
+      return "no brick of the snapshot answers; is it activated (gluster snapshot info \(snapshot))?"
     }
     switch problem {
     case .refused:

@@ -62,7 +62,7 @@ public final class Volume: @unchecked Sendable {
     #if GFAPI_FD_THREAD_SANITIZER
       _ = Self.first
     #endif
-    guard let fs = glfs_new(uri.volume) else { throw failure("glfs_new") }
+    guard let fs = glfs_new(uri.clientName) else { throw failure("glfs_new") }
     func check(_ result: Int32, _ call: String) throws(GlusterError) {
       if result != 0 {
         let error = failure(call)
@@ -77,7 +77,9 @@ public final class Volume: @unchecked Sendable {
     }
     try check(glfs_set_logging(fs, logging.file ?? log?.path ?? "/dev/null", logging.level), "glfs_set_logging")
     // Without this option the volume's own level (`diagnostics.client-log-level`), which is INFO by default, would replace ours.
-    try check(glfs_set_xlator_option(fs, uri.volume, "log-level", logging.clientLevel), "glfs_set_xlator_option")
+    // The translators of a snapshot have the name of an internal volume, which is not known here.
+    let all = uri.snapshot == nil ? uri.volume : "*"
+    try check(glfs_set_xlator_option(fs, all, "log-level", logging.clientLevel), "glfs_set_xlator_option")
     if let snapshotDirectory {
       try check(
         glfs_set_xlator_option(fs, "*-snapview-client", "snapdir-entry-path", snapshotDirectory), "glfs_set_xlator_option")

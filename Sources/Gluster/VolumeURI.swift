@@ -45,6 +45,8 @@ public struct VolumeURI: Equatable, Sendable {
   public let volume: String
   /// The base directory: empty for the volume's root, else `/a/b`, one slash before each component and none at the end.
   public let directory: [UInt8]
+  /// The snapshot of the volume that is meant; nil: the volume itself. A URI does not name it.
+  public var snapshot: String?
 
   /// Parses a URI.
   ///
@@ -205,6 +207,9 @@ public struct VolumeURI: Equatable, Sendable {
 }
 
 extension VolumeURI {
+  /// The name by which libgfapi knows the volume, or its snapshot.
+  var clientName: String { snapshot.map { "/snaps/\($0)/\(volume)" } ?? volume }
+
   /// The URI of a directory of this volume: `gluster+tcp://server:24007/vol/dir`.
   ///
   /// - Parameter directory: path on the volume, in raw bytes; empty for its root.
@@ -229,7 +234,7 @@ extension VolumeURI: CustomStringConvertible {
   public var description: String {
     let where_ = servers.map { $0.port == 0 ? $0.host : "\($0.host):\($0.port)" }.joined(separator: ", ")
     return "\(transport.rawValue) \(where_)\(transport != .unix && servers.allSatisfy { $0.port == 0 } ? " (default port)" : "")"
-      + ", volume \(volume)" + (directory.isEmpty ? "" : ", directory \(show(directory))")
+      + ", volume \(volume)" + (snapshot.map { ", snapshot \($0)" } ?? "") + (directory.isEmpty ? "" : ", directory \(show(directory))")
   }
 }
 

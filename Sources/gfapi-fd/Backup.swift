@@ -40,7 +40,7 @@ struct Backup: ParsableCommand {
   func run() throws {
     let paths = try filesFrom.map { try PathListFile($0, endsWithZero: endsPathsWithZero, below: definition) }
     defer { withExtendedLifetime(paths) {} }
-    let line = paths?.definition ?? definition
+    let line = try fileSet.line(paths?.definition ?? definition)
     try daemon.run(fileSet.options) { job in
       let archive = try ArchiveWriter(output) { Progress.line("warning: \($0)") }
       defer {

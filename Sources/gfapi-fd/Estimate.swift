@@ -26,11 +26,12 @@ struct Estimate: ParsableCommand {
   }
 
   func run() throws {
+    let line = try fileSet.line(definition)
     try daemon.run(fileSet.options) { job in
       var progress = Progress("counted")
       var (running, byType) = (JobCounts(), [EntryType: Count]())
       var firstNames = FirstNames()
-      let counts = job.estimate(definition) { entry in
+      let counts = job.estimate(line) { entry in
         guard let type = EntryType(firstNames.resolved(entry)) else { return }
         let bytes = type == .file ? Int(entry.status.st_size) : 0
         byType[type, default: Count()].entries += 1

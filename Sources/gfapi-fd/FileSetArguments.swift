@@ -1,4 +1,5 @@
 import ArgumentParser
+import GfapiDefinition
 import MiniDaemon
 
 /// The options that stand for a job's FileSet and level.
@@ -18,6 +19,16 @@ struct FileSetArguments: ParsableArguments {
   @Flag(help: "Do not save extended attributes.")
   var noXattrs = false
 
+  @Option(help: ArgumentHelp("Read this snapshot of the volume.", valueName: "name"))
+  var snapshot: String?
+
+  /// Returns a plugin line that reads the snapshot of the options.
+  func line(_ definition: String) throws -> String {
+    guard let snapshot else { return definition }
+    let arguments = try PluginDefinition.Arguments(definition.utf8).setting(.snapshot, Array(snapshot.utf8))
+    return String(decoding: arguments.line, as: UTF8.self)
+  }
+
   /// The same options, as ``MiniJob`` takes them.
   var options: MiniJob.Options {
     var options = MiniJob.Options()
@@ -34,6 +45,9 @@ struct FileSetArguments: ParsableArguments {
 
   /// Throws an error if the daemon cannot report these options to its plugins.
   func validate(for abi: ABI) throws {
+    if let snapshot, snapshot.hasPrefix("job") {
+      throw ValidationError("--snapshot takes a name: there is no job whose snapshot could be read")
+    }
     guard abi.isBacula, noRecursion || noAcls || noXattrs else { return }
     throw ValidationError(
       "Bacula does not tell its plugins the options of a FileSet: leave --no-recursion, --no-acls and --no-xattrs out with --abi \(abi.rawValue)"

@@ -28,6 +28,12 @@ struct Restore: ParsableCommand {
   }
 
   func run() throws {
+    let arguments = try? PluginDefinition.Arguments(definition.utf8)
+    if arguments?.values[.snapshot] != nil {
+      throw DaemonError(
+        "GFD-018",
+        "a restore never writes to a snapshot: leave snapshot= out, and the restore goes to the volume; --where keeps what is there")
+    }
     try daemon.run(MiniJob.Options()) { job in
       let archive = try ArchiveReader(archive)
       var options = RestoreOptions()

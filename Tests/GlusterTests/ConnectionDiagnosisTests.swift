@@ -33,7 +33,7 @@ struct ConnectionDiagnosisTests {
     #expect(try words(GlusterError(errno: .noSuchFileOrDirectory, call: "glfs_init")) == "there is no volume myvol (gluster volume list)")
     let snapshot = try ConnectionDiagnosis.words(
       VolumeURI("gluster://one/snaps/a/myvol"), GlusterError(errno: .noSuchFileOrDirectory, call: "glfs_init"), nil, [])
-    #expect(snapshot?.contains("the URI of a snapshot, /snaps/NAME/VOLUME, is not supported") == true)
+    #expect(snapshot?.contains("for a snapshot, give the URI of its volume, and snapshot=NAME") == true)
     #expect(try words(nil, .noBrickRuns) == "no brick runs, or too few of them: is the volume started (gluster volume status myvol)?")
     #expect(try words(nil, .refused)?.contains("auth.allow") == true)
     #expect(try words(nil, .tls("no certificate"), [("one:24007", .failure(.init(text: "no")))]) == "TLS: no certificate")

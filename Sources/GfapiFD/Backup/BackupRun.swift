@@ -197,7 +197,8 @@ package final class BackupRun {
     case .failed(let failure): add(try failures.record(of: failure))
     case .vanished(let path):
       found.vanished += 1
-      if found.vanished <= Self.reportedVanished {
+      // A list is made after the snapshot. What it has and the snapshot does not have is new: the next list has it as well.
+      if found.vanished <= Self.reportedVanished, !session.isSnapshot {
         daemon.report(.notSaved, JobMessage("GFD-033", "in the list, but deleted since").about(path))
       }
     case .entry(let entry):

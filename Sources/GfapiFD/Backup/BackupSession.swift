@@ -12,6 +12,8 @@ package struct BackupSession: Sendable {
   let fetcher: EntryFetcher
   /// Identifies the volume among those that a database may be kept for.
   package let volumeIdentity: String
+  /// True if a snapshot is read.
+  var isSnapshot: Bool { base.object.volume.uri.snapshot != nil }
   /// The source of the entries.
   package let source: any PreparedSource
 
@@ -31,9 +33,7 @@ package struct BackupSession: Sendable {
     }
     let distribution = Distribution(volume)
     _ = try distribution?.waitUntilWhole()
-    // glusterd does not return the volume's identity through its Unix socket (10.3). The volume's name is sufficient then, because entries
-    // have identities of their own.
-    volumeIdentity = (try? volume.identity()) ?? volume.uri.volume
+    volumeIdentity = connection.identity
     var (shards, noShards): (ShardTimes?, GlusterError?)
     if traits.isSharded, since > 0 {
       do {

@@ -1,16 +1,18 @@
 import Gluster
 import GlusterfindList
+import SnapshotName
 
 /// The content of a plugin line: which volume to use, and how.
 ///
-///     gfapi:volume=gluster\://server/vol/dir[:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:pathlist=…]
+///     gfapi:volume=gluster\://server/vol/dir[:snapshot=…][:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:pathlist=…]
 ///     [:attributes=…][:statedir=…][:readahead=…][:workers=…][:logfile=…][:loglevel=…][:timeout=…][:metrics=…]
 ///
 /// Colons separate the arguments. Keys are case-insensitive. A `\` escapes the next character. One colon at the end is allowed.
 package struct PluginDefinition: Equatable, Sendable {
   /// The keys of a plugin line.
   package enum Key: String, CaseIterable, Sendable {
-    case volume, snapdir, gffilelist, gfencoding, gfseparator, pathlist, attributes, statedir, readahead, workers, logfile, loglevel,
+    case volume, snapshot, snapdir, gffilelist, gfencoding, gfseparator, pathlist, attributes, statedir, readahead, workers, logfile,
+      loglevel,
       timeout,
       metrics
   }
@@ -29,13 +31,23 @@ package struct PluginDefinition: Equatable, Sendable {
 
   /// The grammar of the line, for messages.
   package static let grammar = """
-    the form is gfapi:volume=URI[:snapdir=DIR][:gffilelist=FILE][:gfencoding=percent|plus|none][:gfseparator=TEXT]
+    the form is gfapi:volume=URI[:snapshot=NAME|job|job-or-live][:snapdir=DIR][:gffilelist=FILE][:gfencoding=percent|plus|none][:gfseparator=TEXT]
     [:pathlist=FILE][:attributes=check|dated][:statedir=DIR][:readahead=BYTES][:workers=NUMBER][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
     [:metrics=FILE]
     with URI = \(VolumeURI.grammar), and a \\ before each colon in a value
     """
 
   package var volume: VolumeURI
+  /// What a backup reads.
+  package enum Moment: Equatable, Sendable {
+    /// The volume itself.
+    case live
+    /// The snapshot with this name.
+    case snapshot(String)
+    /// The snapshot that was taken for the job; `orLive`: the volume itself, if there is no such snapshot.
+    case job(orLive: Bool)
+  }
+  package var moment = Moment.live
   /// The entry point of user-serviceable snapshots.
   package var snapshotDirectory: String?
   /// Where the entries of a backup come from.
@@ -176,7 +188,20 @@ package struct PluginDefinition: Equatable, Sendable {
     } catch {
       throw ParseError(argument: "volume=\(printable(uri))", reason: error.description)
     }
+    switch try text(.snapshot) {
+    case nil: break
+    case "job": moment = .job(orLive: false)
+    case "job-or-live": moment = .job(orLive: true)
+    case let name?:
+      guard SnapshotName.isValid(name) else {
+        throw ParseError(argument: "snapshot=\(name)", reason: "not a snapshot's name: letters, digits, \"-\" and \"_\" make one")
+      }
+      moment = .snapshot(name)
+    }
     snapshotDirectory = try text(.snapdir)
+    if snapshotDirectory != nil, moment != .live {
+      throw ParseError(argument: "snapdir=\(snapshotDirectory!)", reason: "not together with snapshot=")
+    }
     if let list = arguments.values[.gffilelist] {
       guard list.first == UInt8(ascii: "/") else {
         throw ParseError(argument: "gffilelist=\(printable(list))", reason: "the path of the list is absolute")
@@ -244,6 +269,22 @@ package struct PluginDefinition: Equatable, Sendable {
     if let file = metricsFile, !file.hasPrefix("/") {
       throw ParseError(argument: "metrics=\(file)", reason: "the path of the metrics is absolute")
     }
+  }
+
+  /// Returns the definition with the snapshot that a backup reads in ``volume``.
+  ///
+  /// - Parameter job: the name of the job's run; nil: not known.
+  /// - Returns: nil if a snapshot of the job is to be read, and the job's name is not known.
+  package func atMoment(ofJob job: String?) -> PluginDefinition? {
+    var definition = self
+    switch moment {
+    case .live: break
+    case .snapshot(let name): definition.volume.snapshot = name
+    case .job:
+      guard let job else { return nil }
+      definition.volume.snapshot = SnapshotName.ofJob(job)
+    }
+    return definition
   }
 
   /// Parses a whole line.

@@ -18,6 +18,9 @@ package final class JobVolume: Sendable {
 
     package var description: String { problem + (cure.map { ": \($0)" } ?? "") }
     package var message: JobMessage { JobMessage(code, description) }
+    /// True if the snapshot cannot be read, and the servers answer.
+    package var isOfSnapshot: Bool { code == Self.ofSnapshot }
+    fileprivate static let ofSnapshot = "GFD-016"
   }
 
   /// The cure in messages about a missing base directory.
@@ -46,11 +49,15 @@ package final class JobVolume: Sendable {
   package struct Connection: Sendable {
     package let volume: Volume
     package let traits: VolumeTraits
-    /// A connection that served only to find out the volume's type. It stays until the end of the job, because closing it takes 10 s.
-    private let first: Volume
+    /// The volume's identity: see ``Volume/identity()``. Its name, if glusterd does not return the identity (10.3: through its Unix socket).
+    /// The name is sufficient then, because entries have identities of their own.
+    package let identity: String
+    /// Connections that served only to find out something. They stay until the end of the job, because closing one takes 10 s.
+    private let others: [Volume]
 
-    fileprivate init(_ volume: Volume, _ traits: VolumeTraits, first: Volume) {
-      (self.volume, self.traits, self.first) = (volume, traits, first)
+    fileprivate init(_ volume: Volume, _ traits: VolumeTraits, origin: Volume?, others: [Volume]) {
+      (self.volume, self.traits, self.others) = (volume, traits, others)
+      identity = (try? (origin ?? volume).identity()) ?? volume.uri.volume
     }
   }
 
@@ -105,7 +112,9 @@ package final class JobVolume: Sendable {
           code, "\(what)\(definition.volume): no answer within \(definition.timeout) s (timeout=)", cure: try why(nil))
       } catch let error as GlusterError {
         let path = error.path.isEmpty ? "" : ": \(printable(error.path))"
-        throw ConnectionFailure(code, "\(what)\(definition.volume): \(error)\(path)", cure: try why(error))
+        let isOfSnapshot = definition.volume.snapshot != nil && (error.meansMissing || error.meansNoBrickAnswers) && !what.isEmpty
+        throw ConnectionFailure(
+          isOfSnapshot ? ConnectionFailure.ofSnapshot : code, "\(what)\(definition.volume): \(error)\(path)", cure: try why(error))
       }
     }
     let connection = try step("GFD-003", "cannot connect to ") {
@@ -129,7 +138,12 @@ package final class JobVolume: Sendable {
       let traits = VolumeTraits(first)
       // Ask the bricks, not the cache that the listing has filled, where that matters.
       let usesCache = traits.listingsTellSizes && !(purpose == .backup && traits.copiesMayDiffer)
-      return Connection(usesCache ? first : try connect(attributeAge: 0), traits, first: first)
+      // A snapshot has another identity than its volume (10.3: none at all). If the bricks of the volume do not answer, its name is used.
+      var live = definition.volume
+      live.snapshot = nil
+      let origin = definition.volume.snapshot == nil ? nil : try? Volume(live, logging: definition.logging, retry: retry)
+      return Connection(
+        usesCache ? first : try connect(attributeAge: 0), traits, origin: origin, others: [first] + (origin.map { [$0] } ?? []))
     }
     // A call on an unreachable volume gives up by itself within this time, with an error that says more.
     return (connection, try step("GFD-006", "", extra: 5) { try prepare(connection) })

@@ -81,7 +81,7 @@ package final class Job {
   /// - Returns: false if the job cannot go on. A message has given the reason.
   package func beginBackup(_ line: [UInt8], isEstimate: Bool) -> Bool {
     endBackup()
-    guard let definition = definition(line) else { return false }
+    guard let definition = definition(line).flatMap(atMoment) else { return false }
     if !isEstimate { metrics = definition.metricsFile.map { JobMetrics($0, .backup, definition.volume) } }
     let since = level.since
     // Where the entries come from: each kind of source is one line here.
@@ -154,6 +154,13 @@ package final class Job {
     do {
       let original = try PluginDefinition.Arguments(line)
       let options = restoreOptions[line].map(overrides.overridden) ?? overrides
+      // The key of the backup's own line has no meaning for a restore.
+      guard options.values[.snapshot] == nil else {
+        daemon.report(
+          .fatal, "GFD-018",
+          "snapshot= in the options of a restore: a restore never writes to a snapshot: leave it out, and the restore goes to the volume")
+        return false
+      }
       let definition = try PluginDefinition(original.overridden(by: options))
       // The volume in an old plugin line matters only for its base directory, so a line that is invalid by now is no error.
       let source = (try? PluginDefinition(original))?.volume
@@ -237,6 +244,15 @@ package final class Job {
     }
   }
 
+  /// Returns the definition of a backup with the snapshot that it reads.
+  private func atMoment(_ definition: PluginDefinition) -> PluginDefinition? {
+    let result = definition.atMoment(ofJob: daemon.jobName)
+    if result == nil {
+      daemon.report(.fatal, "GFD-018", "snapshot=job: the daemon does not tell the job's name: name the snapshot, as snapshot=NAME")
+    }
+    return result
+  }
+
   /// Connects to a volume. If that fails, a message says why.
   private func connect<Prepared>(
     _ purpose: JobVolume.Purpose, _ definition: PluginDefinition,
@@ -253,6 +269,11 @@ package final class Job {
       return (volume, connection.traits, prepared)
     } catch is VolumeThreads.Stopped {
       return nil
+    } catch let failure as JobVolume.ConnectionFailure where failure.isOfSnapshot && definition.moment == .job(orLive: true) {
+      daemon.report(.warning, "GFD-017", "the volume itself is backed up, and may change meanwhile: \(failure)")
+      var live = definition
+      (live.moment, live.volume.snapshot) = (.live, nil)
+      return connect(purpose, live, prepare)
     } catch {
       daemon.report(.fatal, (error as? any JobEndingError)?.message ?? JobMessage("GFD-019", "the job cannot begin: \(error)"))
       return nil

@@ -66,9 +66,10 @@ struct PreparedList: PreparedSource {
         "the list names \(counts.removed) deleted or renamed: without accurate mode a backup cannot record that, and a restore brings them back"
       )
     }
+    let isSnapshot = tree.volume.uri.snapshot != nil
     let walk = try job.calls.run { [loader, tree] in try ListWalk(loader.touched, base: tree.directory, volume: tree.volume, tree.rules) }
     return ListSource(job.calls, walk, tree.rules, ListedPaths(touched: loader.touched, base: tree.directory)) { vanished in
-      "; list: \(counts.changes) changes, \(vanished) deleted since"
+      "; list: \(counts.changes) changes, \(vanished) \(isSnapshot ? "not in the snapshot" : "deleted since")"
         + (counts.unreadable > 0 ? ", \(counts.unreadable) lines left out" : "")
         + (counts.outside > 0 ? ", \(counts.outside) names outside the base directory" : "")
     }

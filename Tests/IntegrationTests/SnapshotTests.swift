@@ -1,0 +1,143 @@
+import Foundation
+import MiniDaemon
+import SnapshotName
+import Testing
+import TestSupport
+
+/// Backups that read a snapshot. The snapshots are Gluster's own; scripts/thin-stand-in stands in for thin LVM.
+@Suite("Backup of a snapshot")
+struct SnapshotTests {
+  static let kinds = ["plain-thin", "distributed-thin", "replicated-thin"]
+
+  /// Takes a snapshot of a volume, runs `body`, and deletes the snapshot.
+  private func withSnapshot(of volume: String, _ name: String, _ body: () throws -> Void) throws {
+    _ = try Scratch.mount(volume)
+    try Scratch.gluster("snapshot", "create", name, volume, "no-timestamp")
+    defer { _ = try? Scratch.gluster("snapshot", "delete", name) }
+    try Scratch.gluster("snapshot", "activate", name)
+    try body()
+  }
+
+  /// Fails if the output of a command has a warning or an error.
+  private func expectWell(_ result: CommandResult) {
+    #expect(result.status == 0 && !["error:", "warning:", "not saved:"].contains(where: result.output.contains), "\(result.output)")
+  }
+
+  @Test("a backup of a snapshot has one moment of the volume, while everything changes", arguments: kinds)
+  func oneMoment(_ kind: String) throws {
+    let (local, path) = try Scratch.folder(on: kind)
+    #expect(try run(Scratch.script("hostile-tree"), "--wide", "100", "--since-1970", local + "/tree").status == 0)
+    try FileManager.default.createDirectory(atPath: local + "/tree/busy", withIntermediateDirectories: true)
+    for number in 1...50 { FileManager.default.createFile(atPath: local + "/tree/busy/\(number)", contents: Data(count: number * 5000)) }
+    let archive = try Scratch.temporaryFile(".pax")
+    defer { try? FileManager.default.removeItem(atPath: archive) }
+    let name = "moment-\(kind)"
+    try withSnapshot(of: kind, name) {
+      try Scratch.whileChanging(local + "/tree/busy") {
+        let backup = try run(Scratch.tool, "backup", Scratch.line(kind, path + "/tree"), "--snapshot", name, "-o", archive)
+        expectWell(backup)
+        #expect(backup.output.contains("volume \(kind), snapshot \(name), directory \(path)/tree"), "\(backup.output)")
+      }
+      expectWell(try run(Scratch.tool, "restore", archive, Scratch.line(kind), "--where", path + "/restored"))
+      // Gluster's own view of the moment.
+      let mount = try Scratch.temporaryFolder() + "/mount-of-\(name)"
+      try FileManager.default.createDirectory(atPath: mount, withIntermediateDirectories: true)
+      // See `Scratch.remount` for `system`.
+      #expect(system("mount -t glusterfs -o acl 'scratch:/snaps/\(name)/\(kind)' '\(mount)' > /dev/null 2>&1") == 0)
+      defer { _ = try? run("umount", "-l", mount) }
+      let comparison = try run(Scratch.script("compare-trees"), mount + path + "/tree", local + "/restored\(path)/tree")
+      #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
+    }
+  }
+
+  @Test("an incremental backup of a snapshot saves what changed before the snapshot, and the next one what changed after it")
+  func incremental() throws {
+    let (local, path) = try Scratch.folder(on: "plain-thin")
+    let state = try Scratch.temporaryFile("-state")
+    try FileManager.default.createDirectory(atPath: state, withIntermediateDirectories: true)
+    func write(_ name: String) { FileManager.default.createFile(atPath: local + "/" + name, contents: Data(name.utf8)) }
+    var last: (name: String, start: Int)?
+    /// Runs a job with a snapshot of its own, and returns the paths of its records.
+    func job(_ name: String, afterSnapshot change: () -> Void) throws -> [String] {
+      var options = MiniJob.Options()
+      (options.jobName, options.previousJobName, options.workingDirectory) = (name, last?.name, state)
+      if let last { (options.level, options.since) = (UInt8(ascii: "I"), last.start) }
+      nextSecond()
+      last = (name, time(nil))
+      let backup = MemoryBackup()
+      try withSnapshot(of: "plain-thin", SnapshotName.ofJob(name)) {
+        change()
+        try withJob(options) { job throws in
+          _ = try job.backup(Scratch.line("plain-thin", path, ":snapshot=job"), to: backup)
+          #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
+        }
+      }
+      nextSecond()
+      return backup.paths.map { String($0.dropFirst(path.count)) }.sorted()
+    }
+    write("first")
+    #expect(try job("nightly.2026-11-27_01.00.00_01") { write("second") } == ["", "/first"])
+    // A change of an attribute has no date of its own.
+    #expect(try run("setfattr", "-n", "user.a", "-v", "b", local + "/first").status == 0)
+    #expect(try job("nightly.2026-11-27_02.00.00_02") { write("third") } == ["", "/first", "/second"])
+    #expect(try job("nightly.2026-11-27_03.00.00_03") {} == ["", "/third"])
+    #expect(try job("nightly.2026-11-27_04.00.00_04") {} == [])
+  }
+
+  @Test("a snapshot that cannot be read ends the backup with the reason, or the volume itself is backed up if the line allows that")
+  func missing() throws {
+    let (local, path) = try Scratch.folder(on: "plain-thin")
+    FileManager.default.createFile(atPath: local + "/file", contents: Data("data".utf8))
+    var options = MiniJob.Options()
+    options.jobName = "nightly.2026-11-27_01.00.00_09"
+    func messages(_ key: String, _ options: MiniJob.Options) throws -> (texts: [String], paths: [String]) {
+      let backup = MemoryBackup()
+      return try withJob(options) { job throws in
+        _ = try job.backup(Scratch.line("plain-thin", path, ":snapshot=\(key)"), to: backup)
+        return (job.messages.map { "\($0.severity): \($0.text)" }, backup.paths)
+      }
+    }
+    let name = SnapshotName.ofJob(options.jobName!)
+    var found = try messages("job", options)
+    #expect(
+      found.paths == [] && found.texts.contains { $0.hasPrefix("fatal: gfapi: GFD-016 ") && $0.contains("has no snapshot \(name)") },
+      "\(found)")
+    found = try messages("none", options)
+    #expect(
+      found.texts.contains { $0.hasPrefix("fatal: gfapi: GFD-016 ") && $0.contains("volume plain-thin has no snapshot none") }, "\(found)")
+    found = try messages("job-or-live", options)
+    #expect(found.paths == [path + "/file", path], "\(found)")
+    #expect(found.texts.contains { $0.hasPrefix("warning: gfapi: GFD-017 the volume itself is backed up") }, "\(found)")
+    #expect(try messages("job", MiniJob.Options()).texts.contains { $0.hasPrefix("fatal: gfapi: GFD-018 ") })
+
+    try Scratch.gluster("snapshot", "create", name, "plain-thin", "no-timestamp")
+    defer { _ = try? Scratch.gluster("snapshot", "delete", name) }
+    found = try messages("job", options)
+    #expect(found.texts.contains { $0.hasPrefix("fatal: gfapi: GFD-016 ") && $0.contains("is it activated") }, "\(found)")
+  }
+
+  @Test("a restore of a backup that read a snapshot goes to the volume, and options that name a snapshot are refused")
+  func restore() throws {
+    let (local, path) = try Scratch.folder(on: "plain-thin")
+    FileManager.default.createFile(atPath: local + "/file", contents: Data("data".utf8))
+    let line = Scratch.line("plain-thin", path, ":snapshot=for-restore")
+    let backup = MemoryBackup()
+    try withSnapshot(of: "plain-thin", "for-restore") { _ = try withJob { try $0.backup(line, to: backup) } }
+    try FileManager.default.removeItem(atPath: local + "/file")
+    try withJob { job throws in
+      #expect(try backup.restore(job, line).entries == 2)
+      #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
+    }
+    #expect(FileManager.default.contents(atPath: local + "/file") == Data("data".utf8))
+    var options = MiniJob.Options()
+    options.pluginOptions = "gfapi:snapshot=for-restore"
+    try withJob(options) { job throws in
+      _ = try? backup.restore(job, line)
+      #expect(
+        job.messages.contains { $0.severity == .fatal && $0.text.contains("GFD-018 snapshot= in the options of a restore") },
+        "\(job.messages)")
+    }
+    let refused = try run(Scratch.tool, "restore", "/dev/null", line)
+    #expect(refused.status != 0 && refused.output.contains("a restore never writes to a snapshot"), "\(refused.output)")
+  }
+}
