@@ -29,6 +29,11 @@ let package = Package(
     .target(name: "Gluster", dependencies: ["CGFAPI", "Locks", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "HostFiles"),
     .target(name: "SnapshotName"),
+    .target(
+      name: "Programs",
+      dependencies: [
+        "Locks", .product(name: "Subprocess", package: "swift-subprocess"), .product(name: "SystemPackage", package: "swift-system"),
+      ]),
     .target(name: "GlusterfindList", dependencies: ["HostFiles"]),
     // The rooms of the module. Each uses the rooms above it only: see docs/architecture.md.
     .target(
@@ -93,11 +98,12 @@ let package = Package(
       ]),
     .target(name: "MiniDaemonCallbacks", dependencies: ["FDPluginABI"]),
     .target(name: "MiniDaemon", dependencies: ["DaemonReleases", "FDPluginABI", "MiniDaemonCallbacks", "CArchive", "Locks"]),
-    .target(name: "SetupCheck", dependencies: ["Gluster", "GlusterfindList"]),
+    .target(name: "SetupCheck", dependencies: ["Gluster", "GlusterfindList", "Programs"]),
     .executableTarget(
       name: "gfapi-fd",
       dependencies: [
-        "MiniDaemon", "GfapiDefinition", "GfapiJob", "Gluster", "GlusterfindList", "GlusterfindWrapper", "Locks", "SetupCheck", "Version",
+        "MiniDaemon", "GfapiDefinition", "GfapiJob", "Gluster", "GlusterfindList", "GlusterfindWrapper", "Locks", "Programs", "SetupCheck",
+        "Version",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -106,9 +112,7 @@ let package = Package(
     .target(
       name: "GlusterfindWrapper",
       dependencies: [
-        "GlusterfindList", "CSysXattr", "Version", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Subprocess", package: "swift-subprocess"),
-        .product(name: "SystemPackage", package: "swift-system"),
+        "GlusterfindList", "Programs", "CSysXattr", "Version", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "bareos-glusterfind-wrapper", dependencies: ["GlusterfindWrapper"]),
     .target(name: "PartStore", dependencies: ["Gluster"]),
@@ -131,8 +135,9 @@ let package = Package(
         "GfapiBacula", "GlusterfindList",
         "TestSupport",
       ]),
+    .testTarget(name: "ProgramsTests", dependencies: ["Programs", "TestSupport"]),
     .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck", "Gluster"]),
-    .testTarget(name: "GlusterfindWrapperTests", dependencies: ["GlusterfindWrapper", "GlusterfindList", "TestSupport"]),
+    .testTarget(name: "GlusterfindWrapperTests", dependencies: ["GlusterfindWrapper", "GlusterfindList", "Programs", "TestSupport"]),
     .testTarget(
       name: "PartStoreTests", dependencies: ["PartStore", "Gluster", .product(name: "SystemPackage", package: "swift-system")]),
     .testTarget(name: "GlusterStorageTests", dependencies: ["GlusterStorage", "Gluster", "Locks", "PartStore", "TestSupport"]),

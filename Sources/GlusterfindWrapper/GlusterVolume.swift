@@ -1,5 +1,6 @@
 import Glibc
 import GlusterfindList
+import Programs
 
 /// A volume, as the command `gluster` describes it.
 struct GlusterVolume: Sendable {

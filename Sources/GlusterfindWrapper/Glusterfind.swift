@@ -1,5 +1,6 @@
 import Glibc
 import GlusterfindList
+import Programs
 
 /// Runs glusterfind, and decides whether its list can be trusted.
 struct Glusterfind {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import GlusterfindList
+import Programs
 import Version
 
 /// The program `bareos-glusterfind-wrapper`, which a backup daemon runs before and after a job, on a node of the volume.
@@ -151,6 +152,9 @@ package struct Wrapper: AsyncParsableCommand {
       }
     } catch let error as Failure {
       complain(error.code, error.description)
+      throw ExitCode(1)
+    } catch let error as ProgramFailure {
+      complain("GFD-109", "cannot run \(error.program): \(error)")
       throw ExitCode(1)
     } catch let gap as Changelogs.Gap {
       complain("GFD-107", gap.reason)

@@ -1,5 +1,6 @@
 import Glibc
 import GlusterfindList
+import Programs
 
 /// Checks what glusterfind requires of the volume, and of this host, which has to be a node of the volume.
 package enum GlusterfindNeeds {
@@ -10,7 +11,7 @@ package enum GlusterfindNeeds {
       findings.add(.problem, subject, "\(program) is not there", cure: "install \(package) on each node of the volume")
     }
     // glusterfind itself names this interpreter, so its module is checked.
-    if output("/usr/bin/python3 -c 'import xattr'") == nil {
+    if outputOfProgram("/usr/bin/python3", ["-c", "import xattr"]) == nil {
       findings.add(
         .problem, subject, "Python's module xattr is not there", cure: "install python3-pyxattr on each node of the volume")
     }
@@ -41,7 +42,7 @@ package enum GlusterfindNeeds {
   }
 
   private static func value(of option: String, _ volume: String) -> String? {
-    guard let answer = output("gluster --mode=script volume get \(volume) \(option)") else { return nil }
+    guard let answer = outputOfProgram("gluster", ["--mode=script", "volume", "get", volume, option]) else { return nil }
     return answer.split(separator: "\n").last?.split(separator: " ").dropFirst().first.map(String.init) ?? ""
   }
 
@@ -49,17 +50,4 @@ package enum GlusterfindNeeds {
     let folders = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
     return folders.split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
   }
-}
-
-/// Runs a shell command, and returns what it prints; nil if the command fails.
-package func output(_ command: String) -> String? {
-  guard let pipe = popen(command + " 2>/dev/null </dev/null", "r") else { return nil }
-  var bytes: [UInt8] = []
-  var buffer = [UInt8](repeating: 0, count: 4096)
-  while true {
-    let count = fread(&buffer, 1, buffer.count, pipe)
-    if count == 0 { break }
-    bytes += buffer[..<count]
-  }
-  return pclose(pipe) == 0 ? String(decoding: bytes, as: UTF8.self) : nil
 }

@@ -1,4 +1,5 @@
 import Gluster
+import Programs
 
 /// Checks for options of a volume that hinder a backup or a restore.
 package enum VolumeOptions {
@@ -11,9 +12,10 @@ package enum VolumeOptions {
     }
     for server in uri.servers {
       // Without `--remote-host` the command uses glusterd's own socket.
-      let host = uri.transport == .unix ? "" : "--remote-host=\(server.host)"
+      let host = uri.transport == .unix ? [] : ["--remote-host=\(server.host)"]
       guard uri.transport == .unix || server.host.utf8.allSatisfy(known) else { continue }
-      guard let answer = output("timeout 10 gluster --mode=script \(host) volume info \(uri.volume)") else { continue }
+      let arguments = ["--mode=script"] + host + ["volume", "info", uri.volume]
+      guard let answer = outputOfProgram("gluster", arguments, within: 10) else { continue }
       look(answer, uri.volume, into: &findings)
       return
     }

@@ -1,12 +1,11 @@
 import ArgumentParser
-import Dispatch
 import GfapiDefinition
 import GfapiJob
 import Glibc
 import Gluster
 import GlusterfindWrapper
-import Locks
 import MiniDaemon
+import Programs
 import SetupCheck
 
 struct Check: ParsableCommand {
@@ -191,7 +190,7 @@ struct Check: ParsableCommand {
   /// Reports how far back a list can reach, and how much disk space the changelogs use.
   private func checkChangelogs(_ volume: String, _ findings: inout Findings) {
     let subject = "changelogs"
-    guard case .success(let bricks) = waiting({ try await ChangelogReach.ofAll(bricksOf: volume) }) else { return }
+    guard let bricks = try? waiting({ try await ChangelogReach.ofAll(bricksOf: volume) }) else { return }
     for brick in bricks {
       guard let start = brick.start, let size = brick.kilobytes else {
         findings.add(
@@ -201,23 +200,9 @@ struct Check: ParsableCommand {
       }
       findings.add(subject, "\(brick.brick): since \(utc(start)), \(sizeInWords(Double(size) * 1024)) on its disk")
     }
-    if case .success(let state?) = waiting({ try await ChangelogReach.rebalance(of: volume) }), state != "not started" {
+    if let state = try? waiting({ try await ChangelogReach.rebalance(of: volume) }), state != "not started" {
       findings.add(subject, "rebalance: \(state); what it moved is listed all the same")
     }
-  }
-
-  /// Runs an asynchronous function, and waits for its result.
-  private func waiting<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) -> Result<T, any Error> {
-    let done = DispatchSemaphore(value: 0)
-    let result = Mutex<Result<T, any Error>?>(nil)
-    Task.detached {
-      let ended: Result<T, any Error>
-      do { ended = .success(try await body()) } catch { ended = .failure(error) }
-      result.withLock { $0 = ended }
-      done.signal()
-    }
-    done.wait()
-    return result.withLock { $0! }
   }
 
   private func checkList(_ parsed: PluginDefinition, _ findings: inout Findings) {

@@ -2,7 +2,7 @@ import ArgumentParser
 import Glibc
 import Gluster
 import MiniDaemon
-import SetupCheck
+import Programs
 
 struct VolumeInfo: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -39,16 +39,15 @@ struct VolumeInfo: ParsableCommand {
     var template = Array("\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/gfapi-fd-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw DaemonError("GFD-305", "no temporary directory: \(reason)") }
     let folder = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    defer { _ = SetupCheck.output("rm -rf '\(folder)'") }
-    let gluster = "timeout 60 gluster --mode=script"
+    defer { _ = outputOfProgram("rm", ["-rf", folder]) }
     let parts = [
-      ("info", "volume info \(volume)"), ("options", "volume get \(volume) all"), ("status", "volume status \(volume)"),
-      ("quota", "volume quota \(volume) list"), ("quota-objects", "volume quota \(volume) list-objects"),
-      ("snapshots", "snapshot info volume \(volume)"), ("servers", "pool list"),
+      ("info", ["volume", "info", volume]), ("options", ["volume", "get", volume, "all"]), ("status", ["volume", "status", volume]),
+      ("quota", ["volume", "quota", volume, "list"]), ("quota-objects", ["volume", "quota", volume, "list-objects"]),
+      ("snapshots", ["snapshot", "info", "volume", volume]), ("servers", ["pool", "list"]),
     ]
     var names: [String] = []
     for (name, command) in parts {
-      guard let text = SetupCheck.output("\(gluster) \(command)") else {
+      guard let text = outputOfProgram("gluster", ["--mode=script"] + command, within: 60) else {
         // Other commands may fail: a volume without quota has no limits.
         if name == "info" {
           throw DaemonError("GFD-311", "gluster gives no information about volume \(volume): run this as root on one of its nodes")
@@ -59,15 +58,13 @@ struct VolumeInfo: ParsableCommand {
       names.append(name)
     }
     let glusterd = ["vols/\(volume)", "glusterd.info", "secure-access"].map { "/var/lib/glusterd/\($0)" }
-    let files = (Self.tlsFiles + glusterd).filter { access($0, F_OK) == 0 }.map { "'\($0.dropFirst())'" }
+    let files = (Self.tlsFiles + glusterd).filter { access($0, F_OK) == 0 }.map { String($0.dropFirst()) }
     let new = output + ".part"
     // The archive contains the private key, so nobody else may read it, not even while it is written.
     let mask = umask(0o077)
     defer { umask(mask) }
     unlink(new)
-    setenv("GFAPI_FD_OUTPUT", new, 1)
-    let tar = "tar -czf \"$GFAPI_FD_OUTPUT\" -C '\(folder)' \(names.joined(separator: " ")) -C / \(files.joined(separator: " "))"
-    guard SetupCheck.output(tar) != nil, rename(new, output) == 0 else {
+    guard outputOfProgram("tar", ["-czf", new, "-C", folder] + names + ["-C", "/"] + files) != nil, rename(new, output) == 0 else {
       unlink(new)
       throw DaemonError("GFD-304", "the archive cannot be written: \(output): check its directory and the free space")
     }

@@ -1,4 +1,5 @@
 import Foundation
+import Programs
 import Testing
 import TestSupport
 
@@ -175,36 +176,8 @@ struct GlusterVolumeTests {
   }
 }
 
-@Suite("Programs that the wrapper runs")
-struct ProgramTests {
-  @Test("The output of a program is split into lines, also where Python prints it as bytes")
-  func lines() {
-    let result = ProgramResult(isWell: true, isTimedOut: false, output: "one\n\n  two \n", errors: "b'three\\nit\\'s four\\n'\n\"five\"")
-    #expect(result.lines == ["one", "two", "b'three", "it's four", "five"])
-    #expect(ProgramResult(isWell: true, isTimedOut: false, output: "", errors: "").lines == [])
-  }
-
-  @Test("A program runs in the C locale, and its success, failure or timeout is recognized")
-  func run() async throws {
-    let well = try await runProgram("sh", ["-c", "echo out; echo $LC_ALL >&2"])
-    #expect(well.isWell && !well.isTimedOut && well.output == "out\n" && well.errors == "C.UTF-8\n")
-    for (status, isTimedOut) in [(1, false), (124, true), (137, true)] {
-      let result = try await runProgram("/bin/sh", ["-c", "exit \(status)"])
-      #expect(!result.isWell && result.isTimedOut == isTimedOut)
-    }
-    await #expect(throws: Failure.self) { try await runProgram("/nonexistent/program", []) }
-  }
-
-  @Test("A program can write its output into a file, but not through a symbolic link")
-  func file() async throws {
-    let folder = try TemporaryFolder()
-    let result = try await runProgram("echo", ["out"], into: folder.path + "/file", within: 60)
-    #expect(result.isWell && result.output.isEmpty)
-    #expect(try String(contentsOfFile: folder.path + "/file", encoding: .utf8) == "out\n")
-    try FileManager.default.createSymbolicLink(atPath: folder.path + "/link", withDestinationPath: folder.path + "/file")
-    await #expect(throws: Failure.self) { try await runProgram("echo", ["other"], into: folder.path + "/link") }
-  }
-
+@Suite("Programs that the wrapper runs again")
+struct RepeatTests {
   @Test("A program that times out is run at most three times, and others once", arguments: [(0, 1), (1, 2), (2, 3), (9, 3)])
   func again(_ timeouts: Int, _ calls: Int) async throws {
     var made = 0

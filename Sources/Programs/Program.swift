@@ -1,34 +1,45 @@
-import Glibc
 import Subprocess
 import SystemPackage
 
 /// The output of a program, and how the program ended.
-struct ProgramResult {
-  let isWell: Bool
+package struct ProgramResult: Sendable {
+  package let isWell: Bool
   /// True if the program took too long and was ended.
-  let isTimedOut: Bool
+  package let isTimedOut: Bool
   /// The exit status; nil if a signal ended the program.
-  var status: Int32?
+  package let status: Int32?
   /// Standard output; empty if a file took it.
-  let output: String
+  package let output: String
   /// Standard error.
-  let errors: String
+  package let errors: String
+
+  package init(isWell: Bool, isTimedOut: Bool, status: Int32? = nil, output: String, errors: String) {
+    (self.isWell, self.isTimedOut, self.status, self.output, self.errors) = (isWell, isTimedOut, status, output, errors)
+  }
 
   /// The lines of standard output and standard error. Byte strings that Python programs print are split into lines as well.
-  var lines: [String] {
+  package var lines: [String] {
     (output + "\n" + errors).replacing("\\n", with: "\n").replacing("\\'", with: "'").split(separator: "\n").map {
       $0.trimming { $0.isWhitespace || $0 == "'" || $0 == "\"" }
     }.filter { !$0.isEmpty }
   }
 }
 
-/// Runs a program on this host and waits until it ends.
+/// A program cannot be run, for example because it is not installed, or it prints more than 64 MiB.
+package struct ProgramFailure: Error, CustomStringConvertible {
+  package let program: String
+  /// The reason, in the words of the library that starts programs.
+  package let description: String
+}
+
+/// Runs a program on this host without a shell, and waits until it ends. The program has no input, and its locale is C.
 ///
 /// - Parameters:
+///   - program: the path of the program, or its name in the folders of PATH.
 ///   - file: a file that takes standard output instead of the result. It is made so that only this user can read it.
-///   - seconds: the time limit. After it the program and everything that it has started are ended.
-/// - Throws: ``Failure`` if the program cannot be run.
-func runProgram(
+///   - seconds: the time limit. After it the program and everything that it has started are ended. Nil: there is no limit.
+/// - Throws: ``ProgramFailure`` if the program cannot be run. A program that fails is no error.
+package func runProgram(
   _ program: String, _ arguments: [String], into file: String? = nil, within seconds: Int? = nil
 ) async throws -> ProgramResult {
   // `timeout` of the coreutils ends the program's whole process group. A call that ends one process would not do that.
@@ -48,55 +59,30 @@ func runProgram(
   do {
     guard let file else {
       let ended = try await Subprocess.run(
-        executable, arguments: Arguments(arguments), environment: environment, output: .string(limit: 4 << 20),
-        error: .string(limit: 4 << 20))
+        executable, arguments: Arguments(arguments), environment: environment, output: .string(limit: outputLimit),
+        error: .string(limit: outputLimit))
       return result(ended.terminationStatus, ended.standardOutput, ended.standardError)
     }
     let descriptor = try FileDescriptor.open(
       FilePath(file), .writeOnly, options: [.create, .truncate, .noFollow], permissions: [.ownerRead, .ownerWrite])
     let ended = try await Subprocess.run(
       executable, arguments: Arguments(arguments), environment: environment,
-      output: .fileDescriptor(descriptor, closeAfterSpawningProcess: true), error: .string(limit: 4 << 20))
+      output: .fileDescriptor(descriptor, closeAfterSpawningProcess: true), error: .string(limit: outputLimit))
     return result(ended.terminationStatus, "", ended.standardError)
   } catch {
-    throw Failure("GFD-109", "cannot run \(program): \(error)")
+    throw ProgramFailure(program: program, description: "\(error)")
   }
 }
+
+/// The bytes of each stream that are kept. The limits of a quota can be many lines.
+private let outputLimit = 64 << 20
 
 /// Returns the arguments of `timeout` that stand before the program.
-func timeoutArguments(_ seconds: Int) -> [String] { ["--kill-after=10", "\(seconds)"] }
-
-/// Makes a call, and repeats it if it timed out or glusterd was busy.
-///
-/// A call that timed out is made up to three times in all. libgfchangelog waits for ever when it has read a few changes faster than it
-/// noted that it had begun (GlusterFS 10: `gf_history_changelog` marks its work as running after it has started it).
-///
-/// A call that glusterd refuses because it is busy is repeated for up to ``busySeconds`` seconds. glusterd does one thing at a time for all
-/// its callers.
-func retried(_ call: () async throws -> ProgramResult) async throws -> ProgramResult {
-  let deadline = time(nil) + busySeconds
-  var timeouts = 0
-  while true {
-    let result = try await call()
-    if result.isTimedOut { timeouts += 1 }
-    guard result.isTimedOut ? timeouts < 3 : result.isRefusedForNow && time(nil) < deadline else { return result }
-    if !result.isTimedOut { try await Task.sleep(for: .milliseconds(.random(in: 500..<1500))) }
-  }
-}
-
-/// How long calls are repeated while glusterd is busy, in seconds.
-private let busySeconds = 300
-
-extension ProgramResult {
-  /// True if glusterd refused the call because it is doing something for another caller.
-  var isRefusedForNow: Bool {
-    // "Another transaction is in progress for VOLUME. Please try again after some time."
-    lines.contains { $0.contains("Another transaction") && $0.contains("in progress") || $0.contains("Locking failed on") }
-  }
-}
+package func timeoutArguments(_ seconds: Int) -> [String] { ["--kill-after=10", "\(seconds)"] }
 
 extension StringProtocol {
-  func trimming(_ isTrimmed: (Character) -> Bool) -> String {
+  /// Returns the text without the characters at its begin and its end for which a function returns true.
+  package func trimming(_ isTrimmed: (Character) -> Bool) -> String {
     String(drop(while: isTrimmed).reversed().drop(while: isTrimmed).reversed())
   }
 }
