@@ -98,7 +98,8 @@ let package = Package(
       ]),
     .target(name: "MiniDaemonCallbacks", dependencies: ["FDPluginABI"]),
     .target(name: "MiniDaemon", dependencies: ["DaemonReleases", "FDPluginABI", "MiniDaemonCallbacks", "CArchive", "Locks"]),
-    .target(name: "SetupCheck", dependencies: ["Gluster", "GlusterfindList", "Programs"]),
+    .target(name: "GlusterCommand", dependencies: ["Programs"]),
+    .target(name: "SetupCheck", dependencies: ["Gluster", "GlusterCommand", "GlusterfindList", "Programs"]),
     .executableTarget(
       name: "gfapi-fd",
       dependencies: [
@@ -112,7 +113,8 @@ let package = Package(
     .target(
       name: "GlusterfindWrapper",
       dependencies: [
-        "GlusterfindList", "Programs", "CSysXattr", "Version", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "GlusterCommand", "GlusterfindList", "Programs", "CSysXattr", "Version",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "bareos-glusterfind-wrapper", dependencies: ["GlusterfindWrapper"]),
     .target(name: "PartStore", dependencies: ["Gluster"]),
@@ -135,6 +137,7 @@ let package = Package(
         "GfapiBacula", "GlusterfindList",
         "TestSupport",
       ]),
+    .testTarget(name: "GlusterCommandTests", dependencies: ["GlusterCommand", "Programs", "TestSupport"]),
     .testTarget(name: "ProgramsTests", dependencies: ["Programs", "TestSupport"]),
     .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck", "Gluster"]),
     .testTarget(name: "GlusterfindWrapperTests", dependencies: ["GlusterfindWrapper", "GlusterfindList", "Programs", "TestSupport"]),

@@ -1,4 +1,5 @@
 import Glibc
+import GlusterCommand
 
 /// How far back a brick's changelogs reach, and how much disk space they use.
 package struct ChangelogReach: Sendable {
@@ -34,6 +35,6 @@ package struct ChangelogReach: Sendable {
   ///
   /// - Returns: nil if it reports no state, as for a volume that is not distributed.
   package static func rebalance(of volume: String) async throws -> String? {
-    try await GlusterVolume.ask("volume", "rebalance", volume, "status", "--xml").output.elements("statusStr").last
+    try await GlusterCommand.ask("volume", "rebalance", volume, "status", "--xml").output.elements("statusStr").last
   }
 }

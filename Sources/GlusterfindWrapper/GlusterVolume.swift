@@ -1,4 +1,5 @@
 import Glibc
+import GlusterCommand
 import GlusterfindList
 import Programs
 
@@ -29,21 +30,23 @@ struct GlusterVolume: Sendable {
 
   init(_ name: String) async throws {
     self.name = name
-    let info = try await Self.ask("volume", "info", name, "--xml")
+    let info = try await GlusterCommand.ask("volume", "info", name, "--xml")
     guard info.isWell else {
       throw Failure(
         "GFD-102",
         "gluster volume info \(name): \(info.lines.joined(separator: " ")): is this a node of the volume, and glusterd running?")
     }
-    let here = try await Self.ask("system::", "uuid", "get", "--xml").output.elements("uuid").first
+    let here = try await GlusterCommand.ask("system::", "uuid", "get", "--xml").output.elements("uuid").first
     bricks = try Self.bricks(of: name, info.output, here: here)
     identity = info.output.elements("id").first ?? name
     var missing: [String] = []
-    for option in ChangelogOptions.names where try await !ChangelogOptions.isOn(Self.value(of: option, name)) { missing.append(option) }
+    for option in ChangelogOptions.names where try await !ChangelogOptions.isOn(GlusterCommand.value(of: option, ofVolume: name)) {
+      missing.append(option)
+    }
     missingOptions = missing
-    rollover = try await Int(Self.value(of: "changelog.rollover-time", name)) ?? 15
+    rollover = try await Int(GlusterCommand.value(of: "changelog.rollover-time", ofVolume: name)) ?? 15
     version = Self.version(of: name)
-    let folder = try await Self.value(of: "changelog.changelog-dir", name)
+    let folder = try await GlusterCommand.value(of: "changelog.changelog-dir", ofVolume: name)
     changelogFolder = folder.contains("{{") || folder.hasPrefix("(") ? nil : folder
   }
 
@@ -54,11 +57,6 @@ struct GlusterVolume: Sendable {
       if text.hasPrefix("version=") { return Int(text.dropFirst("version=".count)) }
     }
     return nil
-  }
-
-  /// Runs `gluster`, again if glusterd is busy.
-  static func ask(_ arguments: String...) async throws -> ProgramResult {
-    try await retried { try await runProgram("gluster", arguments) }
   }
 
   /// Returns the bricks of a started volume.
@@ -78,20 +76,6 @@ struct GlusterVolume: Sendable {
         isHere: here != nil && brick.elements("hostUuid").first == here)
     }
   }
-
-  /// Returns the value of an option, without the remark that it is the default.
-  private static func value(of option: String, _ name: String) async throws -> String {
-    let result = try await ask("volume", "get", name, option, "--xml")
-    guard result.isWell, let value = value(result.output) else {
-      throw Failure("GFD-102", "gluster volume get \(name) \(option): \(result.lines.joined(separator: " "))")
-    }
-    return value
-  }
-
-  /// Returns the value of an option, without the remark that it is the default.
-  ///
-  /// - Parameter output: the output of `gluster volume get --xml`.
-  static func value(_ output: String) -> String? { output.elements("Value").first.map { String($0.prefix { $0 != " " }) } }
 
   /// The key with which glusterfind logs in to the other nodes when it is asked by time. glusterfind makes the key when it is first asked.
   private var key: String { "/var/lib/glusterd/glusterfind/default/\(name)/default_\(name)_secret.pem" }
@@ -121,29 +105,4 @@ struct GlusterVolume: Sendable {
 
   /// Quotes a word for the shell of another node.
   static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: "'\\''") + "'" }
-}
-
-extension String {
-  /// Returns the content of each element with a name. The elements have no attributes: `gluster --xml` writes those that are used here
-  /// without any.
-  func elements(_ name: String) -> [String] {
-    var found: [String] = []
-    var rest = self[...]
-    while let start = rest.firstRange(of: "<\(name)") {
-      rest = rest[start.upperBound...]
-      // Skip an element whose name is longer.
-      guard let end = rest.first, end == ">" || end == " ", let open = rest.firstIndex(of: ">") else { continue }
-      guard let close = rest.firstRange(of: "</\(name)>") else { break }
-      found.append(Self.unescaped(rest[rest.index(after: open)..<close.lowerBound]))
-      rest = rest[close.upperBound...]
-    }
-    return found
-  }
-
-  /// Replaces the XML escapes in a text. `&amp;` comes last, because the ampersand that replaces it does not begin another escape.
-  private static func unescaped(_ text: Substring) -> String {
-    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")].reduce(String(text)) {
-      $0.replacing($1.0, with: $1.1)
-    }
-  }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import GlusterCommand
 import GlusterfindList
 import Programs
 

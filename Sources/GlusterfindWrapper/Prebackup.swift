@@ -1,4 +1,5 @@
 import Glibc
+import GlusterCommand
 import GlusterfindList
 
 /// Writes the list before a job.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import GlusterCommand
 import GlusterfindList
 import Programs
 import Version
@@ -152,6 +153,9 @@ package struct Wrapper: AsyncParsableCommand {
       }
     } catch let error as Failure {
       complain(error.code, error.description)
+      throw ExitCode(1)
+    } catch let error as GlusterCommand.Failure {
+      complain("GFD-102", "\(error)")
       throw ExitCode(1)
     } catch let error as ProgramFailure {
       complain("GFD-109", "cannot run \(error.program): \(error)")

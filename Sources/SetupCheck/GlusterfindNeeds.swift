@@ -1,4 +1,5 @@
 import Glibc
+import GlusterCommand
 import GlusterfindList
 import Programs
 
@@ -42,8 +43,8 @@ package enum GlusterfindNeeds {
   }
 
   private static func value(of option: String, _ volume: String) -> String? {
-    guard let answer = outputOfProgram("gluster", ["--mode=script", "volume", "get", volume, option]) else { return nil }
-    return answer.split(separator: "\n").last?.split(separator: " ").dropFirst().first.map(String.init) ?? ""
+    // Asked once: a check must not wait for what another caller does.
+    try? waiting { try await GlusterCommand.value(of: option, ofVolume: volume, whileBusyFor: 0) }
   }
 
   private static func isInPath(_ program: String) -> Bool {

@@ -129,62 +129,28 @@ struct SessionTests {
 
 @Suite("The output of gluster about a volume")
 struct GlusterVolumeTests {
-  static func fixture(_ name: String) throws -> String {
-    try String(contentsOf: Fixtures.package.appendingPathComponent("fixtures/gluster/\(name)"), encoding: .utf8)
-  }
-
   @Test("The hosts and paths of a volume's bricks are read")
   func bricks() throws {
-    let bricks = try GlusterVolume.bricks(of: "myvol", Self.fixture("volume-info.xml"), here: "afbbc95f-5865-45a0-b122-c4c04fa358d1")
+    let bricks = try GlusterVolume.bricks(of: "myvol", Fixtures.gluster("volume-info.xml"), here: "afbbc95f-5865-45a0-b122-c4c04fa358d1")
     #expect(bricks.map(\.host) == ["server1", "server2.example.com", "2001:db8::2"])
     #expect(bricks.map(\.path) == ["/bricks/myvol", "/bricks/a&b <2>/myvol:2", "/bricks/3"])
     #expect(bricks.map(\.isHere) == [true, false, false])
-    #expect(try GlusterVolume.bricks(of: "myvol", Self.fixture("volume-info.xml"), here: nil).allSatisfy { !$0.isHere })
+    #expect(try GlusterVolume.bricks(of: "myvol", Fixtures.gluster("volume-info.xml"), here: nil).allSatisfy { !$0.isHere })
   }
 
   @Test("A volume that does not exist or is stopped is reported")
   func status() throws {
-    let none = #expect(throws: Failure.self) { try GlusterVolume.bricks(of: "none", Self.fixture("volume-info-none.xml"), here: nil) }
+    let none = #expect(throws: Failure.self) { try GlusterVolume.bricks(of: "none", Fixtures.gluster("volume-info-none.xml"), here: nil) }
     #expect(none?.description == "there is no volume none")
-    let stopped = try Self.fixture("volume-info.xml").replacing("Started", with: "Stopped")
+    let stopped = try Fixtures.gluster("volume-info.xml").replacing("Started", with: "Stopped")
     let failure = #expect(throws: Failure.self) { try GlusterVolume.bricks(of: "myvol", stopped, here: nil) }
     #expect(failure?.description.contains("gluster volume start myvol") == true)
   }
-
-  @Test("The value of an option is read without the note that it is the default")
-  func value() throws {
-    let output = try Self.fixture("volume-get.xml")
-    #expect(GlusterVolume.value(output) == "2")
-    #expect(GlusterVolume.value(output.replacing("<Value>2<", with: "<Value>15 (DEFAULT)<")) == "15")
-    #expect(GlusterVolume.value("") == nil)
-  }
-
-  @Test(
-    "XML elements are found by their whole name",
-    arguments: [
-      ("<a>1</a><a>2</a>", ["1", "2"]), ("<ab>1</ab><a>2</a>", ["2"]), ("<a x=\"y\">1</a>", ["1"]), ("<a/><a>1</a>", ["1"]),
-      ("<a></a>", [""]),
-      ("<a>1", []), ("<a", []), ("", []), ("<a>&lt;&amp;lt;&gt; &quot;&apos;</a>", ["<&lt;> \"'"]),
-    ])
-  func elements(_ xml: String, _ content: [String]) { #expect(xml.elements("a") == content) }
 
   @Test(
     "Words of a command for another node are quoted so that its shell takes them as they are",
     arguments: ["plain", "", "a b", "$HOME `x` \"y\" \\", "it's", "''", "a\nb", "*"])
   func quoted(_ word: String) throws {
     #expect(try run("/bin/sh", "-c", "printf %s \(GlusterVolume.quoted(word))").output == word)
-  }
-}
-
-@Suite("Programs that the wrapper runs again")
-struct RepeatTests {
-  @Test("A program that times out is run at most three times, and others once", arguments: [(0, 1), (1, 2), (2, 3), (9, 3)])
-  func again(_ timeouts: Int, _ calls: Int) async throws {
-    var made = 0
-    let result = try await retried {
-      made += 1
-      return ProgramResult(isWell: false, isTimedOut: made <= timeouts, output: "", errors: "")
-    }
-    #expect(made == calls && result.isTimedOut == (timeouts >= 3))
   }
 }

@@ -14,4 +14,9 @@ public enum Fixtures {
         line.split(separator: "|", omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) }
       }
   }
+
+  /// Output of the command `gluster`.
+  public static func gluster(_ name: String) throws -> String {
+    try String(contentsOf: package.appendingPathComponent("fixtures/gluster/\(name)"), encoding: .utf8)
+  }
 }

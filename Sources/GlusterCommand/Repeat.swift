@@ -6,10 +6,12 @@ import Programs
 /// A call that timed out is made up to three times in all. libgfchangelog waits for ever when it has read a few changes faster than it
 /// noted that it had begun (GlusterFS 10: `gf_history_changelog` marks its work as running after it has started it).
 ///
-/// A call that glusterd refuses because it is busy is repeated for up to ``busySeconds`` seconds. glusterd does one thing at a time for all
+/// A call that glusterd refuses because it is busy is repeated for up to `seconds` seconds. glusterd does one thing at a time for all
 /// its callers.
-func retried(_ call: () async throws -> ProgramResult) async throws -> ProgramResult {
-  let deadline = time(nil) + busySeconds
+package func retried(
+  whileBusyFor seconds: Int = GlusterCommand.busySeconds, _ call: () async throws -> ProgramResult
+) async throws -> ProgramResult {
+  let deadline = time(nil) + seconds
   var timeouts = 0
   while true {
     let result = try await call()
@@ -18,9 +20,6 @@ func retried(_ call: () async throws -> ProgramResult) async throws -> ProgramRe
     if !result.isTimedOut { try await Task.sleep(for: .milliseconds(.random(in: 500..<1500))) }
   }
 }
-
-/// How long calls are repeated while glusterd is busy, in seconds.
-private let busySeconds = 300
 
 extension ProgramResult {
   /// True if glusterd refused the call because it is doing something for another caller.
