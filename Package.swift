@@ -22,6 +22,7 @@ let package = Package(
     .systemLibrary(name: "CSysXattr"),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+    .systemLibrary(name: "CXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
     .target(name: "FDPluginABI"),
     .target(name: "DaemonReleases", dependencies: ["FDPluginABI"]),
     .target(name: "Version"),
@@ -98,7 +99,7 @@ let package = Package(
       ]),
     .target(name: "MiniDaemonCallbacks", dependencies: ["FDPluginABI"]),
     .target(name: "MiniDaemon", dependencies: ["DaemonReleases", "FDPluginABI", "MiniDaemonCallbacks", "CArchive", "Locks"]),
-    .target(name: "GlusterCommand", dependencies: ["Programs"]),
+    .target(name: "GlusterCommand", dependencies: ["CXML2", "Programs"]),
     .target(name: "SetupCheck", dependencies: ["Gluster", "GlusterCommand", "GlusterfindList", "Programs"]),
     .executableTarget(
       name: "gfapi-fd",
@@ -140,7 +141,8 @@ let package = Package(
     .testTarget(name: "GlusterCommandTests", dependencies: ["GlusterCommand", "Programs", "TestSupport"]),
     .testTarget(name: "ProgramsTests", dependencies: ["Programs", "TestSupport"]),
     .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck", "Gluster"]),
-    .testTarget(name: "GlusterfindWrapperTests", dependencies: ["GlusterfindWrapper", "GlusterfindList", "Programs", "TestSupport"]),
+    .testTarget(
+      name: "GlusterfindWrapperTests", dependencies: ["GlusterfindWrapper", "GlusterCommand", "GlusterfindList", "Programs", "TestSupport"]),
     .testTarget(
       name: "PartStoreTests", dependencies: ["PartStore", "Gluster", .product(name: "SystemPackage", package: "swift-system")]),
     .testTarget(name: "GlusterStorageTests", dependencies: ["GlusterStorage", "Gluster", "Locks", "PartStore", "TestSupport"]),

@@ -28,14 +28,27 @@ package enum GlusterCommand {
     of option: String, ofVolume volume: String, whileBusyFor seconds: Int = busySeconds
   ) async throws -> String {
     let result = try await ask("volume", "get", volume, option, "--xml", whileBusyFor: seconds)
-    guard result.isWell, let value = value(result.output) else {
-      throw Failure("gluster volume get \(volume) \(option)", result.lines.joined(separator: " "))
+    let command = "gluster volume get \(volume) \(option)"
+    guard result.isWell, let value = value(try answer(result.output, of: command)) else {
+      throw Failure(command, result.lines.joined(separator: " "))
     }
     return value
   }
 
   /// Returns the value of an option, without the remark that it is the default.
   ///
-  /// - Parameter output: the output of `gluster volume get --xml`.
-  static func value(_ output: String) -> String? { output.elements("Value").first.map { String($0.prefix { $0 != " " }) } }
+  /// - Parameter answer: the answer of `gluster volume get --xml`.
+  static func value(_ answer: XMLDocument) -> String? {
+    answer.elements("Value").first.map { String($0.text.prefix { $0 != " " }) }
+  }
+
+  /// Returns an answer of `gluster --xml`.
+  ///
+  /// - Parameters:
+  ///   - output: what the command has printed.
+  ///   - command: the command, for the message.
+  /// - Throws: ``Failure`` if the output is not XML.
+  package static func answer(_ output: String, of command: String) throws(Failure) -> XMLDocument {
+    do { return try XMLDocument(output) } catch { throw Failure(command, "the answer is not XML: \(error)") }
+  }
 }

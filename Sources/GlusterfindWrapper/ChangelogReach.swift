@@ -34,7 +34,9 @@ package struct ChangelogReach: Sendable {
   /// Returns the state that `gluster volume rebalance` reports for a volume: `completed`, `in progress`, `not started` …
   ///
   /// - Returns: nil if it reports no state, as for a volume that is not distributed.
+  /// - Throws: `GlusterCommand.Failure` if the answer is not XML, `ProgramFailure` if `gluster` cannot be run.
   package static func rebalance(of volume: String) async throws -> String? {
-    try await GlusterCommand.ask("volume", "rebalance", volume, "status", "--xml").output.elements("statusStr").last
+    let result = try await GlusterCommand.ask("volume", "rebalance", volume, "status", "--xml")
+    return try GlusterCommand.answer(result.output, of: "gluster volume rebalance \(volume) status").elements("statusStr").last?.text
   }
 }

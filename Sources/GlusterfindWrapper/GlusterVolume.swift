@@ -36,9 +36,12 @@ struct GlusterVolume: Sendable {
         "GFD-102",
         "gluster volume info \(name): \(info.lines.joined(separator: " ")): is this a node of the volume, and glusterd running?")
     }
-    let here = try await GlusterCommand.ask("system::", "uuid", "get", "--xml").output.elements("uuid").first
-    bricks = try Self.bricks(of: name, info.output, here: here)
-    identity = info.output.elements("id").first ?? name
+    let answer = try GlusterCommand.answer(info.output, of: "gluster volume info \(name)")
+    let uuid = try await GlusterCommand.ask("system::", "uuid", "get", "--xml")
+    let here =
+      uuid.isWell ? try GlusterCommand.answer(uuid.output, of: "gluster system:: uuid get").elements("uuid").first?.text : nil
+    bricks = try Self.bricks(of: name, answer, here: here)
+    identity = answer.elements("id").first?.text ?? name
     var missing: [String] = []
     for option in ChangelogOptions.names where try await !ChangelogOptions.isOn(GlusterCommand.value(of: option, ofVolume: name)) {
       missing.append(option)
@@ -62,18 +65,18 @@ struct GlusterVolume: Sendable {
   /// Returns the bricks of a started volume.
   ///
   /// - Parameters:
-  ///   - info: the output of `gluster volume info --xml`.
+  ///   - info: the answer of `gluster volume info --xml`.
   ///   - here: the identity of this node; nil if unknown.
   /// - Throws: ``Failure`` if there is no such volume, or it is not started.
-  static func bricks(of name: String, _ info: String, here: String?) throws(Failure) -> [Brick] {
-    guard let status = info.elements("statusStr").first else { throw Failure("GFD-103", "there is no volume \(name)") }
+  static func bricks(of name: String, _ info: XMLDocument, here: String?) throws(Failure) -> [Brick] {
+    guard let status = info.elements("statusStr").first?.text else { throw Failure("GFD-103", "there is no volume \(name)") }
     guard status == "Started" else { throw Failure("GFD-103", "the volume \(name) is not started (gluster volume start \(name))") }
     return info.elements("brick").compactMap { brick in
       // Split at the first ":/": an IPv6 address has colons of its own, and a brick's path is absolute.
-      guard let name = brick.elements("name").first, let colon = name.firstRange(of: ":/")?.lowerBound else { return nil }
+      guard let name = brick.elements("name").first?.text, let colon = name.firstRange(of: ":/")?.lowerBound else { return nil }
       return Brick(
         host: String(name[..<colon]), path: String(name[name.index(after: colon)...]),
-        isHere: here != nil && brick.elements("hostUuid").first == here)
+        isHere: here != nil && brick.elements("hostUuid").first?.text == here)
     }
   }
 

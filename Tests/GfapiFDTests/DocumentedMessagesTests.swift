@@ -46,6 +46,7 @@ struct DocumentedMessagesTests {
     ("ChangelogFile.swift", "GlusterFS Changelog | version: v1.2 | encoding : 2", changelog),
     ("ChangelogFile.swift", "GlusterFS Changelog | version: v1.1 | encoding : 2", changelog),
     ("ChangelogFile.swift", "encoding : 1", changelog), ("ChangelogReach.swift", "ls -1 …/htime && du -sk …", command),
+    ("GlusterVolume.swift", "gluster system:: uuid get", command), ("ChangelogReach.swift", "gluster volume rebalance … status", command),
     ("GlusterfindNeeds.swift", "import xattr", command),
     ("PluginDefinition.swift", "\n    the form is gfapi:volume=URI*", "the grammar, which docs/reference.md shows"),
     ("BaculaBackup.swift", "\n    # Plugin configuration file\n*", "the questions of Bacula's console"),

@@ -1,4 +1,5 @@
 import Foundation
+import GlusterCommand
 import Programs
 import Testing
 import TestSupport
@@ -131,18 +132,21 @@ struct SessionTests {
 struct GlusterVolumeTests {
   @Test("The hosts and paths of a volume's bricks are read")
   func bricks() throws {
-    let bricks = try GlusterVolume.bricks(of: "myvol", Fixtures.gluster("volume-info.xml"), here: "afbbc95f-5865-45a0-b122-c4c04fa358d1")
+    let bricks = try GlusterVolume.bricks(
+      of: "myvol", XMLDocument(Fixtures.gluster("volume-info.xml")), here: "afbbc95f-5865-45a0-b122-c4c04fa358d1")
     #expect(bricks.map(\.host) == ["server1", "server2.example.com", "2001:db8::2"])
     #expect(bricks.map(\.path) == ["/bricks/myvol", "/bricks/a&b <2>/myvol:2", "/bricks/3"])
     #expect(bricks.map(\.isHere) == [true, false, false])
-    #expect(try GlusterVolume.bricks(of: "myvol", Fixtures.gluster("volume-info.xml"), here: nil).allSatisfy { !$0.isHere })
+    #expect(try GlusterVolume.bricks(of: "myvol", XMLDocument(Fixtures.gluster("volume-info.xml")), here: nil).allSatisfy { !$0.isHere })
   }
 
   @Test("A volume that does not exist or is stopped is reported")
   func status() throws {
-    let none = #expect(throws: Failure.self) { try GlusterVolume.bricks(of: "none", Fixtures.gluster("volume-info-none.xml"), here: nil) }
+    let none = #expect(throws: Failure.self) {
+      try GlusterVolume.bricks(of: "none", XMLDocument(Fixtures.gluster("volume-info-none.xml")), here: nil)
+    }
     #expect(none?.description == "there is no volume none")
-    let stopped = try Fixtures.gluster("volume-info.xml").replacing("Started", with: "Stopped")
+    let stopped = try XMLDocument(Fixtures.gluster("volume-info.xml").replacing("Started", with: "Stopped"))
     let failure = #expect(throws: Failure.self) { try GlusterVolume.bricks(of: "myvol", stopped, here: nil) }
     #expect(failure?.description.contains("gluster volume start myvol") == true)
   }
