@@ -28,6 +28,7 @@ let package = Package(
     .target(name: "Version"),
     .target(name: "Locks"),
     .target(name: "Gluster", dependencies: ["CGFAPI", "Locks", .product(name: "SystemPackage", package: "swift-system")]),
+    .target(name: "Encodings"),
     .target(name: "HostFiles"),
     .target(name: "SnapshotName"),
     .target(
@@ -100,11 +101,12 @@ let package = Package(
     .target(name: "MiniDaemonCallbacks", dependencies: ["FDPluginABI"]),
     .target(name: "MiniDaemon", dependencies: ["DaemonReleases", "FDPluginABI", "MiniDaemonCallbacks", "CArchive", "Locks"]),
     .target(name: "GlusterCommand", dependencies: ["CXML2", "Programs"]),
-    .target(name: "SetupCheck", dependencies: ["Gluster", "GlusterCommand", "GlusterfindList", "Programs"]),
+    .target(name: "SetupCheck", dependencies: ["Encodings", "Gluster", "GlusterCommand", "GlusterfindList", "Programs"]),
     .executableTarget(
       name: "gfapi-fd",
       dependencies: [
-        "MiniDaemon", "GfapiDefinition", "GfapiJob", "Gluster", "GlusterfindList", "GlusterfindWrapper", "Locks", "Programs", "SetupCheck",
+        "MiniDaemon", "Encodings", "GfapiDefinition", "GfapiJob", "Gluster", "GlusterfindList", "GlusterfindWrapper", "Locks", "Programs",
+        "SetupCheck",
         "Version",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -138,6 +140,7 @@ let package = Package(
         "GfapiBacula", "GlusterfindList",
         "TestSupport",
       ]),
+    .testTarget(name: "EncodingsTests", dependencies: ["Encodings"]),
     .testTarget(name: "GlusterCommandTests", dependencies: ["GlusterCommand", "Programs", "TestSupport"]),
     .testTarget(name: "ProgramsTests", dependencies: ["Programs", "TestSupport"]),
     .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck", "Gluster"]),

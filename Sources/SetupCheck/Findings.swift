@@ -1,3 +1,5 @@
+import Encodings
+
 /// The findings of a check, each with advice.
 package struct Findings {
   package enum Verdict: String {
@@ -48,23 +50,13 @@ package struct Findings {
 
   /// The findings as one JSON object: `{"problems": 0, "warnings": 0, "findings": [{"subject": …, "verdict": …, "text": …, "cure": …}]}`.
   package var json: String {
-    let findings = all.map { finding in
-      "{\"subject\": \(jsonString(finding.subject)), \"verdict\": \"\(finding.verdict.rawValue)\", \"text\": \(jsonString(finding.text)), "
-        + "\"cure\": \(finding.cure.map(jsonString) ?? "null")}"
+    let findings = all.map { finding -> JSON in
+      [
+        "subject": .string(finding.subject), "verdict": .string(finding.verdict.rawValue), "text": .string(finding.text),
+        "cure": finding.cure.map { .string($0) } ?? nil,
+      ]
     }
-    return "{\"problems\": \(count(.problem)), \"warnings\": \(count(.warning)), \"findings\": [\(findings.joined(separator: ", "))]}\n"
+    let object: JSON = ["problems": .integer(count(.problem)), "warnings": .integer(count(.warning)), "findings": .array(findings)]
+    return "\(object)\n"
   }
-}
-
-/// A text as a JSON string, with its quotes.
-package func jsonString(_ text: String) -> String {
-  let escaped = text.unicodeScalars.map { scalar in
-    switch scalar {
-    case "\"": "\\\""
-    case "\\": "\\\\"
-    case ..<" ": "\\u" + String(repeating: "0", count: scalar.value < 16 ? 3 : 2) + String(scalar.value, radix: 16)
-    default: String(scalar)
-    }
-  }
-  return "\"\(escaped.joined())\""
 }

@@ -1,10 +1,10 @@
 import ArgumentParser
+import Encodings
 import GfapiDefinition
 import GfapiJob
 import Glibc
 import Gluster
 import MiniDaemon
-import SetupCheck
 
 let pluginLineHelp: ArgumentHelp = "The plugin line, as in a FileSet, or the URI of the volume."
 
@@ -135,10 +135,13 @@ struct Progress {
   ///
   /// - Parameter notSaved: paths of the entries that were not saved, as messages show them; nil leaves them out, as for a restore.
   func json(_ counts: JobCounts, notSaved: [String]? = nil) -> String {
-    let paths = notSaved.map { ", \"not_saved\": [\($0.map(jsonString).joined(separator: ", "))]" } ?? ""
-    return
-      "{\"entries\": \(counts.done ?? counts.entries), \"bytes\": \(counts.bytes), \"failed\": \(counts.allFailed), "
-      + "\"seconds\": \(Double(Int(seconds * 1000)) / 1000)\(paths)}\n"
+    let paths = notSaved.map { [(name: "not_saved", value: JSON.array($0.map { .string($0) }))] } ?? []
+    let object = JSON.object(
+      [
+        ("entries", .integer(counts.done ?? counts.entries)), ("bytes", .integer(counts.bytes)), ("failed", .integer(counts.allFailed)),
+        ("seconds", .number(Double(Int(seconds * 1000)) / 1000)),
+      ] + paths)
+    return "\(object)\n"
   }
 
   private var seconds: Double { max((ContinuousClock.now - began) / .seconds(1), 0.001) }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Encodings
 import FDPluginABI
 import GfapiDefinition
 import Glibc
@@ -49,12 +50,16 @@ struct Estimate: ParsableCommand {
   }
 
   private func object(_ byType: [EntryType: Count], _ counts: JobCounts, _ excluded: Int) -> String {
-    let types = EntryType.allCases.map { type in
+    let types = EntryType.allCases.map { type -> (name: String, value: JSON) in
       let count = byType[type] ?? Count()
-      return "\"\(type.rawValue)\": {\"entries\": \(count.entries), \"bytes\": \(count.bytes)}"
+      return (type.rawValue, ["entries": .integer(count.entries), "bytes": .integer(count.bytes)])
     }
-    return "{\"entries\": \(counts.entries), \"bytes\": \(counts.bytes), \"excluded\": \(excluded), \"failed\": \(counts.failed), "
-      + "\"types\": {\(types.joined(separator: ", "))}}\n"
+    let object: JSON = [
+      "entries": .integer(counts.entries), "bytes": .integer(counts.bytes), "excluded": .integer(excluded),
+      "failed": .integer(counts.failed),
+      "types": .object(types),
+    ]
+    return "\(object)\n"
   }
 
   private func table(_ byType: [EntryType: Count], _ counts: JobCounts, _ excluded: Int) -> String {

@@ -1,11 +1,11 @@
 import ArgumentParser
+import Encodings
 import FDPluginABI
 import GfapiDefinition
 import GfapiJob
 import Glibc
 import GlusterfindList
 import MiniDaemon
-import SetupCheck
 
 struct List: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -114,10 +114,15 @@ struct List: ParsableCommand {
   private static func object(_ entry: SavedEntry) -> String? {
     guard let type = EntryType(entry) else { return nil }
     let status = entry.status
-    let target = [.hardLink, .symbolicLink].contains(type) ? ", \"target\": \(jsonString(printable(entry.link)))" : ""
-    return "{\"path\": \(jsonString(printable(entry.path))), \"type\": \(jsonString(type.rawValue)), "
-      + "\"mode\": \"\(String(status.st_mode & 0o7777, radix: 8))\", \"uid\": \(status.st_uid), \"gid\": \(status.st_gid), "
-      + "\"size\": \(status.st_size), \"mtime\": \(jsonString(utc(status.st_mtim.tv_sec)))\(target)}"
+    let target = [.hardLink, .symbolicLink].contains(type) ? [(name: "target", value: JSON.string(printable(entry.link)))] : []
+    let object = JSON.object(
+      [
+        ("path", .string(printable(entry.path))), ("type", .string(type.rawValue)),
+        ("mode", .string(String(status.st_mode & 0o7777, radix: 8))),
+        ("uid", .integer(Int(status.st_uid))), ("gid", .integer(Int(status.st_gid))), ("size", .integer(status.st_size)),
+        ("mtime", .string(utc(status.st_mtim.tv_sec))),
+      ] + target)
+    return "\(object)"
   }
 
   private static func mode(_ mode: mode_t) -> String {

@@ -70,15 +70,7 @@ struct DocumentedMessagesTests {
     ),
     ("Check.swift", "here, and /var/lib/glusterd/secure-access as on the servers", cure),
     ("Check.swift", "the bricks' file system must be mounted with ACLs and extended attributes (XFS has both)", cure),
-    ("Findings.swift", "{\"subject\": …, \"verdict\": \"…\", \"text\": …, ", json), ("Findings.swift", "\"cure\": …}", json),
-    ("Findings.swift", "{\"problems\": …, \"warnings\": …, \"findings\": […]} ", json),
     ("ClientState.swift", "connected = 0 ", otherProgram),
-    ("List.swift", ", \"target\": …", json), ("List.swift", "{\"path\": *", json), ("List.swift", "\"mode\": *", json),
-    ("List.swift", "\"size\": *", json), ("Common.swift", ", \"not_saved\": *", json), ("Common.swift", "{\"entries\": *", json),
-    ("Common.swift", "\"seconds\": *", json),
-    ("Estimate.swift", "\"…\": {\"entries\": …, \"bytes\": …}", json),
-    ("Estimate.swift", "{\"entries\": …, \"bytes\": …, \"excluded\": …, \"failed\": …, ", json),
-    ("Estimate.swift", "\"types\": {…}} ", json),
     ("Estimate.swift", "additional hard links", "a row of the table that the command prints"),
     ("Estimate.swift", "symbolic links", "a row of the table that the command prints"),
     ("LogFile.swift", "… E bareos-gluster-storage[…]: … ", "a line in the log"),
@@ -96,7 +88,6 @@ struct DocumentedMessagesTests {
   private static let errorNumber = "only the error's number reaches the daemon"
   private static let uriInWords = "a URI in words"
   private static let cure = "a cure"
-  private static let json = "a part of a JSON object"
 
   static func isText(_ literal: StringLiteral) -> Bool {
     let text = literal.parts.joined(separator: " \u{0} ")
