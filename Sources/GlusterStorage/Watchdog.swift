@@ -7,30 +7,31 @@ import PartStore
 /// interrupted.
 final class Watchdog: Sendable {
   struct State {
-    /// On the monotonic clock, in nanoseconds.
-    var deadline = UInt64.max
+    /// Nil: there is no call under way.
+    var deadline: SuspendingClock.Instant?
     var action: StaticString = ""
     var setback: StoreError?
     var giveUp: (@Sendable () -> Never)?
   }
 
-  private let nanoseconds: UInt64
+  private let limit: Duration
   private let state = Mutex(State())
-  private let now: @Sendable () -> UInt64
+  // Time while the host is suspended does not count: no volume can answer then. ContinuousClock would count it.
+  private let now: @Sendable () -> SuspendingClock.Instant
 
   /// - Parameters:
   ///   - seconds: how long each call may take.
   ///   - giveUp: ends the process. It is called with the action that was under way, and with the error of that action's last failed try.
   convenience init(seconds: Int, giveUp: @escaping @Sendable (StaticString, StoreError?) -> Never) {
-    self.init(seconds: seconds, now: Self.monotonic)
+    self.init(seconds: seconds, now: { SuspendingClock.now })
     onOwnThread { self.watch(giveUp) }
   }
 
   /// Makes a watchdog without the thread that watches.
   ///
-  /// - Parameter now: returns the time, in nanoseconds.
-  init(seconds: Int, now: @escaping @Sendable () -> UInt64) {
-    nanoseconds = UInt64(seconds) * 1_000_000_000
+  /// - Parameter now: returns the time.
+  init(seconds: Int, now: @escaping @Sendable () -> SuspendingClock.Instant) {
+    limit = .seconds(seconds)
     self.now = now
   }
 
@@ -40,7 +41,7 @@ final class Watchdog: Sendable {
   ///   - action: what the call does.
   ///   - giveUp: ends the process, in place of the function that `init` was given.
   func begin(_ action: StaticString, giveUp: (@Sendable () -> Never)? = nil) {
-    state.withLock { $0 = State(deadline: now() + nanoseconds, action: action, giveUp: giveUp) }
+    state.withLock { $0 = State(deadline: now() + limit, action: action, giveUp: giveUp) }
   }
 
   /// Records why the current action has failed, before it is tried again.
@@ -48,7 +49,7 @@ final class Watchdog: Sendable {
 
   /// Runs `body` without a deadline: it waits for something other than the volume.
   func pause<T>(_ body: () throws -> T) rethrows -> T {
-    state.withLock { $0.deadline = .max }
+    state.withLock { $0.deadline = nil }
     return try body()
   }
 
@@ -56,15 +57,16 @@ final class Watchdog: Sendable {
   enum Step {
     /// End the process: the volume has not answered in time.
     case end(State)
-    /// Check again after this number of nanoseconds.
-    case wait(UInt64)
+    /// Check again after this time.
+    case wait(Duration)
   }
 
   func step() -> Step {
     let (now, state) = (now(), state.withLock { $0 })
-    if now >= state.deadline { return .end(state) }
+    guard let deadline = state.deadline else { return .wait(limit) }
+    if now >= deadline { return .end(state) }
     // A deadline that is set during the wait is later than the end of the wait.
-    return .wait(min(state.deadline - now, nanoseconds))
+    return .wait(min(deadline - now, limit))
   }
 
   private func watch(_ giveUp: @Sendable (StaticString, StoreError?) -> Never) -> Never {
@@ -72,15 +74,10 @@ final class Watchdog: Sendable {
       switch step() {
       case .end(let state): state.giveUp?() ?? giveUp(state.action, state.setback)
       case .wait(let wait):
-        var time = timespec(tv_sec: Int(wait / 1_000_000_000), tv_nsec: Int(wait % 1_000_000_000))
+        let (seconds, attoseconds) = wait.components
+        var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
         nanosleep(&time, nil)
       }
     }
-  }
-
-  private static func monotonic() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 }

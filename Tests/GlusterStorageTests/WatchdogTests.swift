@@ -7,11 +7,11 @@ import Testing
 @Suite("The watchdog of the storage program")
 struct WatchdogTests {
   final class Clock: Sendable {
-    private let time = Mutex<UInt64>(1_000_000_000_000)
+    private let time = Mutex(SuspendingClock.now)
 
-    var now: UInt64 { time.withLock { $0 } }
+    var now: SuspendingClock.Instant { time.withLock { $0 } }
 
-    func pass(_ seconds: UInt64) { time.withLock { $0 += seconds * 1_000_000_000 } }
+    func pass(_ seconds: Int) { time.withLock { $0 += .seconds(seconds) } }
   }
 
   let clock = Clock()
@@ -22,8 +22,8 @@ struct WatchdogTests {
   }
 
   /// The seconds until the watchdog looks again; nil if it ends the process.
-  func wait() -> UInt64? {
-    if case .wait(let nanoseconds) = watchdog.step() { nanoseconds / 1_000_000_000 } else { nil }
+  func wait() -> Int64? {
+    if case .wait(let time) = watchdog.step() { time.components.seconds } else { nil }
   }
 
   func ending() -> Watchdog.State? {
