@@ -27,8 +27,8 @@ let package = Package(
     .target(name: "DaemonReleases", dependencies: ["FDPluginABI"]),
     .target(name: "Version"),
     .target(name: "Locks"),
-    .target(name: "Gluster", dependencies: ["CGFAPI", "Locks", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "Encodings"),
+    .target(name: "Gluster", dependencies: ["CGFAPI", "Encodings", "Locks", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "HostFiles"),
     .target(name: "SnapshotName"),
     .target(
@@ -36,7 +36,7 @@ let package = Package(
       dependencies: [
         "Locks", .product(name: "Subprocess", package: "swift-subprocess"), .product(name: "SystemPackage", package: "swift-system"),
       ]),
-    .target(name: "GlusterfindList", dependencies: ["HostFiles"]),
+    .target(name: "GlusterfindList", dependencies: ["Encodings", "HostFiles"]),
     // The rooms of the module. Each uses the rooms above it only: see docs/architecture.md.
     .target(
       name: "GfapiDefinition",
@@ -55,7 +55,7 @@ let package = Package(
     .target(
       name: "GfapiBackup",
       dependencies: [
-        "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "GlusterfindList", "HostFiles", "Locks", "CSQLite",
+        "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Encodings", "Gluster", "GlusterfindList", "HostFiles", "Locks", "CSQLite",
         .product(name: "DequeModule", package: "swift-collections"), .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Sources/GfapiFD/Backup"),
@@ -99,7 +99,7 @@ let package = Package(
         ])
       ]),
     .target(name: "MiniDaemonCallbacks", dependencies: ["FDPluginABI"]),
-    .target(name: "MiniDaemon", dependencies: ["DaemonReleases", "FDPluginABI", "MiniDaemonCallbacks", "CArchive", "Locks"]),
+    .target(name: "MiniDaemon", dependencies: ["DaemonReleases", "FDPluginABI", "MiniDaemonCallbacks", "CArchive", "Encodings", "Locks"]),
     .target(name: "GlusterCommand", dependencies: ["CXML2", "Programs"]),
     .target(name: "SetupCheck", dependencies: ["Encodings", "Gluster", "GlusterCommand", "GlusterfindList", "Programs"]),
     .executableTarget(
@@ -116,11 +116,11 @@ let package = Package(
     .target(
       name: "GlusterfindWrapper",
       dependencies: [
-        "GlusterCommand", "GlusterfindList", "Programs", "CSysXattr", "Version",
+        "Encodings", "GlusterCommand", "GlusterfindList", "Programs", "CSysXattr", "Version",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "bareos-glusterfind-wrapper", dependencies: ["GlusterfindWrapper"]),
-    .target(name: "PartStore", dependencies: ["Gluster"]),
+    .target(name: "PartStore", dependencies: ["Encodings", "Gluster"]),
     .target(
       name: "GlusterStorage",
       dependencies: [

@@ -49,7 +49,7 @@ extension JSON: CustomStringConvertible {
       switch scalar {
       case "\"": text += "\\\""
       case "\\": text += "\\\\"
-      case ..<" ": text += "\\u" + (scalar.value < 16 ? "000" : "00") + String(scalar.value, radix: 16)
+      case ..<" ": text += "\\u00" + Hex.text([UInt8(scalar.value)])
       default: text.unicodeScalars.append(scalar)
       }
     }

@@ -1,4 +1,5 @@
 import CGFAPI
+import Encodings
 import Glibc
 import SystemPackage
 
@@ -243,8 +244,7 @@ public final class Volume: @unchecked Sendable {
   ///
   /// - Parameter bytes: 16 bytes.
   static func text(ofIdentity bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef")
-    let text = bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
+    let text = Array(Hex.text(bytes))
     return [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(text[$0]) }.joined(separator: "-")
   }
 

@@ -1,3 +1,5 @@
+import Encodings
+
 /// The servers and the name of a volume, and the base directory on it:
 ///
 ///     gluster[+transport]://[server[:port]][,server[:port]…]/volname[/dir][?socket=path]
@@ -134,7 +136,7 @@ public struct VolumeURI: Equatable, Sendable {
         throw ParseError(part: show(part), reason: "the bracket around the IPv6 address is not closed")
       }
       host = part[(part.startIndex + 1)..<close]
-      guard host.allSatisfy({ isHexDigit($0) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "%") }),
+      guard host.allSatisfy({ Hex.value($0) != nil || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "%") }),
         host.contains(UInt8(ascii: ":"))
       else {
         throw ParseError(part: show(part), reason: "not an IPv6 address in brackets")
@@ -167,7 +169,7 @@ public struct VolumeURI: Equatable, Sendable {
 
   private static func directory(_ path: ArraySlice<UInt8>) throws(ParseError) -> [UInt8] {
     var directory: [UInt8] = []
-    for component in percentDecoded(path).split(separator: UInt8(ascii: "/")) {
+    for component in PercentEscapes.decodeWhatIsEscaped(path).split(separator: UInt8(ascii: "/")) {
       if component.elementsEqual(".".utf8) { continue }
       guard !component.elementsEqual("..".utf8) else {
         throw ParseError(part: show(path), reason: "\"..\" is not allowed in the directory")
@@ -189,7 +191,7 @@ public struct VolumeURI: Equatable, Sendable {
     guard query.starts(with: key) else {
       throw ParseError(part: show(query), reason: "only socket= is known after the question mark")
     }
-    let path = percentDecoded(query.dropFirst(key.count))
+    let path = PercentEscapes.decodeWhatIsEscaped(query.dropFirst(key.count))
     guard path.first == UInt8(ascii: "/"), !path.contains(0), let text = String(validating: path, as: UTF8.self) else {
       throw ParseError(part: show(query), reason: "the socket's path is absolute: socket=/path/of/socket")
     }
@@ -214,11 +216,8 @@ extension VolumeURI {
   ///
   /// - Parameter directory: path on the volume, in raw bytes; empty for its root.
   public func text(directory: [UInt8]) -> String {
-    func encoded(_ bytes: some Sequence<UInt8>) -> String {
-      bytes.map { byte in
-        let isPlain = Self.isVolumeCharacter(byte) || byte == UInt8(ascii: "/")
-        return isPlain ? String(UnicodeScalar(byte)) : "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
-      }.joined()
+    func encoded(_ bytes: some Collection<UInt8>) -> String {
+      show(PercentEscapes.encode(bytes) { !Self.isVolumeCharacter($0) && $0 != UInt8(ascii: "/") })
     }
     let place = "/\(volume)\(encoded(directory))"
     guard transport != .unix else { return "gluster+unix://\(place)?socket=\(encoded(servers[0].host.utf8))" }
@@ -241,31 +240,3 @@ extension VolumeURI: CustomStringConvertible {
 // MARK: Bytes
 
 private func show(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(bytes), as: UTF8.self) }
-
-private func isHexDigit(_ byte: UInt8) -> Bool { hexValue(byte) != nil }
-
-private func hexValue(_ byte: UInt8) -> UInt8? {
-  switch byte {
-  case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-  case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-  case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-  default: nil
-  }
-}
-
-private func percentDecoded(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
-  var decoded: [UInt8] = []
-  var index = bytes.startIndex
-  while index < bytes.endIndex {
-    if bytes[index] == UInt8(ascii: "%"), bytes.endIndex - index > 2,
-      let high = hexValue(bytes[index + 1]), let low = hexValue(bytes[index + 2])
-    {
-      decoded.append(high << 4 | low)
-      index += 3
-    } else {
-      decoded.append(bytes[index])
-      index += 1
-    }
-  }
-  return decoded
-}

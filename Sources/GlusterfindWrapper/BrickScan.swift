@@ -1,3 +1,4 @@
+import Encodings
 import Glibc
 import GlusterfindList
 
@@ -26,15 +27,13 @@ struct BrickScan {
   @discardableResult
   func files(since: Int, _ tell: (_ gfid: [UInt8], _ isWritten: Bool) throws -> Void) throws -> Int {
     var count = 0
-    for first in 0..<256 {
-      let folder = "\(brick)/.glusterfs/\(Self.digits(first))"
+    for first in UInt8.min ... .max {
+      let folder = "\(brick)/.glusterfs/\(Hex.text([first]))"
       guard access(folder, F_OK) == 0 else { continue }
-      for second in 0..<256 { count += try scan("\(folder)/\(Self.digits(second))", since, tell) }
+      for second in UInt8.min ... .max { count += try scan("\(folder)/\(Hex.text([second]))", since, tell) }
     }
     return count
   }
-
-  private static func digits(_ number: Int) -> String { (number < 16 ? "0" : "") + String(number, radix: 16) }
 
   private func scan(_ folder: String, _ since: Int, _ tell: (_ gfid: [UInt8], _ isWritten: Bool) throws -> Void) throws -> Int {
     guard let directory = opendir(folder) else {

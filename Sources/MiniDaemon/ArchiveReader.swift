@@ -1,4 +1,5 @@
 import CArchive
+import Encodings
 import FDPluginABI
 import Glibc
 
@@ -102,7 +103,7 @@ public final class ArchiveReader {
     let percent = UInt8(ascii: "%")
     guard attributes.contains(where: { $0.name.contains(percent) }) else { return unique(attributes) }
     // A name is decoded already if another attribute with the same value has the encoded form of that name.
-    let own = attributes.map { percentDecoded($0.name) }
+    let own = attributes.map { PercentEscapes.decodeWhatIsEscaped($0.name) }
     let isDecoded = Set(zip(attributes, own).filter { $0.name != $1 }.map { [$1, $0.value] })
     return unique(zip(attributes, own).map { (isDecoded.contains([$0.name, $0.value]) ? $0.name : $1, $0.value) })
   }
@@ -110,20 +111,6 @@ public final class ArchiveReader {
   private static func unique(_ attributes: [SavedEntry.Attribute]) -> [SavedEntry.Attribute] {
     var names = Set<[UInt8]>()
     return attributes.filter { names.insert($0.name).inserted }
-  }
-
-  private static func percentDecoded(_ name: [UInt8]) -> [UInt8] {
-    var (decoded, rest) = ([UInt8](), name[...])
-    while let byte = rest.popFirst() {
-      let digits = String(decoding: rest.prefix(2), as: UTF8.self)
-      if byte == UInt8(ascii: "%"), digits.utf8.count == 2, digits.allSatisfy(\.isHexDigit), let value = UInt8(digits, radix: 16) {
-        decoded.append(value)
-        rest = rest.dropFirst(2)
-      } else {
-        decoded.append(byte)
-      }
-    }
-    return decoded
   }
 
   private func absolute(_ name: UnsafePointer<CChar>?) -> [UInt8] {

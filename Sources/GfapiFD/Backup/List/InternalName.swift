@@ -1,3 +1,5 @@
+import Encodings
+
 /// A name that only bricks have, so that no crawl returns it, or a name that stands for another entry.
 enum InternalName {
   /// A shard of a file on a sharded volume, `/.shard/GFID.NUMBER`. Only the shards that were written to are listed.
@@ -37,13 +39,7 @@ struct GFID {
 
   init?(_ text: some Collection<UInt8>) {
     let digits = text.filter { $0 != UInt8(ascii: "-") }
-    // `UInt8` also accepts a sign in front of a digit, so check that there are only digits.
-    guard text.count == 36, digits.count == 32, digits.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }) else { return nil }
-    var bytes: [UInt8] = []
-    for index in stride(from: 0, to: 32, by: 2) {
-      guard let byte = UInt8(String(decoding: digits[index..<(index + 2)], as: UTF8.self), radix: 16) else { return nil }
-      bytes.append(byte)
-    }
+    guard text.count == 36, digits.count == 32, let bytes = Hex.bytes(digits) else { return nil }
     self.bytes = bytes
   }
 }

@@ -1,3 +1,4 @@
+import Encodings
 import Glibc
 import Gluster
 import GlusterfindList
@@ -187,8 +188,7 @@ package final class ListWalk: @unchecked Sendable {
     } catch {
       // The entry is deleted, and the list names its deletion as well.
       if error.meansMissing { return nil }
-      let name = gfid.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-      return SourceFailure(kind: .entry, path: Array("/.gfid/\(name)".utf8), error: error)
+      return SourceFailure(kind: .entry, path: Array("/.gfid/\(Hex.text(gfid))".utf8), error: error)
     }
     for path in paths where base.contains(path) { try touched.add(path, hasChanged ? .listed : .look) }
     return nil
