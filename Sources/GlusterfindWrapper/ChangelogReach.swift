@@ -14,7 +14,8 @@ package struct ChangelogReach: Sendable {
 
   /// Asks the node of every brick of a volume, by ssh if it is another node.
   ///
-  /// - Throws: ``Failure`` if this host is not a node of the volume, or the volume is not started.
+  /// - Throws: ``Failure`` or `GlusterCommand.Failure` if this host is not a node of the volume, or the volume is not started,
+  ///   `ProgramFailure` if a program cannot be run.
   package static func ofAll(bricksOf volume: String) async throws -> [ChangelogReach] {
     let volume = try await GlusterVolume(volume)
     var found: [ChangelogReach] = []
