@@ -31,7 +31,7 @@ extension Volume {
   ///   `cluster.post-op-delay-secs`).
   public func settle(within milliseconds: Int = 3000) throws(GlusterError) {
     let deadline = ContinuousClock.now + .milliseconds(milliseconds)
-    let frames = try lookUp("/.meta/frames".utf8).object
+    let frames = try lookUp(Self.meta.appending(Array("frames".utf8))).object
     while try Self.callsUnderWay(frames.virtualText()) > 0, ContinuousClock.now < deadline { usleep(1000) }
   }
 
@@ -53,7 +53,7 @@ extension Volume {
   /// Returns true if the volume refuses all changes (`features.read-only`). To find out, this function removes an attribute that the root
   /// does not have.
   public func isReadOnly() -> Bool {
-    do { try lookUp([]).object.removeExtendedAttribute("user.gfapi-fd.none".utf8) } catch {
+    do { try root().object.removeExtendedAttribute("user.gfapi-fd.none".utf8) } catch {
       return error.errno == .readOnlyFileSystem
     }
     return false
@@ -71,9 +71,12 @@ extension Volume {
     return unreachable.sorted()
   }
 
+  /// A virtual directory, which the client itself serves.
+  private static let meta = VolumePath(components: [".meta".utf8])
+
   /// The directories of the translators in `/.meta`.
   func translatorDirectories() throws(GlusterError) -> [(name: [UInt8], type: String, object: Object)] {
-    let graphs = try lookUp("/.meta/graphs".utf8).object
+    let graphs = try lookUp(Self.meta.appending(Array("graphs".utf8))).object
     let active = try graphs.lookUp(try graphs.lookUp("active".utf8).object.linkTarget()).object
     let directory = try active.openDirectory()
     var found: [(name: [UInt8], type: String, object: Object)] = []

@@ -61,7 +61,7 @@ public final class ShardTimes: Sendable {
       var changed = Set<[UInt8]>()
       let state = try distribution?.check()
       // A volume without `/.shard` has no file with a second shard.
-      if let folder = try find("/.shard".utf8) {
+      if let folder = try find(Volume.shards) {
         // A listing of a distributed volume may leave out an entry that a rebalance moves meanwhile, so a distributed volume is listed
         // twice.
         for _ in 0..<((state?.count ?? 1) > 1 ? 2 : 1) { try list(folder, into: &changed) }
@@ -72,7 +72,7 @@ public final class ShardTimes: Sendable {
     }
   }
 
-  private func find(_ path: String.UTF8View) throws(GlusterError) -> Object? {
+  private func find(_ path: VolumePath) throws(GlusterError) -> Object? {
     do { return try volume.lookUp(path).object } catch let error where error.meansMissing { return nil }
   }
 

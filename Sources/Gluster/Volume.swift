@@ -163,17 +163,16 @@ public final class Volume: @unchecked Sendable {
     }
   }
 
-  /// Looks up a path, component by component, without following symbolic links on the way.
+  /// Looks up a path, name by name, without following symbolic links on the way.
   ///
-  /// - Parameter path: absolute, in raw bytes; empty or `/` is the root.
   /// - Throws: ``GlusterError``; `ENOTDIR` also if a symbolic link stands in the path.
-  public func lookUp(_ path: some Collection<UInt8>) throws(GlusterError) -> (object: Object, status: stat) {
+  public func lookUp(_ path: VolumePath) throws(GlusterError) -> (object: Object, status: stat) {
     var found = try root()
-    for component in path.split(separator: UInt8(ascii: "/")) {
+    for name in path.components {
       guard found.status.isDirectory else {
-        throw GlusterError(errno: .notDirectory, call: "glfs_h_lookupat", path: Array(path))
+        throw GlusterError(errno: .notDirectory, call: "glfs_h_lookupat", path: path.bytes)
       }
-      found = try found.object.lookUp(component)
+      found = try found.object.lookUp(name)
     }
     return found
   }
@@ -201,7 +200,7 @@ public final class Volume: @unchecked Sendable {
   ///
   /// The corresponding C functions are `glfs_h_create_from_handle` and `glfs_h_getxattrs`. The attribute is Gluster's virtual
   /// `glusterfs.gfidtopath`: paths from the root, separated by `:`. For a directory it is `glusterfs.ancestry.path`: one path.
-  public func paths(ofGFID gfid: [UInt8]) throws(GlusterError) -> [[UInt8]] {
+  public func paths(ofGFID gfid: [UInt8]) throws(GlusterError) -> [VolumePath] {
     let (object, status) = try lookUp(identity: gfid)
     let name = status.isDirectory ? "glusterfs.ancestry.path" : "glusterfs.gfidtopath"
     guard let value = try object.extendedAttribute(name.utf8) else {
@@ -209,22 +208,25 @@ public final class Volume: @unchecked Sendable {
     }
     // A name may contain a colon too, so the whole value is tried as well. A piece that is not a path of this entry is left out.
     let pieces = [value] + value.split(separator: UInt8(ascii: ":")).map(Array.init)
-    return pieces.filter { piece in
-      guard piece.first == UInt8(ascii: "/"), let found = try? lookUp(piece) else { return false }
-      return found.status.st_ino == status.st_ino
+    return pieces.compactMap { piece in
+      guard piece.first == UInt8(ascii: "/"), let path = VolumePath(piece), let found = try? lookUp(path) else { return nil }
+      return found.status.st_ino == status.st_ino ? path : nil
     }
   }
 
   /// Returns true if clients see the directory of shards: the volume had the translator `shard` earlier, and has it no longer.
   public func hasVisibleShards() throws(GlusterError) -> Bool {
     do {
-      let found = try lookUp("/.shard".utf8)
+      let found = try lookUp(Self.shards)
       guard found.status.isDirectory else { return false }
       return Self.text(ofIdentity: try found.object.identity()) == Self.shardsIdentity
     } catch let error where error.meansMissing {
       return false
     }
   }
+
+  /// The directory of shards.
+  static let shards = VolumePath(components: [".shard".utf8])
 
   /// The identity of `/.shard`, the same on every volume.
   private static let shardsIdentity = "be318638-e8a0-4c6d-977d-7a937aa84806"

@@ -14,8 +14,13 @@
 
   @usableFromInline static var slash: UInt8 { 0x2f }
 
-  /// - Parameter bytes: a path in its normalized form. Nothing checks this.
-  @usableFromInline init(normalized bytes: [UInt8]) { self.bytes = bytes }
+  /// Takes a path that is normalized already, such as one that has been kept as bytes. Only debug builds check it.
+  ///
+  /// - Parameter bytes: the form of ``bytes``.
+  @inlinable package init(normalized bytes: [UInt8]) {
+    assert(Self.isNormalized(bytes))
+    self.bytes = bytes
+  }
 
   /// Takes a path from outside: from a daemon, a list or a user. Leaves out empty names and `.`. A slash in front may be missing.
   ///
@@ -43,7 +48,7 @@
     self.init(normalized: bytes.isEmpty ? [Self.slash] : bytes)
   }
 
-  private static func isNormalized(_ bytes: [UInt8]) -> Bool {
+  @usableFromInline static func isNormalized(_ bytes: [UInt8]) -> Bool {
     guard bytes.first == slash else { return false }
     guard bytes.count > 1 else { return true }
     // The length of the current name, and how many dots it has.
@@ -81,7 +86,7 @@
 
   /// Returns the path of an entry in this directory.
   ///
-  /// - Parameter name: one name in raw bytes, without slash and zero, neither empty nor `.` nor `..`. Nothing checks this.
+  /// - Parameter name: one name in raw bytes, without slash and zero, neither empty nor `.` nor `..`.
   @inlinable public func appending(_ name: [UInt8]) -> VolumePath {
     var path: [UInt8] = []
     path.reserveCapacity(bytes.count + 1 + name.count)

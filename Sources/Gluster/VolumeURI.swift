@@ -45,8 +45,8 @@ public struct VolumeURI: Equatable, Sendable {
   /// At least one.
   public let servers: [Server]
   public let volume: String
-  /// The base directory: empty for the volume's root, else `/a/b`, one slash before each component and none at the end.
-  public let directory: [UInt8]
+  /// The base directory.
+  public let directory: VolumePath
   /// The snapshot of the volume that is meant; nil: the volume itself. A URI does not name it.
   public var snapshot: String?
 
@@ -167,8 +167,8 @@ public struct VolumeURI: Equatable, Sendable {
     return Server(host: show(host), port: port)
   }
 
-  private static func directory(_ path: ArraySlice<UInt8>) throws(ParseError) -> [UInt8] {
-    var directory: [UInt8] = []
+  private static func directory(_ path: ArraySlice<UInt8>) throws(ParseError) -> VolumePath {
+    var directory: [ArraySlice<UInt8>] = []
     for component in PercentEscapes.decodeWhatIsEscaped(path).split(separator: UInt8(ascii: "/")) {
       if component.elementsEqual(".".utf8) { continue }
       guard !component.elementsEqual("..".utf8) else {
@@ -180,10 +180,9 @@ public struct VolumeURI: Equatable, Sendable {
       guard component.count <= 255 else {
         throw ParseError(part: show(component), reason: "longer than a name on a volume can be: 255 bytes")
       }
-      directory.append(UInt8(ascii: "/"))
-      directory += component
+      directory.append(component)
     }
-    return directory
+    return VolumePath(components: directory)
   }
 
   private static func socket(_ query: ArraySlice<UInt8>) throws(ParseError) -> String {
@@ -214,12 +213,12 @@ extension VolumeURI {
 
   /// The URI of a directory of this volume: `gluster+tcp://server:24007/vol/dir`.
   ///
-  /// - Parameter directory: path on the volume, in raw bytes; empty for its root.
-  public func text(directory: [UInt8]) -> String {
+  /// - Parameter directory: any directory.
+  public func text(directory: VolumePath) -> String {
     func encoded(_ bytes: some Collection<UInt8>) -> String {
       show(PercentEscapes.encode(bytes) { !Self.isVolumeCharacter($0) && $0 != UInt8(ascii: "/") })
     }
-    let place = "/\(volume)\(encoded(directory))"
+    let place = "/\(volume)\(encoded(directory.stem))"
     guard transport != .unix else { return "gluster+unix://\(place)?socket=\(encoded(servers[0].host.utf8))" }
     let authority = servers.map { server in
       (server.host.contains(":") ? "[\(server.host)]" : server.host) + (server.port == 0 ? "" : ":\(server.port)")
@@ -233,7 +232,7 @@ extension VolumeURI: CustomStringConvertible {
   public var description: String {
     let where_ = servers.map { $0.port == 0 ? $0.host : "\($0.host):\($0.port)" }.joined(separator: ", ")
     return "\(transport.rawValue) \(where_)\(transport != .unix && servers.allSatisfy { $0.port == 0 } ? " (default port)" : "")"
-      + ", volume \(volume)" + (snapshot.map { ", snapshot \($0)" } ?? "") + (directory.isEmpty ? "" : ", directory \(show(directory))")
+      + ", volume \(volume)" + (snapshot.map { ", snapshot \($0)" } ?? "") + (directory.isRoot ? "" : ", directory \(show(directory.bytes))")
   }
 }
 

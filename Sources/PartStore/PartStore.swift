@@ -32,7 +32,7 @@ public struct PartStore {
   /// - Throws: ``StoreError``.
   public init(_ volume: Volume, willCall: @escaping (StaticString) -> Void = { _ in }) throws {
     (self.volume, self.willCall) = (volume, willCall)
-    let place = volume.uri.directory.isEmpty ? "/" : String(decoding: volume.uri.directory, as: UTF8.self)
+    let place = String(decoding: volume.uri.directory.bytes, as: UTF8.self)
     willCall("looking for the base directory")
     let found = try attempt("cannot look for the base directory \(place)") {
       try ifThere { try volume.lookUp(volume.uri.directory) }

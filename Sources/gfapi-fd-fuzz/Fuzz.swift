@@ -16,8 +16,7 @@ private enum Parser: String, CaseIterable {
     case .uri:
       if let uri = try? VolumeURI(bytes) {
         hold(!uri.servers.isEmpty && !uri.volume.isEmpty && !uri.description.isEmpty)
-        hold(uri.directory.isEmpty || uri.directory.first == UInt8(ascii: "/") && uri.directory.last != UInt8(ascii: "/"))
-        hold(!uri.directory.split(separator: UInt8(ascii: "/")).contains { $0.elementsEqual("..".utf8) })
+        hold(VolumePath(uri.directory.bytes) == uri.directory && VolumePath(components: uri.directory.components) == uri.directory)
       }
     case .definition:
       do {

@@ -4,6 +4,7 @@ import FDPluginABI
 import GfapiDefinition
 import GfapiJob
 import Glibc
+import Gluster
 import GlusterfindList
 import MiniDaemon
 
@@ -68,14 +69,14 @@ struct List: ParsableCommand {
     guard fileSet.options.since == 0, fileSet.options.excludes.isEmpty, fileSet.options.recurses, daemon.pluginOptions == nil,
       let arguments = try? PluginDefinition.Arguments(definition.utf8),
       let parsed = try? PluginDefinition(arguments), parsed.source == .crawl,
-      arguments.values[.gfseparator] == nil, arguments.values[.gfencoding] == nil, MiniJob.isAt(path, orBelow: parsed.volume.directory)
+      arguments.values[.gfseparator] == nil, arguments.values[.gfencoding] == nil,
+      MiniJob.isAt(path, orBelow: parsed.volume.directory.bytes), let place = VolumePath(path)
     else { return nil }
     let volume = JobVolume(parsed)
     defer { volume.close() }
-    guard let isDirectory = try? volume.isDirectory(path) else { return nil }
+    guard let isDirectory = try? volume.isDirectory(place) else { return nil }
     if isDirectory {
-      let base = path.split(separator: UInt8(ascii: "/")).flatMap { [UInt8(ascii: "/")] + $0 }
-      return String(decoding: arguments.setting(.volume, Array(parsed.volume.text(directory: base).utf8)).line, as: UTF8.self)
+      return String(decoding: arguments.setting(.volume, Array(parsed.volume.text(directory: place).utf8)).line, as: UTF8.self)
     }
     let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL, 0o600)
     guard descriptor >= 0 else { return nil }

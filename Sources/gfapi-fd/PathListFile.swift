@@ -32,7 +32,7 @@ final class PathListFile {
     defer { close(target) }
     file = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     self.definition = String(decoding: arguments.setting(.pathlist, Array(file.utf8)).line, as: UTF8.self)
-    let base = parsed.volume.directory + [UInt8(ascii: "/")]
+    let base = parsed.volume.directory.stem + [UInt8(ascii: "/")]
     let end = endsWithZero ? 0 : UInt8(ascii: "\n")
     var rest: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 64 << 10)

@@ -11,7 +11,7 @@ struct PluginDefinitionTests {
     let definition = try PluginDefinition(
       #"gfapi:Volume=gluster+tcp\://server\:24008/vol/a\:b:SNAPDIR=/s:gffilelist=/var/a\\b:LogFile=/log\:1:loglevel=Debug:timeout=5:"#)
     #expect(definition.volume.servers == [.init(host: "server", port: 24008)])
-    #expect(definition.volume.directory == Array("/a:b".utf8))
+    #expect(definition.volume.directory.bytes == Array("/a:b".utf8))
     #expect(definition.snapshotDirectory == "/s")
     #expect(definition.source == .changes(Array(#"/var/a\b"#.utf8)))
     #expect(definition.logging == .init(file: "/log:1", level: 8))

@@ -29,7 +29,7 @@ package struct BackupSession: Sendable {
     let base = try volume.lookUp(directory)
     // This refuses a symbolic link as well: no link is followed.
     guard base.status.isDirectory else {
-      throw GlusterError(errno: .notDirectory, call: "base directory", path: directory)
+      throw GlusterError(errno: .notDirectory, call: "base directory", path: directory.bytes)
     }
     let distribution = Distribution(volume)
     _ = try distribution?.waitUntilWhole()

@@ -8,7 +8,7 @@ package struct BaseDirectory: Sendable {
   package init(_ path: [UInt8]) { self.path = path }
 
   /// The base directory that a plugin line names.
-  package init(of uri: VolumeURI) { self.init(uri.directory.isEmpty ? [UInt8(ascii: "/")] : uri.directory) }
+  package init(of uri: VolumeURI) { self.init(uri.directory.bytes) }
 
   /// Returns true if `other` is this directory or is below it. Only whole components are compared.
   package func contains(_ other: some Collection<UInt8>) -> Bool {

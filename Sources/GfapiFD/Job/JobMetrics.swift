@@ -34,7 +34,7 @@ package struct JobMetrics {
     func quoted(_ text: String) -> String {
       "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n") + "\""
     }
-    let directory = uri.directory.isEmpty ? "/" : printable(uri.directory)
+    let directory = printable(uri.directory.bytes)
     labels = "operation=\(quoted(operation.rawValue)),volume=\(quoted(uri.volume)),directory=\(quoted(directory))"
   }
 

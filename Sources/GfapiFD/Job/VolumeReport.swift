@@ -132,9 +132,7 @@ extension JobVolume {
   }
 
   /// Connects, and returns true if a path is a directory.
-  ///
-  /// - Parameter path: absolute, in raw bytes.
-  package func isDirectory(_ path: [UInt8]) throws -> Bool {
+  package func isDirectory(_ path: VolumePath) throws -> Bool {
     try connect(for: .backup, isCancelled: { false }) { try $0.volume.lookUp(path).status.isDirectory }.prepared
   }
 }

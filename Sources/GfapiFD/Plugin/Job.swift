@@ -165,7 +165,7 @@ package final class Job {
       // The volume in an old plugin line matters only for its base directory, so a line that is invalid by now is no error.
       let source = (try? PluginDefinition(original))?.volume
       let rebase = Rebase(
-        original: source?.directory ?? [], overridden: options.values[.volume] == nil ? [] : definition.volume.directory)
+        original: source?.directory.stem ?? [], overridden: options.values[.volume] == nil ? [] : definition.volume.directory.stem)
       let target = "\(definition.volume.servers) \(definition.volume.volume)"
       let way = "\(source.map { "\($0.servers) \($0.volume)" } ?? "") to \(target)"
       let before = earlier.directories[target] ?? []
@@ -283,7 +283,8 @@ package final class Job {
   /// Warns if two volumes in one FileSet have overlapping directories: the daemons' catalogs identify entries by their paths alone.
   private func reportSameNames(_ uri: VolumeURI) {
     let other = backedUp.first {
-      $0.volume != uri.volume && (BaseDirectory(of: $0).contains(uri.directory) || BaseDirectory(of: uri).contains($0.directory))
+      $0.volume != uri.volume
+        && (BaseDirectory(of: $0).contains(uri.directory.bytes) || BaseDirectory(of: uri).contains($0.directory.bytes))
     }
     backedUp.append(uri)
     guard let other else { return }

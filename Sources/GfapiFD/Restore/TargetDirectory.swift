@@ -199,7 +199,7 @@ package final class TargetDirectory: Sendable {
   ///
   /// - Parameter path: components.
   func lookUpOnVolume(_ path: [[UInt8]]) throws(GlusterError) -> (object: Object, status: stat) {
-    func lookUp() throws(GlusterError) -> (object: Object, status: stat) { try volume.lookUp(absolute(path)) }
+    func lookUp() throws(GlusterError) -> (object: Object, status: stat) { try volume.lookUp(VolumePath(components: path)) }
     guard let distribution = known.distribution else { return try lookUp() }
     return try distribution.sure(lookUp)
   }

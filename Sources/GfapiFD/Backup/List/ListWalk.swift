@@ -184,7 +184,7 @@ package final class ListWalk: @unchecked Sendable {
   private func addEntry(_ gfid: [UInt8], hasChanged: Bool) throws -> SourceFailure? {
     let paths: [[UInt8]]
     do {
-      paths = try volume.paths(ofGFID: gfid)
+      paths = try volume.paths(ofGFID: gfid).map(\.bytes)
     } catch {
       // The entry is deleted, and the list names its deletion as well.
       if error.meansMissing { return nil }
