@@ -137,8 +137,7 @@ let package = Package(
       name: "GfapiFDTests",
       dependencies: [
         "DaemonReleases", "MiniDaemon", "GfapiDefinition", "GfapiAttributes", "GfapiJob", "GfapiBackup", "GfapiRestore", "GfapiPlugin",
-        "GfapiBacula", "GlusterfindList",
-        "TestSupport",
+        "GfapiBacula", "Gluster", "GlusterfindList", "TestSupport",
       ]),
     .testTarget(name: "EncodingsTests", dependencies: ["Encodings"]),
     .testTarget(name: "GlusterCommandTests", dependencies: ["GlusterCommand", "Programs", "TestSupport"]),

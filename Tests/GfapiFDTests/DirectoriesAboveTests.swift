@@ -1,4 +1,5 @@
 import Glibc
+import Gluster
 import Testing
 
 @testable import GfapiAttributes
@@ -13,8 +14,8 @@ struct DirectoriesAboveTests {
     var status = stat()
     status.st_mode = S_IFDIR | 0o700
     let taken = paths.map { path in
-      directories.areTaken(Array(path.utf8), base: (Array(base.utf8), status)) { directory, status in
-        let directory = String(decoding: directory, as: UTF8.self)
+      directories.areTaken(VolumePath(path), base: (VolumePath(base), status)) { directory, status in
+        let directory = String(decoding: directory.bytes, as: UTF8.self)
         asked.append(directory)
         #expect(status.isDirectory && (directory == base) == (status.st_mode & 0o777 == 0o700))
         return !refused.contains(directory)

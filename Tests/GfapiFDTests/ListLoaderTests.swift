@@ -1,4 +1,5 @@
 import Foundation
+import Gluster
 import GlusterfindList
 import Testing
 import TestSupport
@@ -15,7 +16,7 @@ struct ListLoaderTests {
 
     init(_ file: String, isFull: Bool = false, since: Int = 100, base: String = "/", isSharded: Bool = false, atOnce: Int = 1000) throws {
       let terms = ListTerms(file: Array(file.utf8), format: ListFormat(), isFull: isFull, since: since)
-      loader = try ListLoader(terms, base: BaseDirectory(Array(base.utf8)), isSharded: isSharded)
+      loader = try ListLoader(terms, base: VolumePath(base), isSharded: isSharded)
       while true {
         let (problems, atEnd) = try loader.load(lines: atOnce)
         self.problems += problems
@@ -35,8 +36,8 @@ struct ListLoaderTests {
         let names: [(TouchedPaths.Marks, String)] = [
           (.listed, "listed"), (.new, "new"), (.removed, "removed"), (.parent, "parent"), (.guess, "guess"), (.look, "look"),
         ]
-        return try loader.touched.rows(after: [], limit: 1000).map { row in
-          ([String(decoding: row.path, as: UTF8.self)] + names.filter { row.marks.contains($0.0) }.map(\.1)).joined(separator: " ")
+        return try loader.touched.rows(after: nil, limit: 1000).map { row in
+          ([String(decoding: row.path.bytes, as: UTF8.self)] + names.filter { row.marks.contains($0.0) }.map(\.1)).joined(separator: " ")
         }
       }
     }
@@ -206,10 +207,10 @@ struct ListLoaderTests {
     let folder = try TemporaryFolder()
     let file = try folder.write(lines: ["RENAME a b c"])
     let terms = ListTerms(file: Array(file.utf8), format: ListFormat(encoding: .none), isFull: false, since: 0)
-    let loader = try ListLoader(terms, base: BaseDirectory(Array("/".utf8)), isSharded: false)
+    let loader = try ListLoader(terms, base: "/", isSharded: false)
     _ = try loader.load(lines: 10)
     for path in ["/a", "/a b", "/b c", "/c"] {
-      #expect(try loader.touched.marks(of: path.utf8)?.contains(.guess) == true, "\(path)")
+      #expect(try loader.touched.marks(of: VolumePath(path))?.contains(.guess) == true, "\(path)")
     }
     // The list has one line, which can be read in two ways.
     #expect(loader.counts.changes == 1)

@@ -1,3 +1,4 @@
+import Gluster
 import Testing
 
 @testable import GfapiBackup
@@ -9,29 +10,30 @@ struct TouchedPathsTests {
 
   init() throws { touched = try TouchedPaths() }
 
-  func texts(_ rows: [TouchedPaths.Row]) -> [String] { rows.map { String(decoding: $0.path, as: UTF8.self) } }
+  func texts(_ rows: [TouchedPaths.Row]) -> [String] { rows.map { String(decoding: $0.path.bytes, as: UTF8.self) } }
 
   @Test("A path is stored once, with all marks that were added to it")
   func marks() throws {
     #expect(touched.isEmpty)
-    try touched.add(Array("/a".utf8), .listed)
-    try touched.add(Array("/a".utf8), [.removed, .parent])
-    try touched.add(Array("/a".utf8), .listed)
+    try touched.add("/a", .listed)
+    try touched.add("/a", [.removed, .parent])
+    try touched.add("/a", .listed)
     #expect(!touched.isEmpty)
-    #expect(try touched.marks(of: "/a".utf8) == [.listed, .removed, .parent])
-    for other in ["", "/", "/A", "/a/", "/aa"] { #expect(try touched.marks(of: other.utf8) == nil, "\(other)") }
-    #expect(try touched.rows(after: [], limit: 10).count == 1)
+    #expect(try touched.marks(of: "/a") == [.listed, .removed, .parent])
+    for other in ["/", "/A", "/a/a", "/aa"] as [VolumePath] { #expect(try touched.marks(of: other) == nil, "\(other)") }
+    #expect(try touched.rows(after: nil, limit: 10).count == 1)
   }
 
   @Test("Paths are returned in the order of their bytes, in batches")
   func order() throws {
-    let paths: [[UInt8]] = [
-      [0x2f], [0x2f, 0x00, 0x61], [0x2f, 0x61], [0x2f, 0x61, 0x20], [0x2f, 0x61, 0x2f, 0x62], [0x2f, 0x61, 0x62], [0x2f, 0xff],
+    let bytes: [[UInt8]] = [
+      [0x2f], [0x2f, 0x01, 0x61], [0x2f, 0x61], [0x2f, 0x61, 0x20], [0x2f, 0x61, 0x2f, 0x62], [0x2f, 0x61, 0x62], [0x2f, 0xff],
     ]
+    let paths = bytes.map { VolumePath($0)! }
     for path in paths.reversed() { try touched.add(path, .listed) }
-    #expect(try touched.rows(after: [], limit: 100).map(\.path) == paths)
-    var told: [[UInt8]] = []
-    while case let rows = try touched.rows(after: told.last ?? [], limit: 2), !rows.isEmpty {
+    #expect(try touched.rows(after: nil, limit: 100).map(\.path) == paths)
+    var told: [VolumePath] = []
+    while case let rows = try touched.rows(after: told.last, limit: 2), !rows.isEmpty {
       #expect(rows.count <= 2)
       told += rows.map(\.path)
     }
@@ -40,17 +42,17 @@ struct TouchedPathsTests {
 
   @Test("Pending directories are returned in reverse order")
   func pending() throws {
-    for path in ["/", "/a", "/a/b", "/c"] { try touched.add(Array(path.utf8), path == "/a" ? .listed : [.listed, .pending]) }
+    for path in ["/", "/a", "/a/b", "/c"] { try touched.add(VolumePath(path), path == "/a" ? .listed : [.listed, .pending]) }
     #expect(try texts(touched.pendingDirectories(before: nil, limit: 2)) == ["/c", "/a/b"])
-    #expect(try texts(touched.pendingDirectories(before: Array("/a/b".utf8), limit: 2)) == ["/"])
-    #expect(try touched.pendingDirectories(before: Array("/".utf8), limit: 2).isEmpty)
+    #expect(try texts(touched.pendingDirectories(before: "/a/b", limit: 2)) == ["/"])
+    #expect(try touched.pendingDirectories(before: "/", limit: 2).isEmpty)
   }
 
   @Test("Directories that may hold more entries than the list names are returned in order")
   func suspects() throws {
-    for path in ["/a", "/b", "/c"] { try touched.add(Array(path.utf8), path == "/b" ? .parent : [.parent, .suspect]) }
-    #expect(try texts(touched.suspects(after: [], limit: 1)) == ["/a"])
-    #expect(try texts(touched.suspects(after: Array("/a".utf8), limit: 10)) == ["/c"])
+    for path in ["/a", "/b", "/c"] { try touched.add(VolumePath(path), path == "/b" ? .parent : [.parent, .suspect]) }
+    #expect(try texts(touched.suspects(after: nil, limit: 1)) == ["/a"])
+    #expect(try texts(touched.suspects(after: "/a", limit: 10)) == ["/c"])
   }
 
   @Test("Identities of sharded files are stored separately from paths")
@@ -87,37 +89,35 @@ struct ListedPathsTests {
       ("/base/gone", .removed), ("/base/alone", [.listed, .pending]), ("/base/alone/new", [.listed, .new]),
       // Above the base directory: has no effect.
       ("/", [.listed, .new]),
-    ] as [(String, TouchedPaths.Marks)] { try touched.add(Array(path.utf8), marks) }
-    #expect(ListedPaths(touched: touched, base: BaseDirectory(Array("/base".utf8))).keep(Array(path.utf8)) == stays)
+    ] as [(String, TouchedPaths.Marks)] { try touched.add(VolumePath(path), marks) }
+    #expect(ListedPaths(touched: touched, base: "/base").keep(VolumePath(path)) == stays)
   }
 
   @Test("With an empty list every entry in the base directory is kept")
   func empty() throws {
-    let listed = ListedPaths(touched: try TouchedPaths(), base: BaseDirectory(Array("/base".utf8)))
-    #expect(listed.keep(Array("/base/a".utf8)) && listed.keep(Array("/base/".utf8)))
-    #expect(!listed.keep(Array("/basement".utf8)))
-    let all = ListedPaths(touched: try TouchedPaths(), base: BaseDirectory(Array("/".utf8)))
-    #expect(all.keep(Array("/a".utf8)) && all.keep(Array("/".utf8)))
+    let listed = ListedPaths(touched: try TouchedPaths(), base: "/base")
+    #expect(listed.keep("/base/a") && listed.keep("/base/"))
+    #expect(!listed.keep("/basement"))
+    let all = ListedPaths(touched: try TouchedPaths(), base: "/")
+    #expect(all.keep("/a") && all.keep("/"))
   }
 
   @Test("Entries below the root are kept and dropped by the same rules as others")
   func root() throws {
     let touched = try TouchedPaths()
-    try touched.add(Array("/".utf8), [.parent, .pending])
-    let listed = ListedPaths(touched: touched, base: BaseDirectory(Array("/".utf8)))
-    #expect(listed.keep(Array("/a/b".utf8)) && !listed.keep(Array("/".utf8)))
-    try touched.add(Array("/".utf8), .new)
-    #expect(listed.keep(Array("/a/b".utf8)))
+    try touched.add("/", [.parent, .pending])
+    let listed = ListedPaths(touched: touched, base: "/")
+    #expect(listed.keep("/a/b") && !listed.keep("/"))
+    try touched.add("/", .new)
+    #expect(listed.keep("/a/b"))
     let crawled = try TouchedPaths()
-    try crawled.add(Array("/".utf8), .new)
-    #expect(!ListedPaths(touched: crawled, base: BaseDirectory(Array("/".utf8))).keep(Array("/a/b".utf8)))
+    try crawled.add("/", .new)
+    #expect(!ListedPaths(touched: crawled, base: "/").keep("/a/b"))
   }
 }
 
 @Suite("Places that could not be read")
 struct UnreadPlacesTests {
-  func bytes(_ path: String) -> [UInt8] { Array(path.utf8) }
-
   @Test(
     "An unread place contains the entries below it, compared by whole path components",
     arguments: [
@@ -126,41 +126,41 @@ struct UnreadPlacesTests {
     ])
   func contain(_ path: String, _ isContained: Bool) {
     var places = UnreadPlaces()
-    #expect(!places.contain(bytes(path)))
-    places.add(bytes("/a/b"))
-    places.add(bytes("/x"))
-    #expect(places.contain(bytes(path)) == isContained)
+    #expect(!places.contain(VolumePath(path)))
+    places.add("/a/b")
+    places.add("/x")
+    #expect(places.contain(VolumePath(path)) == isContained)
   }
 
   @Test("If the root could not be read, every path is unread")
   func root() {
     var places = UnreadPlaces()
-    places.add(bytes("/"))
-    #expect(places.contain(bytes("/a")) && places.contain(bytes("/")))
+    places.add("/")
+    #expect(places.contain("/a") && places.contain("/"))
   }
 
   @Test("With more unread places than the limit, every path is unread")
   func limit() {
     var places = UnreadPlaces()
-    for number in 1...UnreadPlaces.limit { places.add(bytes("/a/\(number)")) }
-    places.add(bytes("/a/1"))
-    #expect(places.contain(bytes("/a/1000")) && !places.contain(bytes("/b")))
-    places.add(bytes("/a/one more"))
-    #expect(places.contain(bytes("/b")) && places.contain(bytes("/a/1")))
-    places.add(bytes("/c"))
-    #expect(places.contain(bytes("/d")))
+    for number in 1...UnreadPlaces.limit { places.add(VolumePath("/a/\(number)")) }
+    places.add("/a/1")
+    #expect(places.contain("/a/1000") && !places.contain("/b"))
+    places.add("/a/one more")
+    #expect(places.contain("/b") && places.contain("/a/1"))
+    places.add("/c")
+    #expect(places.contain("/d"))
   }
 
   @Test("Adding the unread places of another backup combines both")
   func together() {
     var (places, others) = (UnreadPlaces(), UnreadPlaces())
-    places.add(bytes("/a"))
-    others.add(bytes("/b"))
+    places.add("/a")
+    others.add("/b")
     places.add(others)
-    #expect(places.contain(bytes("/a/x")) && places.contain(bytes("/b/x")) && !places.contain(bytes("/c")))
-    #expect(!others.contain(bytes("/a")))
+    #expect(places.contain("/a/x") && places.contain("/b/x") && !places.contain("/c"))
+    #expect(!others.contain("/a"))
     others.addEverything()
     places.add(others)
-    #expect(places.contain(bytes("/c")))
+    #expect(places.contain("/c"))
   }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Gluster
 import Testing
 
 @testable import GfapiJob
@@ -9,7 +10,7 @@ struct RestorePathTests {
   /// A daemon that ignores all messages and accepts every path.
   final class SilentDaemon: Daemon {
     func send(_ severity: Severity, _ text: String) {}
-    func accepts(_ path: [UInt8], _ status: stat) -> Bool { true }
+    func accepts(_ path: VolumePath, _ status: stat) -> Bool { true }
     func hasChanged(_ record: SaveRecord, since: Int) -> Bool { true }
     let isAccurate = false
     let jobName: String? = nil

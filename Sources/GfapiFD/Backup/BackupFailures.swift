@@ -15,8 +15,8 @@ final class BackupFailures {
   private var hasReportedShardsProblem = false
   private var hasReportedTrash = false
 
-  /// The path of the volume's trash with a slash at its end, if the trash is at its default place.
-  private static let trash = Array("/.trashcan/".utf8)
+  /// The path of the volume's trash, if the trash is at its default place.
+  private static let trash = VolumePath(components: [".trashcan".utf8])
 
   init(_ daemon: any Daemon, _ calls: JobCalls) { (self.daemon, self.calls) = (daemon, calls) }
 
@@ -26,21 +26,21 @@ final class BackupFailures {
     unread.add(failure.path)
     let (kind, message) = failure.recordKindAndMessage
     let isLong = failure.kind == .pathTooLong
-    report(message.about(isLong ? failure.path.prefix(200) + Array("...".utf8) : failure.path[...]), failure.path)
+    report(isLong ? message.about(failure.path.bytes.prefix(200) + Array("...".utf8)) : message.about(failure.path), failure.path)
     var status = stat()
     if failure.kind == .directory { status.st_mode = S_IFDIR }
-    return SaveRecord(kind: kind, path: Array(failure.path.prefix(SourceFailure.longestPath)), status: status)
+    return SaveRecord(kind: kind, path: failure.path, status: status)
   }
 
   /// Reports an entry that is not saved.
-  func report(_ message: JobMessage, _ path: [UInt8]) {
+  func report(_ message: JobMessage, _ path: VolumePath) {
     count += 1
     daemon.report(.notSaved, message)
     calls.reportCauses()
-    if !hasReportedTrash, path.starts(with: Self.trash) {
+    if !hasReportedTrash, path != Self.trash, Self.trash.contains(path) {
       hasReportedTrash = true
       daemon.report(
-        .info, "GFD-053", "\(printable(Self.trash.dropLast())) is the trash of the volume (features.trash): exclude it in the FileSet")
+        .info, "GFD-053", "\(printable(Self.trash.bytes)) is the trash of the volume (features.trash): exclude it in the FileSet")
     }
   }
 

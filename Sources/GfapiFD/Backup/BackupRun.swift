@@ -149,7 +149,7 @@ package final class BackupRun {
       calls.reportCauses()
     }
     found.countBackedUp(next.record.kind)
-    if pace.isDue() { daemon.inform("so far \(found.backedUp) entries, \(paceWords); at \(printable(entry.path))") }
+    if pace.isDue() { daemon.inform("so far \(found.backedUp) entries, \(paceWords); at \(printable(entry.path.bytes))") }
     return details
   }
 

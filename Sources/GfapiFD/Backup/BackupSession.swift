@@ -47,7 +47,7 @@ package struct BackupSession: Sendable {
     rules = DirectoryReader.Rules(
       trustsListings: traits.listingsTellSizes, isSharded: traits.isSharded, listsNamesOnly: traits.listsFirstShards,
       distribution: distribution)
-    self.base = SourceEntry(path: BaseDirectory(of: volume.uri).path, status: base.status, object: base.object)
+    self.base = SourceEntry(path: directory, status: base.status, object: base.object)
     let checksAttributes = traits.bricksAgreeOnTimes && definition.checksAttributes
     let compared = ["times"] + (checksAttributes ? ["attributes", "ACLs", "holes"] : []) + (traits.isSharded ? ["shards"] : [])
     source = try kind.prepare(SourceTree(volume: volume, base: self.base, rules: rules, compared: since > 0 ? compared : []))

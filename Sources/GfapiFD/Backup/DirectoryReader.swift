@@ -110,8 +110,7 @@ final class DirectoryReader: @unchecked Sendable {
     let state = try rules.distribution?.check()
     return try found(in: state) { () throws(GlusterError) in
       try entry.makeReady()
-      let isRoot = entry.path == [UInt8(ascii: "/")]
-      return Open(try entry.object.openDirectory(namesOnly: rules.listsNamesOnly || rules.isSharded && isRoot), state)
+      return Open(try entry.object.openDirectory(namesOnly: rules.listsNamesOnly || rules.isSharded && entry.path.isRoot), state)
     }
   }
 
@@ -124,7 +123,7 @@ final class DirectoryReader: @unchecked Sendable {
   }
 
   private func listed(_ name: Directory.Entry, _ state: Distribution.State?) -> Listed {
-    let path = path(of: name.name)
+    let path = entry.path.appending(name.name)
     if let failure = SourceFailure.ofLength(path) { return .item(.failed(failure)) }
     guard let found = name.found, rules.trustsListings || !found.status.isRegular else { return .name(name.name, state) }
     // A listing has the times of a directory from one of its subvolumes. The backup needs the latest times of all of them.
@@ -147,10 +146,11 @@ final class DirectoryReader: @unchecked Sendable {
           // A directory is on all subvolumes. If one is unreachable, the others answer with what they know of the directory.
           if found.status.isDirectory, let state { try rules.distribution?.check(since: state) }
           if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
-          return SourceEntry(path: path(of: name), status: found.status, object: found.object, isNamedByList: entry.isNamedByList)
+          return SourceEntry(
+            path: entry.path.appending(name), status: found.status, object: found.object, isNamedByList: entry.isNamedByList)
         })
     } catch {
-      return .failed(SourceFailure(kind: .entry, path: path(of: name), error: error))
+      return .failed(SourceFailure(kind: .entry, path: entry.path.appending(name), error: error))
     }
   }
 
@@ -170,10 +170,5 @@ final class DirectoryReader: @unchecked Sendable {
     }
 
     func hash(into hasher: inout Hasher) { hasher.combine(second) }
-  }
-
-  private func path(of name: [UInt8]) -> [UInt8] {
-    let slash = [UInt8(ascii: "/")]
-    return (entry.path == slash ? [] : entry.path) + slash + name
   }
 }

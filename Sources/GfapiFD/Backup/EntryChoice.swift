@@ -60,16 +60,16 @@ final class EntryChoice: EntryFilter {
     return true
   }
 
-  func accepts(_ path: [UInt8], _ status: stat) -> Bool {
+  func accepts(_ path: VolumePath, _ status: stat) -> Bool {
     acceptances += 1
     return daemon.accepts(path, status)
   }
 
   /// Returns true if a crawl would have reached an entry.
-  private func isReached(_ path: [UInt8]) -> Bool {
+  private func isReached(_ path: VolumePath) -> Bool {
     let base = session.base
     guard reachesPastDirectories, path != base.path else { return true }
-    guard options.recurses || parent(of: path).elementsEqual(base.path) else { return false }
+    guard options.recurses || path.parent == base.path else { return false }
     return directoriesAbove.areTaken(path, base: (base.path, base.status), accepts: accepts)
   }
 

@@ -28,11 +28,9 @@ extension EntrySource {
 /// Answers for entries that a backup has not returned, when an accurate job looks for deleted entries.
 package protocol UnseenEntries: Sendable {
   /// The directory for whose entries it answers.
-  var base: BaseDirectory { get }
+  var base: VolumePath { get }
   /// Returns true if an entry that the daemon knows, and that the backup has not returned, still exists.
-  ///
-  /// - Parameter path: absolute; a slash at its end is ignored.
-  func keep(_ path: [UInt8]) -> Bool
+  func keep(_ path: VolumePath) -> Bool
 }
 
 /// A kind of source, as the plugin line chooses it.
@@ -60,7 +58,6 @@ package struct SourceTree: Sendable {
   let rules: DirectoryReader.Rules
   /// What an incremental job compares of each entry; empty in a full backup.
   let compared: [String]
-  var directory: BaseDirectory { BaseDirectory(base.path) }
 }
 
 /// The job for which a source begins.
@@ -80,8 +77,7 @@ package protocol EntryFilter {
 
 /// An entry of the volume that a backup has found.
 package struct SourceEntry: Sendable {
-  /// Absolute path on the volume, in raw bytes; `/` for the root.
-  package let path: [UInt8]
+  package let path: VolumePath
   package let status: stat
   package let object: Object
   /// True if a list of changes names the entry or its path. Such an entry is backed up whatever its times are.
@@ -99,9 +95,8 @@ package struct SourceEntry: Sendable {
   /// - Throws: ``GlusterError``, if the volume is unreachable. A call by handle would report the entry as missing then.
   @discardableResult func makeReady() throws(GlusterError) -> GlusterError? {
     guard let listingDirectory else { return nil }
-    let slash = UInt8(ascii: "/")
     do {
-      _ = try listingDirectory.lookUp(path[path.index(after: path.lastIndex(of: slash)!)...])
+      _ = try listingDirectory.lookUp(path.name)
     } catch let error where !error.meansVolumeIsGone {
       if error.errno == .ioError { return error }
       // If another entry has this name now, or none has it, the calls by handle report an error.
@@ -120,7 +115,7 @@ package enum SourceStep: Sendable {
   /// An entry that could not be read.
   case failed(SourceFailure)
   /// A path that a list names and that does not exist.
-  case vanished([UInt8])
+  case vanished(VolumePath)
   /// All entries have been returned.
   case end
 }
@@ -136,18 +131,18 @@ package struct SourceFailure: Sendable {
     case pathTooLong
   }
   package let kind: Kind
-  package let path: [UInt8]
+  package let path: VolumePath
   package let error: GlusterError
 
   /// The maximum length of a path, in bytes, without the NUL at its end: Linux's PATH_MAX.
   package static let longestPath = 4095
 
   /// Returns the failure for a path that is too long; nil if the path is not too long.
-  static func ofLength(_ path: [UInt8]) -> SourceFailure? {
-    path.count <= longestPath
+  static func ofLength(_ path: VolumePath) -> SourceFailure? {
+    path.bytes.count <= longestPath
       ? nil
       : SourceFailure(
-        kind: .pathTooLong, path: path, error: GlusterError(errno: .fileNameTooLong, call: "path", path: path))
+        kind: .pathTooLong, path: path, error: GlusterError(errno: .fileNameTooLong, call: "path", path: path.bytes))
   }
 }
 
@@ -158,7 +153,7 @@ extension SourceFailure {
     case .directory: (.directoryNotOpened, JobMessage("GFD-055", "the directory cannot be read, not all in it is saved: \(error)"))
     case .entry: (.unknown, JobMessage("GFD-050", "cannot be examined: \(error)"))
     case .pathTooLong:
-      (.unknown, JobMessage("GFD-056", "a path of \(path.count) bytes, longer than the \(Self.longestPath) that a daemon takes"))
+      (.unknown, JobMessage("GFD-056", "a path of \(path.bytes.count) bytes, longer than the \(Self.longestPath) that a daemon takes"))
     }
   }
 }

@@ -37,7 +37,7 @@ extension BaculaDaemon {
       self.record = RecordAttributes(hasACLs: !backup.acls.isEmpty)
       candidate = nil
       if let first = hardLinks.first(of: record) {
-        state.strings = RecordStrings(name: record.path, link: first.path)
+        state.strings = RecordStrings(name: record.path.bytes, link: first.path.bytes)
         packet.pointee.fname = state.strings.name.pointer
         packet.pointee.link = state.strings.link.pointer
         packet.pointee.type = Int32(FD_FT_LNKSAVED)

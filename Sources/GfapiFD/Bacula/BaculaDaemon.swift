@@ -7,6 +7,7 @@ import GfapiJob
 import GfapiPlugin
 import GfapiRestore
 import Glibc
+import Gluster
 
 /// Bacula's side of a job: converts its packets to the plugin's own types and back, and implements the plugin's questions with the daemon's
 /// callbacks.
@@ -71,8 +72,8 @@ package final class BaculaDaemon: PacketDaemon {
 
   package func debug(_ level: Int32, _ text: String) { _ = bacula_debug_message(core, context, level, "gfapi: \(text)\n") }
 
-  package func accepts(_ path: [UInt8], _ status: stat) -> Bool {
-    ask(core.pointee.accept_file, RecordStrings(name: path), status) == Int32(FD_OK)
+  package func accepts(_ path: VolumePath, _ status: stat) -> Bool {
+    ask(core.pointee.accept_file, RecordStrings(name: path.bytes), status) == Int32(FD_OK)
   }
 
   /// Returns true if an entry is to be backed up. The daemon uses its own since time, and marks the entry as seen in its accurate list.

@@ -1,12 +1,13 @@
 import GfapiJob
 import Glibc
+import Gluster
 
 /// Finds additional hard links to files that are in the backup, for a daemon that leaves this to its plugins. Keeps each file until all its
 /// names have been passed to the daemon.
 struct HardLinks {
   /// The name under which a file was backed up.
   struct First {
-    let path: [UInt8]
+    let path: VolumePath
     /// The number of the entry in the job.
     let fileIndex: Int32
   }

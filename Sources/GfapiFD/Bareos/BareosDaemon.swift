@@ -4,6 +4,7 @@ import GfapiBackup
 import GfapiJob
 import GfapiPlugin
 import Glibc
+import Gluster
 
 /// Bareos's side of a job: converts its packets to the plugin's own types and back, and implements the plugin's questions with the daemon's
 /// callbacks.
@@ -40,8 +41,8 @@ package final class BareosDaemon: PacketDaemon {
 
   package func debug(_ level: Int32, _ text: String) { _ = bareos_debug_message(core, context, level, "gfapi: \(text)\n") }
 
-  package func accepts(_ path: [UInt8], _ status: stat) -> Bool {
-    let name = CBytes(path)
+  package func accepts(_ path: VolumePath, _ status: stat) -> Bool {
+    let name = CBytes(path.bytes)
     var packet = bareos_save_packet.empty()
     packet.fname = name.pointer
     packet.statp = status

@@ -1,5 +1,6 @@
 import GfapiDefinition
 import Glibc
+import Gluster
 
 /// The calls that the plugin makes to the file daemon, independent of the daemon's family.
 ///
@@ -11,7 +12,7 @@ package protocol Daemon: AnyObject {
   ///
   /// The daemon also switches to the options of the part of the FileSet that decided. So the last call before a record must be for that
   /// record.
-  func accepts(_ path: [UInt8], _ status: stat) -> Bool
+  func accepts(_ path: VolumePath, _ status: stat) -> Bool
   /// Returns true if an entry is to be backed up: it changed after `since`, or it differs from the daemon's list in an accurate job.
   func hasChanged(_ record: SaveRecord, since: Int) -> Bool
   /// True if the job is accurate: the daemon compares the entries with a list of those that it has, and marks deleted ones.
@@ -50,9 +51,12 @@ package struct JobMessage: Sendable, CustomStringConvertible {
   package var description: String { "\(code) \(text)" }
 
   /// Returns the message with the path of an entry in front.
+  package func about(_ path: VolumePath) -> JobMessage { about(path.bytes) }
+
+  /// Returns the message with the name of an entry in front.
   ///
-  /// - Parameter path: raw bytes.
-  package func about(_ path: some Collection<UInt8>) -> JobMessage { JobMessage(code, "\(printable(path)): \(text)") }
+  /// - Parameter name: raw bytes, such as a path as a daemon passes it.
+  package func about(_ name: some Collection<UInt8>) -> JobMessage { JobMessage(code, "\(printable(name)): \(text)") }
 }
 
 /// An error that ends a job with a fatal message.
@@ -85,12 +89,11 @@ package struct SaveRecord: Sendable {
   }
 
   package var kind: Kind
-  package let path: [UInt8]
+  package let path: VolumePath
   package var linkTarget: [UInt8] = []
   package let status: stat
 
-  /// - Parameter path: absolute, in raw bytes.
-  package init(kind: Kind, path: [UInt8], status: stat) { (self.kind, self.path, self.status) = (kind, path, status) }
+  package init(kind: Kind, path: VolumePath, status: stat) { (self.kind, self.path, self.status) = (kind, path, status) }
 
   package var isDirectory: Bool { status.isDirectory }
   /// True if an entry is stored; false if the record only reports an unchanged or failed entry.

@@ -114,8 +114,8 @@ package final class Job {
     return UndatedChanges(job, directory: directory, volume: session.volumeIdentity) { [unowned daemon] in daemon.report($0, $1) }
   }
 
-  /// Returns true if an entry that no backup of this job has passed to the daemon may exist all the same.
-  package func mayExist(_ path: [UInt8]) -> Bool { unseen.mayExist(path, backup) }
+  /// Returns true if an entry, named as the daemon knows it, may exist although no backup of this job has passed it to the daemon.
+  package func mayExist(_ name: [UInt8]) -> Bool { unseen.mayExist(name, backup) }
 
   /// Ends all backups of the job. By now the daemon has asked about the entries that the backups did not pass to it.
   package func endBackups() {
@@ -283,8 +283,7 @@ package final class Job {
   /// Warns if two volumes in one FileSet have overlapping directories: the daemons' catalogs identify entries by their paths alone.
   private func reportSameNames(_ uri: VolumeURI) {
     let other = backedUp.first {
-      $0.volume != uri.volume
-        && (BaseDirectory(of: $0).contains(uri.directory.bytes) || BaseDirectory(of: uri).contains($0.directory.bytes))
+      $0.volume != uri.volume && ($0.directory.contains(uri.directory) || uri.directory.contains($0.directory))
     }
     backedUp.append(uri)
     guard let other else { return }

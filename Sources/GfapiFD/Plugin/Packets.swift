@@ -1,4 +1,5 @@
 import FDPluginABI
+import GfapiBackup
 import GfapiJob
 import GfapiRestore
 import Glibc
@@ -130,12 +131,13 @@ package struct RecordStrings {
   }
 
   package init(_ record: SaveRecord) {
-    let slash = UInt8(ascii: "/")
+    var name = record.path.bytes
+    // The record of a longer path only reports that it is too long.
+    if name.count > SourceFailure.longestPath { name.removeSubrange(SourceFailure.longestPath...) }
     self.init(
-      name: record.path,
+      name: name,
       link: record.kind == .symbolicLink
-        ? record.linkTarget
-        : record.isDirectory && record.path.last != slash ? record.path + [slash] : record.path)
+        ? record.linkTarget : record.isDirectory && !record.path.isRoot ? name + [UInt8(ascii: "/")] : name)
   }
 }
 

@@ -1,4 +1,5 @@
 import GfapiBackup
+import Gluster
 
 /// Answers the daemon's questions, in an accurate job, about entries that the job's backups have not passed to it.
 struct UnseenAnswers {
@@ -14,14 +15,18 @@ struct UnseenAnswers {
 
   /// Returns true if an entry that no backup of this job has passed to the daemon may exist all the same.
   ///
-  /// - Parameter backup: the backup that is running; nil: none is.
-  mutating func mayExist(_ path: [UInt8], _ backup: BackupRun?) -> Bool {
+  /// - Parameters:
+  ///   - name: as the daemon passes it, in raw bytes: the path of a directory ends with a slash.
+  ///   - backup: the backup that is running; nil: none is.
+  mutating func mayExist(_ name: [UInt8], _ backup: BackupRun?) -> Bool {
+    // A name without a slash in front is of another plugin. Only what stands for everything contains it.
+    let path = name.first == UInt8(ascii: "/") ? VolumePath(name) : nil
     if unread.contain(path) || backup?.unread.contain(path) ?? false { return true }
     let stripsPaths = backup?.options.stripsPaths ?? stripsPaths
     // The daemon's paths differ from the volume's, so the unread places cannot be compared with them.
     if stripsPaths == true, !unread.isEmpty || backup?.unread.isEmpty == false { return true }
     let lists = listed + (backup?.unseen.map { [$0] } ?? [])
-    if lists.contains(where: { $0.base.contains(path) }) {
+    if lists.contains(where: { path.map($0.base.contains) ?? $0.base.isRoot }) {
       asked.inside = true
     } else if !lists.isEmpty, stripsPaths == nil, !asked.inside {
       // The entry is in another part of the FileSet, or in this one and without its first components. Keep it: an entry too many is better
@@ -29,7 +34,7 @@ struct UnseenAnswers {
       asked.outside += 1
       return true
     }
-    return lists.contains { $0.keep(path) }
+    return lists.contains { path.map($0.keep) ?? $0.base.isRoot }
   }
 
   /// Adds a backup that has ended.

@@ -21,7 +21,7 @@ package struct ListTerms: SourceKind {
   }
 
   package func prepare(_ tree: SourceTree) throws -> any PreparedSource {
-    PreparedList(terms: self, tree: tree, loader: try ListLoader(self, base: tree.directory, isSharded: tree.rules.isSharded))
+    PreparedList(terms: self, tree: tree, loader: try ListLoader(self, base: tree.base.path, isSharded: tree.rules.isSharded))
   }
 }
 
@@ -67,8 +67,8 @@ struct PreparedList: PreparedSource {
       )
     }
     let isSnapshot = tree.volume.uri.snapshot != nil
-    let walk = try job.calls.run { [loader, tree] in try ListWalk(loader.touched, base: tree.directory, volume: tree.volume, tree.rules) }
-    return ListSource(job.calls, walk, tree.rules, ListedPaths(touched: loader.touched, base: tree.directory)) { vanished in
+    let walk = try job.calls.run { [loader, tree] in try ListWalk(loader.touched, base: tree.base.path, volume: tree.volume, tree.rules) }
+    return ListSource(job.calls, walk, tree.rules, ListedPaths(touched: loader.touched, base: tree.base.path)) { vanished in
       "; list: \(counts.changes) changes, \(vanished) \(isSnapshot ? "not in the snapshot" : "deleted since")"
         + (counts.unreadable > 0 ? ", \(counts.unreadable) lines left out" : "")
         + (counts.outside > 0 ? ", \(counts.outside) names outside the base directory" : "")

@@ -1,4 +1,5 @@
 import Encodings
+import Gluster
 
 /// A name that only bricks have, so that no crawl returns it, or a name that stands for another entry.
 enum InternalName {
@@ -10,8 +11,8 @@ enum InternalName {
   case ofBricks
 
   /// Returns nil if the name belongs to an entry.
-  init?(_ path: [UInt8], isSharded: Bool) {
-    let components = path.split(separator: UInt8(ascii: "/"), maxSplits: 2)
+  init?(_ path: VolumePath, isSharded: Bool) {
+    let components = path.components
     guard let first = components.first.map(Array.init) else { return nil }
     if isSharded, first == Array(".shard".utf8) {
       let gfid = components.count == 2 ? GFID(components[1].prefix { $0 != UInt8(ascii: ".") }) : nil

@@ -19,19 +19,19 @@ final class ListLoader: @unchecked Sendable {
 
   private let terms: ListTerms
   private let reader: LineReader
-  private let base: BaseDirectory
+  private let base: VolumePath
   private let isSharded: Bool
   let touched: TouchedPaths
   private var header: ListHeader?
   private var lines = 0
   private var isEnded = false
-  private var lastParent: ArraySlice<UInt8> = []
+  private var lastParent: VolumePath?
   private(set) var counts = ListCounts()
   /// Why the volume is to be crawled instead; nil if the list is to be used.
   private(set) var crawlReason: String?
 
   /// - Parameter isSharded: true if the volume keeps shards of files in `/.shard`.
-  init(_ terms: ListTerms, base: BaseDirectory, isSharded: Bool) throws {
+  init(_ terms: ListTerms, base: VolumePath, isSharded: Bool) throws {
     self.terms = terms
     self.base = base
     self.isSharded = isSharded
@@ -149,7 +149,9 @@ final class ListLoader: @unchecked Sendable {
     }
   }
 
-  private func add(_ path: [UInt8], _ marks: TouchedPaths.Marks) throws {
+  /// - Parameter name: a path of a ``Change``, which is normalized.
+  private func add(_ name: [UInt8], _ marks: TouchedPaths.Marks) throws {
+    let path = VolumePath(normalized: name)
     var marks = marks
     switch InternalName(path, isSharded: isSharded) {
     case .ofBricks: return
@@ -161,17 +163,17 @@ final class ListLoader: @unchecked Sendable {
     case nil: break
     }
     // If a directory above the base directory is new or deleted, so is everything in it.
-    let path = base.isInside(path) ? base.path : path
-    guard base.contains(path) else {
+    let place = path.contains(base) ? base : path
+    guard base.contains(place) else {
       counts.outside += 1
       return
     }
     if marks.contains(.removed) { counts.removed += 1 }
-    try touched.add(path, marks)
-    let parent = parent(of: path)
+    try touched.add(place, marks)
+    let parent = place.parent
     if parent != lastParent, base.contains(parent) {
       lastParent = parent
-      try touched.add(Array(parent), .parent)
+      try touched.add(parent, .parent)
     }
   }
 }

@@ -24,23 +24,25 @@ package final class ListWalk: @unchecked Sendable {
   private static let pageSize = 256
 
   private let touched: TouchedPaths
-  private let base: BaseDirectory
+  private let base: VolumePath
   private let rules: DirectoryReader.Rules
   private let volume: Volume
   private var walker: PathWalker
 
   private enum Phase { case identities, entries, suspects, directories, end }
   private var phase = Phase.identities
+  /// The last identity that was looked up.
+  private var lastIdentity: [UInt8] = []
   /// The last row of the phase that was looked up.
-  private var last: [UInt8]?
+  private var last: VolumePath?
   /// The directory that is searched for entries that the list does not name.
   private var unlisted: DirectoryReader?
-  private var lastSuspect: [UInt8] = []
+  private var lastSuspect: VolumePath?
   /// Directories that are crawled and may contain the rows that follow.
-  private var crawled: [BaseDirectory] = []
+  private var crawled: [VolumePath] = []
 
   /// - Parameter touched: all paths and identities that the list names.
-  init(_ touched: TouchedPaths, base: BaseDirectory, volume: Volume, _ rules: DirectoryReader.Rules) throws(GlusterError) {
+  init(_ touched: TouchedPaths, base: VolumePath, volume: Volume, _ rules: DirectoryReader.Rules) throws(GlusterError) {
     self.touched = touched
     self.base = base
     self.volume = volume
@@ -64,17 +66,17 @@ package final class ListWalk: @unchecked Sendable {
     if let unlisted { return try nextUnlisted(unlisted) }
     switch phase {
     case .identities:
-      let gfids = try touched.identities(after: last ?? [], limit: Self.pageSize)
+      let gfids = try touched.identities(after: lastIdentity, limit: Self.pageSize)
       let failures = try gfids.compactMap(addEntry)
-      advance(to: .entries, after: gfids.last?.gfid)
+      if let last = gfids.last { lastIdentity = last.gfid } else { phase = .entries }
       return failures.map { .yield(.failed($0)) }
     case .entries:
-      let rows = try touched.rows(after: last ?? [], limit: Self.pageSize)
+      let rows = try touched.rows(after: last, limit: Self.pageSize)
       let steps = try lookAt(rows)
       advance(to: .suspects, after: rows.last?.path)
       return steps
     case .suspects:
-      let suspect = try touched.suspects(after: last ?? [], limit: 1).first
+      let suspect = try touched.suspects(after: last, limit: 1).first
       if let suspect, case .found(let object, let status) = lookUp(suspect.path), status.isDirectory {
         unlisted = DirectoryReader(SourceEntry(path: suspect.path, status: status, object: object), rules)
       }
@@ -99,7 +101,7 @@ package final class ListWalk: @unchecked Sendable {
     }
   }
 
-  private func advance(to next: Phase, after row: [UInt8]?) {
+  private func advance(to next: Phase, after row: VolumePath?) {
     last = row
     if row == nil { phase = next }
   }
@@ -110,7 +112,7 @@ package final class ListWalk: @unchecked Sendable {
     case failed(SourceFailure)
   }
 
-  private func lookUp(_ path: [UInt8]) -> Found {
+  private func lookUp(_ path: VolumePath) -> Found {
     if let failure = SourceFailure.ofLength(path) { return .failed(failure) }
     do {
       guard let found = try walker.lookUp(path) else { return .missing }
@@ -132,7 +134,7 @@ package final class ListWalk: @unchecked Sendable {
       var found: [(row: TouchedPaths.Row, found: Found)] = []
       for row in rows where !isCrawled(row.path) {
         let answer = lookUp(row.path)
-        if case .found(_, let status) = answer, status.isDirectory, row.marks.isNewHere { crawled.append(BaseDirectory(row.path)) }
+        if case .found(_, let status) = answer, status.isDirectory, row.marks.isNewHere { crawled.append(row.path) }
         found.append((row, answer))
       }
       if let state { try rules.distribution?.check(since: state) }
@@ -148,7 +150,7 @@ package final class ListWalk: @unchecked Sendable {
     return try found.compactMap { row, found in
       switch found {
       case .missing where row.marks.contains(.named):
-        let error = GlusterError(errno: .noSuchFileOrDirectory, call: "glfs_h_lookupat", path: row.path)
+        let error = GlusterError(errno: .noSuchFileOrDirectory, call: "glfs_h_lookupat", path: row.path.bytes)
         return .yield(.failed(SourceFailure(kind: .entry, path: row.path, error: error)))
       case .missing:
         guard row.marks.contains(.listed), row.marks.isDisjoint(with: [.removed, .guess]) else { return nil }
@@ -167,12 +169,12 @@ package final class ListWalk: @unchecked Sendable {
   }
 
   /// Returns true if a path is in a directory that is crawled. Call this in the order of paths.
-  private func isCrawled(_ path: [UInt8]) -> Bool {
+  private func isCrawled(_ path: VolumePath) -> Bool {
     // `0` is the byte after `/`, so no path after `/dir0` is in `/dir`.
     crawled.removeAll { directory in
-      directory.path.count > 1 && (directory.path + [UInt8(ascii: "/") + 1]).lexicographicallyPrecedes(path)
+      !directory.isRoot && (directory.bytes + [UInt8(ascii: "/") + 1]).lexicographicallyPrecedes(path.bytes)
     }
-    return crawled.contains { $0.contains(path) && $0.path != path }
+    return crawled.contains { $0.contains(path) && $0 != path }
   }
 
   // MARK: Entries that glusterfind does not name
@@ -182,13 +184,13 @@ package final class ListWalk: @unchecked Sendable {
   ///
   /// - Returns: the failure, if the entry may exist and its path could not be read.
   private func addEntry(_ gfid: [UInt8], hasChanged: Bool) throws -> SourceFailure? {
-    let paths: [[UInt8]]
+    let paths: [VolumePath]
     do {
-      paths = try volume.paths(ofGFID: gfid).map(\.bytes)
+      paths = try volume.paths(ofGFID: gfid)
     } catch {
       // The entry is deleted, and the list names its deletion as well.
       if error.meansMissing { return nil }
-      return SourceFailure(kind: .entry, path: Array("/.gfid/\(Hex.text(gfid))".utf8), error: error)
+      return SourceFailure(kind: .entry, path: VolumePath(components: [".gfid".utf8, Hex.text(gfid).utf8]), error: error)
     }
     for path in paths where base.contains(path) { try touched.add(path, hasChanged ? .listed : .look) }
     return nil
@@ -196,15 +198,15 @@ package final class ListWalk: @unchecked Sendable {
 
   /// Has a directory searched for entries that the list does not name. A listed name that does not exist may have been cut by glusterfind:
   /// at a comma, at a control character, or by the blanks at its end.
-  private func suspect(_ path: [UInt8]) throws {
-    var directory = Array(parent(of: path))
+  private func suspect(_ path: VolumePath) throws {
+    var directory = path.parent
     while base.contains(directory), directory != lastSuspect {
       if case .found(_, let status) = lookUp(directory), status.isDirectory {
         lastSuspect = directory
         return try touched.add(directory, [.parent, .suspect, .pending])
       }
-      guard directory.count > 1 else { return }
-      directory = Array(parent(of: directory))
+      guard !directory.isRoot else { return }
+      directory = directory.parent
     }
   }
 
@@ -224,8 +226,7 @@ package final class ListWalk: @unchecked Sendable {
       case .entry(let entry):
         guard try touched.marks(of: entry.path) == nil else { return nil }
         guard entry.status.isDirectory else { return .yield(.entry(entry)) }
-        let name = entry.path[parent(of: entry.path).endIndex...]
-        return name.contains(UInt8(ascii: ",")) ? .crawl(entry) : .yield(.directoryAlone(entry))
+        return entry.path.name.contains(UInt8(ascii: ",")) ? .crawl(entry) : .yield(.directoryAlone(entry))
       }
     }
   }
@@ -249,8 +250,8 @@ private struct PathWalker {
   mutating func forgetMissing() { missing = [[]] }
 
   /// Returns the entry of a path; nil if there is none.
-  mutating func lookUp(_ path: [UInt8]) throws(GlusterError) -> (object: Object, status: stat)? {
-    let names = path.split(separator: UInt8(ascii: "/"))
+  mutating func lookUp(_ path: VolumePath) throws(GlusterError) -> (object: Object, status: stat)? {
+    let names = path.components
     if names.starts(with: missing) { return nil }
     var depth = 0
     // The last component is always looked up, so that its attributes are current.

@@ -1,23 +1,22 @@
+import Gluster
+
 /// Answers for the entries that a backup from a list has not reported, when an accurate job looks for deleted entries.
 package struct ListedPaths: UnseenEntries {
   let touched: TouchedPaths
-  package let base: BaseDirectory
+  package let base: VolumePath
 
   /// Returns true if an entry that the daemon knows, and that this backup has not reported, still exists.
   ///
   /// Such an entry exists if neither the entry nor a directory above it was touched. A touched entry that exists has been reported, with
   /// everything in it. The exceptions are the directories that were reported alone.
-  ///
-  /// - Parameter path: absolute; a slash at its end is ignored.
-  package func keep(_ path: [UInt8]) -> Bool {
+  package func keep(_ path: VolumePath) -> Bool {
     guard base.contains(path) else { return false }
     if touched.isEmpty { return true }
-    let slash = UInt8(ascii: "/")
-    var path = path.count > 1 && path.last == slash ? path.dropLast() : path[...]
+    var path = path
     do {
       guard try touched.marks(of: path) == nil else { return false }
-      while path.count > 1 {
-        path = parent(of: Array(path))
+      while !path.isRoot {
+        path = path.parent
         guard base.contains(path) else { break }
         if let marks = try touched.marks(of: path), !marks.contains(.pending) { return false }
       }

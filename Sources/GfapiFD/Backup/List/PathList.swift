@@ -13,25 +13,25 @@ package struct PathList: SourceKind {
 
   package func prepare(_ tree: SourceTree) throws -> any PreparedSource {
     let touched = try TouchedPaths()
-    let base = tree.directory
+    let base = tree.base.path
     var count = 0
-    var lastParent: ArraySlice<UInt8> = []
+    var lastParent: VolumePath?
     try forEachPath { path in
-      let path = Self.normal(path)
+      let path = path.first == UInt8(ascii: "/") ? VolumePath(path) : nil
       guard let path, base.contains(path) else {
-        throw failure("names \(printable(path ?? [])), which is not below the directory of the plugin line")
+        throw failure("names \(printable(path?.bytes ?? [])), which is not below the directory of the plugin line")
       }
       // The entry counts as changed only if it has changed, and a directory is crawled.
       try touched.add(path, [.look, .new, .named])
       count += 1
       // The directories above it are backed up alone.
-      var above = parent(of: path)
-      guard path != base.path, above != lastParent else { return }
+      var above = path.parent
+      guard path != base, above != lastParent else { return }
       lastParent = above
       while base.contains(above) {
-        try touched.add(Array(above), .parent)
-        guard above.count > 1 else { break }
-        above = parent(of: Array(above))
+        try touched.add(above, .parent)
+        guard !above.isRoot else { break }
+        above = above.parent
       }
     }
     guard count > 0 else { throw failure("names nothing") }
@@ -48,23 +48,15 @@ package struct PathList: SourceKind {
 
     func begin(_ job: SourceJob) throws -> any EntrySource {
       let walk = try job.calls.run { [touched, tree] in
-        try ListWalk(touched, base: tree.directory, volume: tree.volume, tree.rules)
+        try ListWalk(touched, base: tree.base.path, volume: tree.volume, tree.rules)
       }
       let count = count
-      return ListSource(job.calls, walk, tree.rules, ListedPaths(touched: touched, base: tree.directory)) { _ in "; \(count) paths named" }
+      return ListSource(job.calls, walk, tree.rules, ListedPaths(touched: touched, base: tree.base.path)) { _ in "; \(count) paths named" }
     }
   }
 
   private func failure(_ text: String) -> ListFailure {
     ListFailure(message: JobMessage("GFD-045", "the list of paths \(printable(file)) \(text)"))
-  }
-
-  /// Returns an absolute path without empty components and `.`; nil if it is not absolute, or has a component `..`.
-  static func normal(_ path: [UInt8]) -> [UInt8]? {
-    let (slash, dot) = (UInt8(ascii: "/"), UInt8(ascii: "."))
-    let components = path.split(separator: slash).filter { !$0.elementsEqual([dot]) }
-    guard path.first == slash, !components.contains(where: { $0.elementsEqual([dot, dot]) }) else { return nil }
-    return components.isEmpty ? [slash] : components.flatMap { [slash] + $0 }
   }
 
   private func forEachPath(_ body: ([UInt8]) throws -> Void) throws {

@@ -1,4 +1,5 @@
 import GfapiJob
+import Gluster
 
 /// The paths that a list names, each once and in order, with marks for each path. They are in a database on disk, so that memory does not
 /// grow with the list. SQLite keeps the database in a nameless file in `$SQLITE_TMPDIR`, `$TMPDIR` or `/var/tmp`, which is deleted with
@@ -33,7 +34,7 @@ package final class TouchedPaths: @unchecked Sendable {
     package static let named = Marks(rawValue: 256)
   }
 
-  package typealias Row = (path: [UInt8], marks: Marks)
+  package typealias Row = (path: VolumePath, marks: Marks)
 
   /// The database failed, for instance because the disk for temporary files is full.
   package struct Failure: JobEndingError, CustomStringConvertible {
@@ -63,46 +64,50 @@ package final class TouchedPaths: @unchecked Sendable {
   // MARK: Paths
 
   /// Adds a path, or adds marks to a path that is in the database already.
-  package func add(_ path: [UInt8], _ marks: Marks) throws(Failure) {
+  package func add(_ path: VolumePath, _ marks: Marks) throws(Failure) {
     isEmpty = false
     try run(
-      "INSERT INTO touched VALUES (?1, ?2) ON CONFLICT (path) DO UPDATE SET marks = marks | excluded.marks", path,
+      "INSERT INTO touched VALUES (?1, ?2) ON CONFLICT (path) DO UPDATE SET marks = marks | excluded.marks", path.bytes,
       marks.rawValue)
   }
 
   /// Returns the marks of a path; nil if the path is not in the database.
-  package func marks(of path: some Collection<UInt8>) throws(Failure) -> Marks? {
+  package func marks(of path: VolumePath) throws(Failure) -> Marks? {
     var found: Marks?
-    try run("SELECT marks FROM touched WHERE path = ?1", Array(path)) { found = Marks(rawValue: $0.integer(0)) }
+    try run("SELECT marks FROM touched WHERE path = ?1", path.bytes) { found = Marks(rawValue: $0.integer(0)) }
     return found
   }
 
   /// Returns the paths after `path`, in the order of their bytes.
-  package func rows(after path: [UInt8], limit: Int) throws(Failure) -> [Row] {
-    try rows("SELECT path, marks FROM touched WHERE path > ?1 ORDER BY path LIMIT ?2", path, limit)
+  ///
+  /// - Parameter path: nil to begin with the first.
+  package func rows(after path: VolumePath?, limit: Int) throws(Failure) -> [Row] {
+    try rows("SELECT path, marks FROM touched WHERE path > ?1 ORDER BY path LIMIT ?2", path?.bytes ?? [], limit)
   }
 
   /// Returns the directories before `path` that are reported alone, the last one first. So each directory comes after its content.
   ///
   /// - Parameter path: nil to begin at the end.
-  package func pendingDirectories(before path: [UInt8]?, limit: Int) throws(Failure) -> [Row] {
+  package func pendingDirectories(before path: VolumePath?, limit: Int) throws(Failure) -> [Row] {
     let pending = Marks.pending.rawValue
     return try rows(
       "SELECT path, marks FROM touched WHERE path < ?1 AND marks & \(pending) ORDER BY path DESC LIMIT ?2",
       // No path begins with this byte.
-      path ?? [0xff], limit)
+      path?.bytes ?? [0xff], limit)
   }
 
   /// Returns the directories after `path` that may contain entries that the list names wrongly.
-  package func suspects(after path: [UInt8], limit: Int) throws(Failure) -> [Row] {
+  ///
+  /// - Parameter path: nil to begin with the first.
+  package func suspects(after path: VolumePath?, limit: Int) throws(Failure) -> [Row] {
     let suspect = Marks.suspect.rawValue
     return try rows(
-      "SELECT path, marks FROM touched WHERE path > ?1 AND marks & \(suspect) ORDER BY path LIMIT ?2", path, limit)
+      "SELECT path, marks FROM touched WHERE path > ?1 AND marks & \(suspect) ORDER BY path LIMIT ?2", path?.bytes ?? [], limit)
   }
 
   private func rows(_ query: String, _ path: [UInt8], _ limit: Int) throws(Failure) -> [Row] {
     var rows: [Row] = []
-    try run(query, path, Int64(limit)) { rows.append(($0.bytes(0), Marks(rawValue: $0.integer(1)))) }
+    try run(query, path, Int64(limit)) { rows.append((VolumePath(normalized: $0.bytes(0)), Marks(rawValue: $0.integer(1)))) }
     return rows
   }
 
