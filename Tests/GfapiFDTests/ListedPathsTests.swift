@@ -129,14 +129,14 @@ struct UnreadPlacesTests {
     #expect(!places.contain(VolumePath(path)))
     places.add("/a/b")
     places.add("/x")
-    #expect(places.contain(VolumePath(path)) == isContained)
+    #expect(places.contain(VolumePath(path)) == isContained && !places.contain(nil))
   }
 
   @Test("If the root could not be read, every path is unread")
   func root() {
     var places = UnreadPlaces()
     places.add("/")
-    #expect(places.contain("/a") && places.contain("/"))
+    #expect(places.contain("/a") && places.contain("/") && places.contain(nil))
   }
 
   @Test("With more unread places than the limit, every path is unread")

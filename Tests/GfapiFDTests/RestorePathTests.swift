@@ -20,19 +20,18 @@ struct RestorePathTests {
   }
 
   @Test(
-    "A restore path is split into its components",
+    "A restore path becomes a path on the volume",
     arguments: [
-      ("/a/b", ["a", "b"]), ("/", []), ("", []), ("a//b/", ["a", "b"]), ("/./a/./b/.", ["a", "b"]), ("/...", ["..."]),
-      ("/..a/a..", ["..a", "a.."]),
-      ("/ /\n", [" ", "\n"]),
-    ])
-  func components(_ path: String, _ components: [String]) throws {
-    #expect(try RestoreEntry.components(Array(path.utf8)) == components.map { Array($0.utf8) })
+      ("/a/b", "/a/b"), ("/", "/"), ("", "/"), ("a//b/", "/a/b"), ("/./a/./b/.", "/a/b"), ("/...", "/..."), ("/..a/a..", "/..a/a.."),
+      ("/ /\n", "/ /\n"),
+    ] as [(String, VolumePath)])
+  func volumePath(_ path: String, _ wanted: VolumePath) throws {
+    #expect(try RestoreEntry.volumePath(Array(path.utf8)) == wanted)
   }
 
   @Test("A restore path with a component .. is rejected", arguments: ["..", "/..", "/a/../b", "/a/.."])
   func up(_ path: String) {
-    let problem = #expect(throws: RestoreProblem.self) { try RestoreEntry.components(Array(path.utf8)) }
+    let problem = #expect(throws: RestoreProblem.self) { try RestoreEntry.volumePath(Array(path.utf8)) }
     #expect(problem?.description.contains("..") == true)
   }
 
@@ -68,7 +67,7 @@ struct RestorePathTests {
   }
 
   func rebased(_ place: String, _ path: String, from: String, to: String) -> String {
-    let rebase = Rebase(original: Array(from.utf8), overridden: Array(to.utf8))
+    let rebase = Rebase(original: VolumePath(from), overridden: VolumePath(to))
     return String(decoding: rebase(Array(path.utf8), under: Array(place.utf8)) ?? Array(path.utf8), as: UTF8.self)
   }
 }

@@ -165,7 +165,7 @@ package final class Job {
       // The volume in an old plugin line matters only for its base directory, so a line that is invalid by now is no error.
       let source = (try? PluginDefinition(original))?.volume
       let rebase = Rebase(
-        original: source?.directory.stem ?? [], overridden: options.values[.volume] == nil ? [] : definition.volume.directory.stem)
+        original: source?.directory ?? .root, overridden: options.values[.volume] == nil ? .root : definition.volume.directory)
       let target = "\(definition.volume.servers) \(definition.volume.volume)"
       let way = "\(source.map { "\($0.servers) \($0.volume)" } ?? "") to \(target)"
       let before = earlier.directories[target] ?? []

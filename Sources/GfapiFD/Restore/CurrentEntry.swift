@@ -9,7 +9,7 @@ final class CurrentEntry {
   static let pieceSize = 4 << 20
 
   let entry: RestoreEntry
-  let path: [[UInt8]]
+  let path: VolumePath
   let node: RestoreTree.Node
   /// The target of an entry that is not a directory; nil: the entry is a directory.
   let target: TargetEntry?
@@ -30,7 +30,7 @@ final class CurrentEntry {
   /// The pieces that have been started.
   var pieces: WriteBehind.Group?
 
-  init(_ entry: RestoreEntry, _ path: [[UInt8]], in node: RestoreTree.Node, _ target: TargetEntry?) {
+  init(_ entry: RestoreEntry, _ path: VolumePath, in node: RestoreTree.Node, _ target: TargetEntry?) {
     (self.entry, self.path, self.node, self.target) = (entry, path, node, target)
   }
 

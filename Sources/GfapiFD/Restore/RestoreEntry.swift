@@ -17,7 +17,7 @@ package struct RestoreEntry: Sendable {
   }
 
   package var kind: Kind
-  /// Absolute path on the volume, in raw bytes.
+  /// The path as the daemon passes it, in raw bytes: see ``volumePath(_:)``.
   package var path: [UInt8]
   /// The target of a symbolic link, or the path of a hard link's first name, in raw bytes.
   package var link: [UInt8]
@@ -66,13 +66,13 @@ extension RestoreEntry {
 
   /// Checks that the entry can be made at all, independent of the volume's content.
   ///
-  /// - Parameter path: its components.
-  func check(_ path: [[UInt8]]) throws(RestoreProblem) {
-    if path.isEmpty, kind != .own || !status.isDirectory {
+  /// - Parameter path: its path on the volume.
+  func check(_ path: VolumePath) throws(RestoreProblem) {
+    if path.isRoot, kind != .own || !status.isDirectory {
       throw RestoreProblem("the volume's root can only be a directory")
     }
     guard kind == .own else {
-      guard !(try Self.components(link)).isEmpty else { throw RestoreProblem("a hard link to the volume's root") }
+      guard !(try Self.volumePath(link)).isRoot else { throw RestoreProblem("a hard link to the volume's root") }
       return
     }
     switch status.type {
@@ -83,13 +83,10 @@ extension RestoreEntry {
     }
   }
 
-  /// Returns the components of a path, without empty ones and `.`.
-  static func components(_ path: [UInt8]) throws(RestoreProblem) -> [[UInt8]] {
-    let components = path.split(separator: UInt8(ascii: "/")).map(Array.init).filter { $0 != [UInt8(ascii: ".")] }
-    guard !components.contains([UInt8(ascii: "."), UInt8(ascii: ".")]) else {
-      throw RestoreProblem("\"..\" in the path")
-    }
-    return components
+  /// Returns the path on the volume for a path as the daemon passes it.
+  static func volumePath(_ path: [UInt8]) throws(RestoreProblem) -> VolumePath {
+    guard let path = VolumePath(path) else { throw RestoreProblem("\"..\" in the path") }
+    return path
   }
 }
 

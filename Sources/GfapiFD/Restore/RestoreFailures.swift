@@ -8,9 +8,9 @@ final class RestoreFailures {
   private let volume: Volume
   /// The number of entries that failed.
   private(set) var count = 0
-  /// Files with several hard links that were not restored completely, by the components of the first name. A message is reported for each
+  /// Files with several hard links that were not restored completely, by the path of the first name. A message is reported for each
   /// additional hard link to them as well.
-  private var incomplete: Set<[[UInt8]]> = []
+  private var incomplete: Set<VolumePath> = []
   /// True if the restore has ended because the volume is gone or read-only. A message has reported this.
   private(set) var isGone = false
 
@@ -19,10 +19,10 @@ final class RestoreFailures {
   }
 
   /// Returns true if the file with this first name was not restored completely.
-  func isIncomplete(_ path: [[UInt8]]) -> Bool { incomplete.contains(path) }
+  func isIncomplete(_ path: VolumePath) -> Bool { incomplete.contains(path) }
 
   /// Forgets an earlier entry of the same path.
-  func forget(_ path: [[UInt8]]) { incomplete.remove(path) }
+  func forget(_ path: VolumePath) { incomplete.remove(path) }
 
   /// Reports that the current entry failed.
   func fail(_ current: CurrentEntry, _ error: any Error) {
@@ -50,7 +50,9 @@ final class RestoreFailures {
 
   /// Reports that an entry failed. Ends the restore if the volume is gone or read-only.
   ///
-  /// - Parameter isNew: true if no failure of the entry is counted yet.
+  /// - Parameters:
+  ///   - path: in raw bytes, as the daemon knows it.
+  ///   - isNew: true if no failure of the entry is counted yet.
   func fail(_ path: [UInt8], _ error: any Error, isNew: Bool = true) {
     // A message has already given the reason, or the job is cancelled.
     if isGone || error is JobCalls.Ended { return }

@@ -38,13 +38,13 @@ package final class RestoreRun {
     counts.failed = failures.count
     return counts
   }
-  /// Entries with unfinished work, by the components of their paths.
-  private var busy: Set<[[UInt8]]> = []
+  /// Paths of the entries with unfinished work.
+  private var busy: Set<VolumePath> = []
   private let failures: RestoreFailures
   /// True if the restore has ended because the volume is gone or read-only. A message has reported this.
   package var isGone: Bool { failures.isGone }
   private var current: CurrentEntry?
-  /// The path of the current entry, in raw bytes.
+  /// The path of the current entry as the daemon knows it, in raw bytes.
   package var path: [UInt8]? { current?.entry.path }
   private var pace = JobPace()
 
@@ -84,7 +84,7 @@ package final class RestoreRun {
     if pace.isDue() { daemon.inform("so far \(counts.restored) entries, \(account); at \(printable(entry.path))") }
     do {
       guard !isGone else { throw JobCalls.Ended(message: nil) }
-      let path = try RestoreEntry.components(entry.path)
+      let path = try RestoreEntry.volumePath(entry.path)
       try entry.check(path)
       let begun = try begin(entry, path)
       if let reason = try reasonToSkip(begun) {
@@ -112,23 +112,23 @@ package final class RestoreRun {
 
   private func openedTree() throws -> RestoreTree {
     if let tree { return tree }
-    let tree = RestoreTree(queue, root: root) { [failures] in failures.fail($0, $1) }
+    let tree = RestoreTree(queue, root: root) { [failures] in failures.fail($0.bytes, $1) }
     self.tree = tree
     return tree
   }
 
   /// Prepares for an entry. Waits for other work on the same path.
-  private func begin(_ entry: RestoreEntry, _ path: [[UInt8]]) throws -> CurrentEntry {
+  private func begin(_ entry: RestoreEntry, _ path: VolumePath) throws -> CurrentEntry {
     let tree = try openedTree()
     if busy.contains(path) { try queue.drain() }
-    if entry.kind == .hardLink, busy.contains(try RestoreEntry.components(entry.link)) { try queue.drain() }
+    if entry.kind == .hardLink, busy.contains(try RestoreEntry.volumePath(entry.link)) { try queue.drain() }
     if entry.kind == .own, entry.status.isDirectory {
       return CurrentEntry(entry, path, in: try tree.enter(path, isBusy: busy.contains), nil)
     }
-    let node = try tree.enter(path.dropLast(), isBusy: busy.contains)
+    let node = try tree.enter(path.parent, isBusy: busy.contains)
     // A directory at this path is in use, and may be in the way of the entry. Wait until all work in the directory is done.
     if tree.find(path) != nil { try queue.drain() }
-    return CurrentEntry(entry, path, in: node, TargetEntry(entry, path[path.count - 1], in: node.directory))
+    return CurrentEntry(entry, path, in: node, TargetEntry(entry, Array(path.name), in: node.directory))
   }
 
   /// Returns the reason why the replace rule keeps the existing entry; nil: the entry is to be restored. The volume is asked only if the
@@ -136,7 +136,7 @@ package final class RestoreRun {
   private func reasonToSkip(_ begun: CurrentEntry) throws -> String? {
     let entry = begun.entry
     guard entry.replace != .always else { return nil }
-    let (directory, name) = (begun.node.directory, begun.target == nil ? nil : begun.path.last)
+    let (directory, name) = (begun.node.directory, begun.target == nil ? nil : Array(begun.path.name))
     guard let existing = try calls.run({ try name.map(directory.existing) ?? directory.existing() }) else { return nil }
     return entry.reasonToSkip(for: existing)
   }
@@ -230,8 +230,8 @@ package final class RestoreRun {
       return try queue.finish(current.node, with: work { try directory.restore(attributes) })
     }
     if current.isLink {
-      let first = try RestoreEntry.components(current.entry.link)
-      let directory = tree?.find(first.dropLast())
+      let first = try RestoreEntry.volumePath(current.entry.link)
+      let directory = tree?.find(first.parent)
       if !firstNames.contains(first.hashValue) {
         daemon.report(
           .warning,
@@ -289,7 +289,7 @@ package final class RestoreRun {
     let failedBefore = counts.failed
     finishEntry()
     guard !isGone else { return 0 }
-    do { try tree?.finish() } catch { failures.fail([UInt8(ascii: "/")], error) }
+    do { try tree?.finish() } catch { failures.fail(VolumePath.root.bytes, error) }
     // The process may end right after the restore. Settle the volume, so that no file has to be healed then. If this fails, the bricks heal
     // the files.
     if !isGone { _ = try? calls.run { [root] in try root.volume.settle() } }

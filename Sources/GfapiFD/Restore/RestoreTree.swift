@@ -1,3 +1,5 @@
+import Gluster
+
 /// The directories of a restore that are in use: the parents of the current entry, and directories with unfinished work. Used by the
 /// job's thread only.
 final class RestoreTree {
@@ -5,14 +7,15 @@ final class RestoreTree {
   /// record.
   final class Node: WriteBehind.Group {
     let directory: TargetDirectory
-    fileprivate var children: [[UInt8]: Node] = [:]
+    /// By their names.
+    fileprivate var children: [ArraySlice<UInt8>: Node] = [:]
     /// True if the current entry is not below this directory.
     fileprivate var isLeft = false
     /// True if work was done in the directory after its own record was applied.
     private var isDisturbed = false
-    private let onFailure: ([UInt8], any Error) -> Void
+    private let onFailure: (VolumePath, any Error) -> Void
 
-    fileprivate init(_ directory: TargetDirectory, in parent: Node?, onFailure: @escaping ([UInt8], any Error) -> Void) {
+    fileprivate init(_ directory: TargetDirectory, in parent: Node?, onFailure: @escaping (VolumePath, any Error) -> Void) {
       self.directory = directory
       self.onFailure = onFailure
       super.init(in: parent)
@@ -36,10 +39,10 @@ final class RestoreTree {
             return []
           },
           deliver: { [onFailure] result in
-            if case .failure(let error) = result { onFailure(absolute(directory.path), error) }
+            if case .failure(let error) = result { onFailure(directory.path, error) }
           })
       }
-      if let parent = parent as? Node, let name = directory.path.last { parent.children[name] = nil }
+      if let parent = parent as? Node { parent.children[directory.path.name] = nil }
       return nil
     }
   }
@@ -47,10 +50,10 @@ final class RestoreTree {
   private let queue: WriteBehind
   /// The directories above the current entry, the root first.
   private var open: [Node]
-  private let onFailure: ([UInt8], any Error) -> Void
+  private let onFailure: (VolumePath, any Error) -> Void
 
   /// - Parameter onFailure: called with the path of a directory whose times could not be set again, and the error.
-  init(_ queue: WriteBehind, root: TargetDirectory, onFailure: @escaping ([UInt8], any Error) -> Void) {
+  init(_ queue: WriteBehind, root: TargetDirectory, onFailure: @escaping (VolumePath, any Error) -> Void) {
     self.queue = queue
     self.onFailure = onFailure
     open = [Node(root, in: nil, onFailure: onFailure)]
@@ -67,20 +70,18 @@ final class RestoreTree {
 
   /// Makes the directory at `path` the current one.
   ///
-  /// - Parameters:
-  ///   - path: components.
-  ///   - isBusy: returns true if work on the entry at a path is not done yet. The restore waits for that work before it looks for a
-  ///     directory at this path.
+  /// - Parameter isBusy: returns true if work on the entry at a path is not done yet. The restore waits for that work before it looks for a
+  ///   directory at this path.
   /// - Throws: ``JobCalls/Ended``.
-  func enter(_ path: some Collection<[UInt8]>, isBusy: ([[UInt8]]) -> Bool) throws -> Node {
-    let shared = zip(open.dropFirst(), path).prefix { $0.directory.path.last == $1 }.count
-    leave(from: shared + 1)
-    for name in path.dropFirst(shared) {
+  func enter(_ path: VolumePath, isBusy: (VolumePath) -> Bool) throws -> Node {
+    let shared = open.prefix { $0.directory.path.contains(path) }.count
+    leave(from: shared)
+    for name in path.components.dropFirst(shared - 1) {
       let parent = open[open.count - 1]
       if parent.children[name] == nil {
-        let directory = parent.directory.directory(name)
+        let directory = parent.directory.directory(Array(name))
         if isBusy(directory.path) { try queue.drain() }
-        parent.children[name] = Node(directory, in: parent, onFailure: onFailure)
+        parent.children[directory.path.name] = Node(directory, in: parent, onFailure: onFailure)
       }
       let node = parent.children[name]!
       node.isLeft = false
@@ -90,9 +91,9 @@ final class RestoreTree {
   }
 
   /// The directory at `path`; nil if it is not in use.
-  func find(_ path: some Collection<[UInt8]>) -> TargetDirectory? {
+  func find(_ path: VolumePath) -> TargetDirectory? {
     var node = open[0]
-    for name in path {
+    for name in path.components {
       guard let next = node.children[name] else { return nil }
       node = next
     }
@@ -114,9 +115,4 @@ final class RestoreTree {
     }
     open.removeSubrange(max(depth, 1)...)
   }
-}
-
-/// Returns the absolute path with these components, in raw bytes.
-func absolute(_ path: [[UInt8]]) -> [UInt8] {
-  path.isEmpty ? [UInt8(ascii: "/")] : path.reduce(into: []) { $0 += [UInt8(ascii: "/")] + $1 }
 }

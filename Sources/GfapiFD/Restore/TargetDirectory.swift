@@ -21,8 +21,7 @@ package final class TargetDirectory: Sendable {
     var restored: Set<ino_t> = []
   }
 
-  /// Components of the directory's path on the volume.
-  let path: [[UInt8]]
+  let path: VolumePath
   private let parent: TargetDirectory?
   let volume: Volume
   private let known: KnownDirectories
@@ -60,7 +59,7 @@ package final class TargetDirectory: Sendable {
   package init(rootOf volume: Volume, restored: Set<ino_t> = []) throws {
     let distribution = Distribution(volume)
     _ = try distribution?.waitUntilWhole()
-    (path, parent, self.volume, known) = ([], nil, volume, KnownDirectories(distribution))
+    (path, parent, self.volume, known) = (.root, nil, volume, KnownDirectories(distribution))
     known.state.withLock { $0.restored = restored }
   }
 
@@ -68,14 +67,14 @@ package final class TargetDirectory: Sendable {
   var restoredDirectories: Set<ino_t> { known.state.withLock(\.restored) }
 
   private init(_ name: [UInt8], in parent: TargetDirectory) {
-    (path, self.parent, volume, known) = (parent.path + [name], parent, parent.volume, parent.known)
+    (path, self.parent, volume, known) = (parent.path.appending(name), parent, parent.volume, parent.known)
   }
 
   /// Returns the directory `name` in this one, without a call on the volume.
   func directory(_ name: [UInt8]) -> TargetDirectory { TargetDirectory(name, in: self) }
 
   /// The path, for messages.
-  private var shown: String { "/" + path.map(printable).joined(separator: "/") }
+  private var shown: String { printable(path.bytes) }
 
   // MARK: Finding
 
@@ -140,13 +139,13 @@ package final class TargetDirectory: Sendable {
     try state.withLock { state in
       guard state.object != nil else { return }
       (state.lookedUp, state.lookedUpAt) = (known.distribution?.lastWhole, .now)
-      state.object = try path.last.map { try parent!.open().lookUp($0).object } ?? volume.root().object
+      state.object = try parent.map { try $0.open().lookUp(path.name).object } ?? volume.root().object
     }
   }
 
   private func findOrMake(_ isEntry: Bool, _ state: inout State) throws -> (object: Object, status: stat) {
-    guard let parent, let name = path.last else { return try volume.root() }
-    return try parent.onWhole { try findOrMake(name, in: $0, isEntry, &state) }
+    guard let parent else { return try volume.root() }
+    return try parent.onWhole { try findOrMake(Array(path.name), in: $0, isEntry, &state) }
   }
 
   private func findOrMake(
@@ -182,8 +181,8 @@ package final class TargetDirectory: Sendable {
   func existing() throws -> stat? {
     // The lock keeps another thread from making the directory meanwhile.
     try state.withLock { state in
-      guard let parent, let name = path.last else { return try volume.root().status }
-      guard !state.isMade, let found = try parent.existing(name) else { return nil }
+      guard let parent else { return try volume.root().status }
+      guard !state.isMade, let found = try parent.existing(Array(path.name)) else { return nil }
       return found.isDirectory && known.state.withLock { $0.made.contains(found.st_ino) } ? nil : found
     }
   }
@@ -196,10 +195,8 @@ package final class TargetDirectory: Sendable {
   }
 
   /// Looks up the entry at any path of the volume.
-  ///
-  /// - Parameter path: components.
-  func lookUpOnVolume(_ path: [[UInt8]]) throws(GlusterError) -> (object: Object, status: stat) {
-    func lookUp() throws(GlusterError) -> (object: Object, status: stat) { try volume.lookUp(VolumePath(components: path)) }
+  func lookUpOnVolume(_ path: VolumePath) throws(GlusterError) -> (object: Object, status: stat) {
+    func lookUp() throws(GlusterError) -> (object: Object, status: stat) { try volume.lookUp(path) }
     guard let distribution = known.distribution else { return try lookUp() }
     return try distribution.sure(lookUp)
   }

@@ -156,15 +156,13 @@ final class TargetEntry: Sendable {
 
   /// Makes the entry an additional hard link to the file at `path`.
   ///
-  /// - Parameters:
-  ///   - path: components.
-  ///   - firstDirectory: the directory that this path leads into, if it is known.
+  /// - Parameter firstDirectory: the directory that this path leads into, if it is known.
   /// - Throws: ``RestoreProblem``, ``GlusterError``.
-  func link(to path: [[UInt8]], in firstDirectory: TargetDirectory?) throws {
+  func link(to path: VolumePath, in firstDirectory: TargetDirectory?) throws {
     let first: (object: Object, status: stat)
     do {
       first = try repeating(on: [.staleNFSFileHandle]) {
-        try firstDirectory?.onWhole { try $0.lookUp(path.last!) } ?? directory.lookUpOnVolume(path)
+        try firstDirectory?.onWhole { try $0.lookUp(path.name) } ?? directory.lookUpOnVolume(path)
       }
     } catch let error as GlusterError where error.meansMissing {
       throw RestoreProblem("it is a hard link to \(printable(entry.link)), which has its data and is not there: restore that file as well")
