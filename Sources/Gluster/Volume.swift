@@ -209,7 +209,7 @@ public final class Volume: @unchecked Sendable {
     // A name may contain a colon too, so the whole value is tried as well. A piece that is not a path of this entry is left out.
     let pieces = [value] + value.split(separator: UInt8(ascii: ":")).map(Array.init)
     return pieces.compactMap { piece in
-      guard piece.first == UInt8(ascii: "/"), let path = VolumePath(piece), let found = try? lookUp(path) else { return nil }
+      guard let path = VolumePath(absolute: piece), let found = try? lookUp(path) else { return nil }
       return found.status.st_ino == status.st_ino ? path : nil
     }
   }

@@ -36,6 +36,12 @@
     self.init(components: names)
   }
 
+  /// Takes a path from outside that must begin with a slash; else as ``init(_:)``.
+  public init?(absolute bytes: [UInt8]) {
+    guard bytes.first == Self.slash else { return nil }
+    self.init(bytes)
+  }
+
   /// Joins names to a path.
   ///
   /// - Parameter components: names in raw bytes, each as for ``appending(_:)``. None make the root.
@@ -101,6 +107,12 @@
   /// Returns true if `other` is this path or below it. Whole names are compared: `/dir` does not contain `/dir2`.
   @inlinable public func contains(_ other: VolumePath) -> Bool {
     isRoot || other.bytes.starts(with: bytes) && (other.bytes.count == bytes.count || other.bytes[bytes.count] == Self.slash)
+  }
+
+  /// Returns true if everything in this directory comes before `other` in the order of paths.
+  public func contentPrecedes(_ other: VolumePath) -> Bool {
+    // No path in `/dir` has the byte after the slash, `0`, in place of the slash.
+    !isRoot && !other.bytes.lexicographicallyPrecedes(bytes + [Self.slash + 1])
   }
 
   @inlinable public static func < (one: VolumePath, other: VolumePath) -> Bool { one.bytes.lexicographicallyPrecedes(other.bytes) }

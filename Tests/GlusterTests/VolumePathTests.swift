@@ -55,6 +55,23 @@ struct VolumePathTests {
     ])
   func contains(_ one: String, _ other: String, _ isContained: Bool) { #expect(path(one).contains(path(other)) == isContained) }
 
+  @Test(
+    "A directory is behind when no later path can be in it",
+    arguments: [
+      ("/a", "/a", false), ("/a", "/a/b", false), ("/a", "/a!", false), ("/a", "/a-2", false), ("/a", "/a0", true), ("/a", "/ab", true),
+      ("/a", "/b", true), ("/a", "/", false), ("/b", "/a", false), ("/", "/", false), ("/", "/a", false),
+    ])
+  func contentPrecedes(_ one: String, _ other: String, _ isBefore: Bool) {
+    #expect(path(one).contentPrecedes(path(other)) == isBefore)
+  }
+
+  @Test(
+    "A path that must be absolute begins with a slash",
+    arguments: [("/a//b/", true), ("/", true), ("a", false), ("", false), ("/..", false)])
+  func absolute(_ raw: String, _ isTaken: Bool) {
+    #expect(VolumePath(absolute: Array(raw.utf8)) == (isTaken ? path(raw) : nil))
+  }
+
   @Test("Paths are in the order of their bytes")
   func order() {
     let bytes: [[UInt8]] = [

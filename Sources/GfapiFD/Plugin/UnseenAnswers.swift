@@ -20,7 +20,7 @@ struct UnseenAnswers {
   ///   - backup: the backup that is running; nil: none is.
   mutating func mayExist(_ name: [UInt8], _ backup: BackupRun?) -> Bool {
     // A name without a slash in front is of another plugin. Only what stands for everything contains it.
-    let path = name.first == UInt8(ascii: "/") ? VolumePath(name) : nil
+    let path = VolumePath(absolute: name)
     if unread.contain(path) || backup?.unread.contain(path) ?? false { return true }
     let stripsPaths = backup?.options.stripsPaths ?? stripsPaths
     // The daemon's paths differ from the volume's, so the unread places cannot be compared with them.

@@ -170,10 +170,7 @@ package final class ListWalk: @unchecked Sendable {
 
   /// Returns true if a path is in a directory that is crawled. Call this in the order of paths.
   private func isCrawled(_ path: VolumePath) -> Bool {
-    // `0` is the byte after `/`, so no path after `/dir0` is in `/dir`.
-    crawled.removeAll { directory in
-      !directory.isRoot && (directory.bytes + [UInt8(ascii: "/") + 1]).lexicographicallyPrecedes(path.bytes)
-    }
+    crawled.removeAll { $0.contentPrecedes(path) }
     return crawled.contains { $0.contains(path) && $0 != path }
   }
 

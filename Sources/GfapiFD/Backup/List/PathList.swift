@@ -17,7 +17,7 @@ package struct PathList: SourceKind {
     var count = 0
     var lastParent: VolumePath?
     try forEachPath { path in
-      let path = path.first == UInt8(ascii: "/") ? VolumePath(path) : nil
+      let path = VolumePath(absolute: path)
       guard let path, base.contains(path) else {
         throw failure("names \(printable(path?.bytes ?? [])), which is not below the directory of the plugin line")
       }
