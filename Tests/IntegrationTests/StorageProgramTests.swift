@@ -135,12 +135,12 @@ struct StorageProgramTests {
     expectWell(try storage.run("list", "v"), "0000 1\n")
     for part in ["0001", "0002", "0003"] {
       for operation in ["stat", "download", "remove"] {
-        expectFailure(try storage.run(operation, "v", part), 5, "no regular file")
+        expectFailure(try storage.run(operation, "v", part), 5, "is not a regular file")
       }
     }
     for name in ["file", "link"] {
-      expectFailure(try storage.run("list", name), 5, "no directory")
-      expectFailure(try storage.run("upload", name, "0000", input: Data("x".utf8)), 5, "no directory")
+      expectFailure(try storage.run("list", name), 5, "is not a directory")
+      expectFailure(try storage.run("upload", name, "0000", input: Data("x".utf8)), 5, "is not a directory")
     }
     expectFailure(try storage.run("upload", "v", "0001", input: Data("x".utf8)), 5, "cannot put it in its place")
     #expect(try run("sh", "-c", "cd '\(local)'; ls -A v | tr '\\n' ' '").output == "%41 .hidden .trash 0000 0001 0002 0003 a b ")
