@@ -47,16 +47,24 @@ public struct File: ~Copyable {
     return status
   }
 
+  /// True if the file exists.
+  private var isThere: Bool {
+    var status = stat()
+    return glfs_fstat(descriptor, &status) == 0
+  }
+
   /// Reads up to `buffer.count` bytes at `offset` and returns their number; 0 at the end of the file.
   ///
   /// The corresponding C function is `glfs_pread`.
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(GlusterError) -> Int {
     try volume.retry.run { _ throws(GlusterError) in
-      while true {
-        let count = glfs_pread(descriptor, buffer.baseAddress, buffer.count, offset, 0, nil)
-        if count >= 0 { return count }
-        let error = failure("glfs_pread")
-        if error.errno != .interrupted { throw error }
+      try volume.repeatedIfThere({ isThere }) { () throws(GlusterError) in
+        while true {
+          let count = glfs_pread(descriptor, buffer.baseAddress, buffer.count, offset, 0, nil)
+          if count >= 0 { return count }
+          let error = failure("glfs_pread")
+          if error.errno != .interrupted { throw error }
+        }
       }
     }
   }
@@ -70,14 +78,16 @@ public struct File: ~Copyable {
   public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws(GlusterError) {
     var done = 0
     try volume.retry.run { _ throws(GlusterError) in
-      while done < buffer.count {
-        let count = glfs_pwrite(
-          descriptor, buffer.baseAddress! + done, min(buffer.count - done, Self.mostWritten), offset + done, 0, nil, nil)
-        if count > 0 {
-          done += count
-        } else {
-          let error = count == 0 ? GlusterError(errno: .ioError, call: "glfs_pwrite") : failure("glfs_pwrite")
-          if error.errno != .interrupted { throw error }
+      try volume.repeatedIfThere({ isThere }) { () throws(GlusterError) in
+        while done < buffer.count {
+          let count = glfs_pwrite(
+            descriptor, buffer.baseAddress! + done, min(buffer.count - done, Self.mostWritten), offset + done, 0, nil, nil)
+          if count > 0 {
+            done += count
+          } else {
+            let error = count == 0 ? GlusterError(errno: .ioError, call: "glfs_pwrite") : failure("glfs_pwrite")
+            if error.errno != .interrupted { throw error }
+          }
         }
       }
     }
@@ -99,7 +109,9 @@ public struct File: ~Copyable {
   /// The corresponding C function is `glfs_ftruncate`.
   public func truncate(to length: Int) throws(GlusterError) {
     try volume.retry.run { _ throws(GlusterError) in
-      guard glfs_ftruncate(descriptor, length, nil, nil) == 0 else { throw failure("glfs_ftruncate") }
+      try volume.repeatedIfThere({ isThere }) { () throws(GlusterError) in
+        guard glfs_ftruncate(descriptor, length, nil, nil) == 0 else { throw failure("glfs_ftruncate") }
+      }
     }
   }
 

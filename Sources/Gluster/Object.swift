@@ -140,11 +140,13 @@ public final class Object: @unchecked Sendable {
   /// The corresponding C function is `glfs_h_anonymous_read`: one call on the volume in place of three (open, read, close).
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(GlusterError) -> Int {
     try volume.retry.run { _ throws(GlusterError) in
-      while true {
-        let count = glfs_h_anonymous_read(volume.handle, handle, buffer.baseAddress, buffer.count, offset)
-        if count >= 0 { return count }
-        let error = failure("glfs_h_anonymous_read")
-        if error.errno != .interrupted { throw error }
+      try volume.repeatedIfThere({ isThere }) { () throws(GlusterError) in
+        while true {
+          let count = glfs_h_anonymous_read(volume.handle, handle, buffer.baseAddress, buffer.count, offset)
+          if count >= 0 { return count }
+          let error = failure("glfs_h_anonymous_read")
+          if error.errno != .interrupted { throw error }
+        }
       }
     }
   }

@@ -125,9 +125,13 @@ extension Object {
   /// The corresponding C function is `glfs_h_unlink`.
   public func remove(_ name: some Collection<UInt8>) throws(GlusterError) {
     try volume.retry.run { again throws(GlusterError) in
-      guard name.withCString({ glfs_h_unlink(volume.handle, handle, $0) }) != 0 else { return }
-      let error = failure("glfs_h_unlink", name)
-      guard again, error.meansMissing else { throw error }
+      do throws(GlusterError) {
+        try volume.repeatedIfThere({ hasEntry(name) }) { () throws(GlusterError) in
+          guard name.withCString({ glfs_h_unlink(volume.handle, handle, $0) }) == 0 else { throw failure("glfs_h_unlink", name) }
+        }
+      } catch {
+        guard again, error.meansMissing else { throw error }
+      }
     }
   }
 
@@ -136,10 +140,12 @@ extension Object {
   /// The corresponding C function is `glfs_h_rename`.
   public func rename(_ name: some Collection<UInt8>, to newName: some Collection<UInt8>) throws(GlusterError) {
     try volume.retry.run { _ throws(GlusterError) in
-      let result = name.withCString { old in
-        newName.withCString { glfs_h_rename(volume.handle, handle, old, handle, $0) }
+      try volume.repeatedIfThere({ hasEntry(name) }) { () throws(GlusterError) in
+        let result = name.withCString { old in
+          newName.withCString { glfs_h_rename(volume.handle, handle, old, handle, $0) }
+        }
+        guard result == 0 else { throw failure("glfs_h_rename", name) }
       }
-      guard result == 0 else { throw failure("glfs_h_rename", name) }
     }
   }
 }

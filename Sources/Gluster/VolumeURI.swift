@@ -232,7 +232,8 @@ extension VolumeURI: CustomStringConvertible {
   public var description: String {
     let where_ = servers.map { $0.port == 0 ? $0.host : "\($0.host):\($0.port)" }.joined(separator: ", ")
     return "\(transport.rawValue) \(where_)\(transport != .unix && servers.allSatisfy { $0.port == 0 } ? " (default port)" : "")"
-      + ", volume \(volume)" + (snapshot.map { ", snapshot \($0)" } ?? "") + (directory.isRoot ? "" : ", directory \(show(directory.bytes))")
+      + ", volume \(volume)" + (snapshot.map { ", snapshot \($0)" } ?? "")
+      + (directory.isRoot ? "" : ", directory \(show(directory.bytes))")
   }
 }
 

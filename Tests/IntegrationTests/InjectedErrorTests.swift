@@ -287,4 +287,36 @@ struct InjectedErrorTests {
       #expect(isAnyTold, "\(line) \(messages)")
     }
   }
+
+  /// A sharded volume does this when two calls create a shard at once.
+  @Test(
+    "a file that a call now and then reports as missing, although it is there, is backed up and replaced all the same",
+    arguments: ["read", "write", "rename"])
+  func falselyMissing(_ call: String) throws {
+    let (local, path) = try Scratch.folder(on: "small")
+    try makeTree(local)
+    let (copy, place) = try Scratch.folder(on: "small", "copy")
+    var options = RestoreOptions()
+    options.prefix = Array(place.utf8)
+    let saved = MemoryBackup()
+    func restore() throws {
+      try withJob { job throws in
+        #expect(try saved.restore(job, Scratch.line("small", path), options).entries == saved.items.count)
+        #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
+      }
+    }
+    func backUp() throws {
+      try withJob { job throws in
+        _ = try job.backup(Scratch.line("small", path), to: saved)
+        #expect(job.messages.allSatisfy { $0.severity == .info }, "\(job.messages)")
+      }
+    }
+    func nowAndThen(_ body: () throws -> Void) throws { try Scratch.withSpacedErrors(in: call, error: "ENOENT", body) }
+    if call == "read" { try nowAndThen(backUp) } else { try backUp() }
+    try restore()
+    if call != "read" { try nowAndThen(restore) }
+    let comparison = try run(Scratch.script("compare-trees"), local, copy + path)
+    #expect(comparison.status == 0, "\(comparison.output)")
+    #expect(try run("rm", "-rf", local, copy).status == 0)
+  }
 }

@@ -44,7 +44,7 @@ struct UndatedChangeTests {
       began.append(time(nil))
       let options = since.map { ["--since", "\($0)"] } ?? []
       let result = try run(Scratch.tool, ["backup", Scratch.line("sharded", tree.path), "-o", archive] + options)
-      #expect(result.status == 0 && !result.output.contains("warning"), "\(result.output)")
+      #expect(result.status == 0 && !result.output.contains("warning"), "\(result.status): \(result.output)")
       return Set(try run("tar", "-tf", archive).output.split(separator: "\n").map { "/" + $0 }.filter { !$0.hasSuffix("/") })
     }
     _ = try backUp()
@@ -94,7 +94,7 @@ struct UndatedChangeTests {
       /// Runs an incremental backup and returns the names of the images in it.
       func backUp(since: Int) throws -> String {
         let result = try run(Scratch.tool, "backup", Scratch.line("image"), "-o", archive, "--since", "\(since)")
-        #expect(result.status == 0 && !result.output.contains("warning"), "\(result.output)")
+        #expect(result.status == 0 && !result.output.contains("warning"), "\(result.status): \(result.output)")
         return try run("tar", "-tf", archive).output
       }
       try write(["changes", "stays"], seed: 1, count: 20)
