@@ -116,7 +116,7 @@ let package = Package(
     .target(
       name: "GlusterfindWrapper",
       dependencies: [
-        "Encodings", "GlusterCommand", "GlusterfindList", "Programs", "CSysXattr", "Version",
+        "Encodings", "GlusterCommand", "GlusterfindList", "Programs", "CSysXattr", "SnapshotName", "Version",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "bareos-glusterfind-wrapper", dependencies: ["GlusterfindWrapper"]),

@@ -22,9 +22,13 @@ package func retried(
 }
 
 extension ProgramResult {
-  /// True if glusterd refused the call because it is doing something for another caller.
+  /// True if glusterd refused the call because it is doing something for another caller, or a brick is closing its changelog. After a
+  /// time-out the bricks let go of a changelog that they hold for a snapshot (10.3: 120 s), and the next call succeeds.
   var isRefusedForNow: Bool {
     // "Another transaction is in progress for VOLUME. Please try again after some time."
-    lines.contains { $0.contains("Another transaction") && $0.contains("in progress") || $0.contains("Locking failed on") }
+    lines.contains {
+      $0.contains("Another transaction") && $0.contains("in progress") || $0.contains("Locking failed on")
+        || $0.contains("changelog notify failed") || $0.contains("Request timed out")
+    }
   }
 }

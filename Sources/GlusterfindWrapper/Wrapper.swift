@@ -7,11 +7,12 @@ import Version
 
 /// The program `bareos-glusterfind-wrapper`, which a backup daemon runs before and after a job, on a node of the volume.
 ///
-/// Before the job it makes the list of changes that the plugin's `gffilelist=` names. After the job it removes the list.
+/// Before the job it takes the snapshot that the plugin's `snapshot=job` reads, and makes the list of changes that `gffilelist=` names. After
+/// the job it deletes both.
 package struct Wrapper: AsyncParsableCommand {
   package static let configuration = CommandConfiguration(
     commandName: "bareos-glusterfind-wrapper",
-    abstract: "Write the list of changes on a Gluster volume, for gffilelist= of the gfapi plugin.",
+    abstract: "Write the list of changes on a Gluster volume, and take a snapshot of it, for a job of the gfapi plugin.",
     discussion: """
       The job runs it as root on a node of the volume:
 
@@ -32,6 +33,10 @@ package struct Wrapper: AsyncParsableCommand {
       The list of a full backup has every entry. The list of another job has the entries that changed since the given time. If that time \
       is 0, or if the volume has not logged its changes since then, the list has every entry as well. If glusterfind fails, on one node or \
       for one name, the plugin crawls the volume: nothing is missed, but the job takes longer. With --strict the job fails instead.
+
+      With --snapshot %j the program takes a snapshot of the volume before the job, for snapshot=job in the plugin line, and deletes it after \
+      the job. Without OUTFILE it does only that. The snapshot is taken before the list is made, so that the list has every change that \
+      the snapshot has.
 
       Exit status: 0 the list is complete, 1 there is no list, and standard error says why.
       """,
@@ -85,6 +90,19 @@ package struct Wrapper: AsyncParsableCommand {
   )
   var trustChangelogs = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Take a snapshot for this run of the job (%j), and with postbackup delete it. The plugin line has snapshot=job.", valueName: "job"))
+  var snapshot: String?
+
+  @Flag(help: "If no snapshot can be taken, print a warning and go on. The plugin line has snapshot=job-or-live.")
+  var orLive = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Take the snapshot on this node of the volume, by ssh as root. Without OUTFILE only: a list is made on a node.", valueName: "host"))
+  var node: String?
+
   @Option(help: .hidden)
   var now: Int?
 
@@ -101,7 +119,7 @@ package struct Wrapper: AsyncParsableCommand {
   var volume: String
 
   @Argument(help: "The absolute path of the list, as in gffilelist=.")
-  var outfile: String
+  var outfile: String?
 
   package init() {}
 
@@ -117,8 +135,23 @@ package struct Wrapper: AsyncParsableCommand {
   }
 
   package func validate() throws {
-    guard outfile.hasPrefix("/"), !outfile.hasSuffix("/") else {
-      throw ValidationError("OUTFILE: \(outfile): not the absolute path of a file")
+    if let outfile {
+      guard outfile.hasPrefix("/"), !outfile.hasSuffix("/") else {
+        throw ValidationError("OUTFILE: \(outfile): not the absolute path of a file")
+      }
+    } else {
+      guard snapshot != nil else {
+        throw ValidationError("OUTFILE is missing: the list; without a list, --snapshot %j takes a snapshot alone")
+      }
+      guard session == nil else { throw ValidationError("--session needs OUTFILE: a session is for a list") }
+    }
+    if let snapshot, snapshot.isEmpty || snapshot.hasPrefix("%") {
+      throw ValidationError("--snapshot: \"\(snapshot)\": the daemon has not put the job's name in its place: use %j")
+    }
+    guard snapshot != nil || (node == nil && !orLive) else { throw ValidationError("--node and --or-live need --snapshot") }
+    if let node {
+      guard outfile == nil else { throw ValidationError("--node: not together with OUTFILE: a list is made on a node of the volume") }
+      guard !node.isEmpty, !node.hasPrefix("-") else { throw ValidationError("--node: \(node): not a host") }
     }
     guard !volume.isEmpty, !volume.hasPrefix("-") else { throw ValidationError("VOLUME: \(volume): not a volume") }
     guard timeout > 0 else { throw ValidationError("--timeout: \(timeout): not a number of seconds") }
@@ -143,13 +176,22 @@ package struct Wrapper: AsyncParsableCommand {
       switch phase {
       case .changelogs: try tellChangelogs()
       case .prebackup:
-        try await Prebackup(
-          volume: volume, level: jobLevel(), since: sinceTime(), session: session, isStrict: strict,
-          trustsGlusterfind: trustGlusterfind, trustsChangelogs: trustChangelogs, timeout: timeout, list: ListFile(outfile)
-        ).run()
+        // The list is made after the snapshot: then it has every change that the snapshot has.
+        try await takeSnapshot()
+        do { try await makeList() } catch {
+          try? await jobSnapshot?.drop()
+          throw error
+        }
       case .postbackup:
-        try ListFile(outfile).remove()
-        if let session { try await moveOn(session) }
+        // Neither step depends on the other.
+        do {
+          if let outfile { try ListFile(outfile).remove() }
+          if let session { try await moveOn(session) }
+        } catch {
+          try? await jobSnapshot?.drop()
+          throw error
+        }
+        try await jobSnapshot?.drop()
       }
     } catch let error as Failure {
       complain(error.code, error.description)
@@ -207,6 +249,24 @@ package struct Wrapper: AsyncParsableCommand {
     }
     let known = readings.filter { $0.seconds >= 0 }
     return (known.filter(\.isSame).isEmpty ? known : known.filter(\.isSame)).map(\.seconds).min() ?? 0
+  }
+
+  // MARK: Before the job
+
+  private var jobSnapshot: JobSnapshot? { snapshot.map { JobSnapshot(volume: volume, job: $0, node: node) } }
+
+  private func takeSnapshot() async throws {
+    do { try await jobSnapshot?.take() } catch let error as Failure where orLive {
+      complain(error.code, "WARNING: \(error): the volume itself is backed up, and may change meanwhile (--or-live)")
+    }
+  }
+
+  private func makeList() async throws {
+    guard let outfile else { return }
+    try await Prebackup(
+      volume: volume, level: jobLevel(), since: sinceTime(), session: session, isStrict: strict,
+      trustsGlusterfind: trustGlusterfind, trustsChangelogs: trustChangelogs, timeout: timeout, list: ListFile(outfile)
+    ).run()
   }
 
   // MARK: A brick's changelogs

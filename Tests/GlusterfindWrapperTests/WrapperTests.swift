@@ -1,5 +1,6 @@
 import Foundation
 import GlusterfindList
+import Programs
 import Testing
 import TestSupport
 
@@ -69,7 +70,14 @@ struct WrapperTests {
       (["--session", "../up", "prebackup", "v", "/l"], "--session: ../up"),
       (["--session", "ää", "postbackup", "v", "/l"], "--session: ää"),
       (["--session", String(repeating: "a", count: 257), "prebackup", "v", "/l"], "2 to 256"),
-      (["midbackup", "v", "/l"], "midbackup"), (["prebackup", "v"], "outfile"),
+      (["midbackup", "v", "/l"], "midbackup"), (["prebackup", "v"], "OUTFILE is missing"),
+      (["--snapshot", "%j", "prebackup", "v"], "--snapshot: \"%j\": the daemon has not put the job's name"),
+      (["--snapshot", "", "postbackup", "v"], "--snapshot: \"\": the daemon"),
+      (["--or-live", "prebackup", "v", "/l"], "--node and --or-live need --snapshot"),
+      (["--node", "n", "prebackup", "v", "/l"], "--node and --or-live need --snapshot"),
+      (["--snapshot", "j", "--node", "n", "prebackup", "v", "/l"], "--node: not together with OUTFILE"),
+      (["--snapshot", "j", "--node=-oProxyCommand=x", "prebackup", "v"], "--node: -oProxyCommand=x: not a host"),
+      (["--snapshot", "j", "--session", "ab", "prebackup", "v"], "--session needs OUTFILE"),
     ])
   func wrong(_ arguments: [String], _ words: String) {
     let refusal = refusal(arguments)
@@ -275,5 +283,38 @@ struct ListFileTests {
     try FileManager.default.createSymbolicLink(atPath: work + "/a/link", withDestinationPath: folder.path)
     ListFile.removeFolder(work)
     #expect(!FileManager.default.fileExists(atPath: work) && FileManager.default.fileExists(atPath: kept))
+  }
+}
+
+@Suite("The snapshot of a job")
+struct JobSnapshotTests {
+  @Test(
+    "All runs of a job give their snapshots the same description",
+    arguments: [
+      ("nightly.2026-11-27_21.05.00_03", "nightly"), ("nightly.2026-11-28_21.05.00_12345", "nightly"),
+      ("a.b-2026.2026-11-27_21.05.00_03", "a.b-2026"), ("nightly", "nightly"), ("nightly.2026-11-27", "nightly.2026-11-27"),
+    ])
+  func description(_ run: String, _ job: String) {
+    let snapshot = JobSnapshot(volume: "myvol", job: run, node: nil)
+    #expect(snapshot.description.hasPrefix("taken by gfapi-fd for the job \(job) of the client "))
+  }
+
+  @Test(
+    "A refused snapshot is reported with Gluster's reason and the cure",
+    arguments: [
+      (
+        "snapshot create: failed: Snapshot is supported only for thin provisioned LV. Ensure that all bricks of v are thinly provisioned LV.\nSnapshot command failed\n",
+        "Snapshot is supported only for thin provisioned LV. Ensure that all bricks of v are thinly provisioned LV", "thin logical volume"
+      ),
+      (
+        "snapshot create: failed: Commit failed on n1. Please check log file for details.\nSnapshot command failed\n",
+        "Commit failed on n1. Please check log file for details", "glusterd.log"
+      ),
+      ("Snapshot create: failed: an unknown reason\n", "an unknown reason", nil),
+    ])
+  func reason(_ output: String, _ reason: String, _ cure: String?) {
+    let result = ProgramResult(isWell: false, isTimedOut: false, status: 1, output: "", errors: output)
+    #expect(JobSnapshot.reason(result) == reason)
+    #expect(JobSnapshot.cure(reason)?.contains(cure ?? "") ?? (cure == nil))
   }
 }

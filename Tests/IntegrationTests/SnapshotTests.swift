@@ -5,7 +5,7 @@ import Testing
 import TestSupport
 
 /// Backups that read a snapshot. The snapshots are Gluster's own; scripts/thin-stand-in stands in for thin LVM.
-@Suite("Backup of a snapshot")
+@Suite("Backup of a snapshot", .serialized)
 struct SnapshotTests {
   static let kinds = ["plain-thin", "distributed-thin", "replicated-thin"]
 
@@ -28,7 +28,9 @@ struct SnapshotTests {
     let (local, path) = try Scratch.folder(on: kind)
     #expect(try run(Scratch.script("hostile-tree"), "--wide", "100", "--since-1970", local + "/tree").status == 0)
     try FileManager.default.createDirectory(atPath: local + "/tree/busy", withIntermediateDirectories: true)
-    for number in 1...50 { FileManager.default.createFile(atPath: local + "/tree/busy/\(number)", contents: Data(count: number * 5000)) }
+    for number in 1...50 {
+      _ = FileManager.default.createFile(atPath: local + "/tree/busy/\(number)", contents: Data(count: number * 5000))
+    }
     let archive = try Scratch.temporaryFile(".pax")
     defer { try? FileManager.default.removeItem(atPath: archive) }
     let name = "moment-\(kind)"
@@ -40,10 +42,7 @@ struct SnapshotTests {
       }
       expectWell(try run(Scratch.tool, "restore", archive, Scratch.line(kind), "--where", path + "/restored"))
       // Gluster's own view of the moment.
-      let mount = try Scratch.temporaryFolder() + "/mount-of-\(name)"
-      try FileManager.default.createDirectory(atPath: mount, withIntermediateDirectories: true)
-      // See `Scratch.remount` for `system`.
-      #expect(system("mount -t glusterfs -o acl 'scratch:/snaps/\(name)/\(kind)' '\(mount)' > /dev/null 2>&1") == 0)
+      let mount = try mount(name, of: kind)
       defer { _ = try? run("umount", "-l", mount) }
       let comparison = try run(Scratch.script("compare-trees"), mount + path + "/tree", local + "/restored\(path)/tree")
       #expect(comparison.status == 0, "\(comparison.output.suffix(4000))")
@@ -55,7 +54,7 @@ struct SnapshotTests {
     let (local, path) = try Scratch.folder(on: "plain-thin")
     let state = try Scratch.temporaryFile("-state")
     try FileManager.default.createDirectory(atPath: state, withIntermediateDirectories: true)
-    func write(_ name: String) { FileManager.default.createFile(atPath: local + "/" + name, contents: Data(name.utf8)) }
+    func write(_ name: String) { _ = FileManager.default.createFile(atPath: local + "/" + name, contents: Data(name.utf8)) }
     var last: (name: String, start: Int)?
     /// Runs a job with a snapshot of its own, and returns the paths of its records.
     func job(_ name: String, afterSnapshot change: () -> Void) throws -> [String] {
@@ -87,7 +86,7 @@ struct SnapshotTests {
   @Test("a snapshot that cannot be read ends the backup with the reason, or the volume itself is backed up if the line allows that")
   func missing() throws {
     let (local, path) = try Scratch.folder(on: "plain-thin")
-    FileManager.default.createFile(atPath: local + "/file", contents: Data("data".utf8))
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("data".utf8))
     var options = MiniJob.Options()
     options.jobName = "nightly.2026-11-27_01.00.00_09"
     func messages(_ key: String, _ options: MiniJob.Options) throws -> (texts: [String], paths: [String]) {
@@ -119,7 +118,7 @@ struct SnapshotTests {
   @Test("a restore of a backup that read a snapshot goes to the volume, and options that name a snapshot are refused")
   func restore() throws {
     let (local, path) = try Scratch.folder(on: "plain-thin")
-    FileManager.default.createFile(atPath: local + "/file", contents: Data("data".utf8))
+    _ = FileManager.default.createFile(atPath: local + "/file", contents: Data("data".utf8))
     let line = Scratch.line("plain-thin", path, ":snapshot=for-restore")
     let backup = MemoryBackup()
     try withSnapshot(of: "plain-thin", "for-restore") { _ = try withJob { try $0.backup(line, to: backup) } }
@@ -139,5 +138,61 @@ struct SnapshotTests {
     }
     let refused = try run(Scratch.tool, "restore", "/dev/null", line)
     #expect(refused.status != 0 && refused.output.contains("a restore never writes to a snapshot"), "\(refused.output)")
+  }
+
+  // MARK: Snapshots of jobs
+
+  /// Runs jobs on a volume that changes all the time, each with a snapshot of its own. After each job, what a restore would bring back is
+  /// what the job's snapshot shows.
+  @Test(
+    "jobs with snapshots of their own have every change, while everything changes, by crawl and by list",
+    arguments: Soak.cases(
+      [("plain-thin-logged", true), ("distributed-thin", false)],
+      of: Soak.pairs(["plain-thin-logged", "distributed-thin-logged", "replicated-thin-logged"], [true]) + Soak.pairs(kinds, [false])))
+  func nightly(_ kind: String, _ byList: Bool) throws {
+    let (local, path) = try Scratch.folder(on: kind)
+    let state = try Scratch.temporaryFile("-state")
+    try FileManager.default.createDirectory(atPath: state, withIntermediateDirectories: true)
+    let list = byList ? try Scratch.temporaryFile(".list") : nil
+    var chain = Chain(Scratch.line(kind, path))
+    // Start it now: a mount that is made meanwhile inherits the pipe that ends the changes.
+    _ = try Scratch.mount("plain")
+    let levels: [Chain.Level] = Soak.cases(
+      [.incremental, .incremental, .differential, .incremental],
+      of: [.incremental, .incremental, .incremental, .differential, .incremental, .differential, .incremental, .incremental])
+    try Scratch.whileChanging(local) {
+      for (number, level) in levels.enumerated() {
+        var job = ""
+        var mount = ""
+        try chain.backUp((list.map { ":gffilelist=\($0)" } ?? "") + ":snapshot=job", level) { options in
+          (options.workingDirectory, options.hardLinks) = (state, true)
+          job = options.jobName!
+          let word = number == 0 ? "Full" : level == .incremental ? "Incremental" : "Differential"
+          let taken = try Glusterfind.wrap(
+            ["-l", word, "-s", "\(options.since)", "--snapshot", job, "prebackup", kind] + (list.map { [$0] } ?? []))
+          #expect(taken.status == 0 && !taken.output.contains("WARNING"), "\(taken.output)")
+          mount = try self.mount(SnapshotName.ofJob(job), of: kind)
+        }
+        #expect(chain.messages.allSatisfy { $0.severity == .info }, "\(chain.messages)")
+        let target = try Scratch.folder(on: "plain", "restored")
+        let difference = try chain.difference(kind, from: mount + path, path, onto: "plain", in: target)
+        #expect(difference == "", "job \(number): \(difference.suffix(3000))")
+        #expect(try run("umount", "-l", mount).status == 0)
+        let dropped = try Glusterfind.wrap(["--snapshot", job, "postbackup", kind] + (list.map { [$0] } ?? []))
+        #expect(dropped.status == 0, "\(dropped.output)")
+        #expect(try Scratch.gluster("snapshot", "list", kind).contains("No snapshots present"))
+      }
+    }
+  }
+
+  /// Mounts a snapshot, and returns the mount point.
+  private func mount(_ snapshot: String, of volume: String) throws -> String {
+    let mount = try Scratch.temporaryFolder() + "/mount-of-\(snapshot)"
+    try FileManager.default.createDirectory(atPath: mount, withIntermediateDirectories: true)
+    // See `Scratch.remount` for `system`.
+    guard system("mount -t glusterfs -o acl 'scratch:/snaps/\(snapshot)/\(volume)' '\(mount)' > /dev/null 2>&1") == 0 else {
+      throw TestError("cannot mount the snapshot \(snapshot)")
+    }
+    return mount
   }
 }

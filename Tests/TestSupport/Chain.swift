@@ -38,9 +38,10 @@ public struct Chain {
   ///   - level: the level of every job but the first.
   ///   - accurate: true: the daemon passes its entries to the job, and drops those that the job reports as deleted.
   ///   - fails: true: the daemon treats the job as failed, so it has no effect on the chain.
+  ///   - change: changes the options of the job, after its start time is taken.
   public mutating func backUp(
     _ more: String = "", _ level: Level = .incremental, accurate: Bool = true, fails: Bool = false,
-    _ change: (inout MiniJob.Options) -> Void = { _ in }
+    _ change: (inout MiniJob.Options) throws -> Void = { _ in }
   ) throws {
     var options = options(level)
     if !items.isEmpty, accurate {
@@ -49,9 +50,12 @@ public struct Chain {
         uniquingKeysWith: { $1 })
     }
     count += 1
-    options.jobName = "\(name).\(count)"
-    change(&options)
-    let job = (began: Int(Date().timeIntervalSince1970), name: options.jobName ?? "")
+    // The form in which both daemons make the name of a run unique.
+    options.jobName = "\(name).2026-11-27_21.05.00_\(count)"
+    // The start time of a job is before the programs that run before it.
+    let began = Int(Date().timeIntervalSince1970)
+    try change(&options)
+    let job = (began: began, name: options.jobName ?? "")
     let backup = MemoryBackup()
     // Some messages are only sent at the end of the job.
     messages = try withJob(options, abi: abi) { job throws in
@@ -64,8 +68,10 @@ public struct Chain {
     last = job
     full = full ?? job
     let gone = Set(deleted.map { Array($0.utf8) })
-    let new = Set(backup.items.map { Self.name(of: $0.entry) })
-    items = items.filter { !gone.contains(Self.name(of: $0.entry)) && !new.contains(Self.name(of: $0.entry)) } + backup.items
+    // A restore tree has one node for a path: an entry replaces an earlier one of another type. (A daemon does not notice that a file is gone
+    // if a directory has its name now.)
+    let new = Set(backup.items.map { Self.path(of: $0.entry) })
+    items = items.filter { !gone.contains(Self.name(of: $0.entry)) && !new.contains(Self.path(of: $0.entry)) } + backup.items
   }
 
   private func options(_ level: Level) -> MiniJob.Options {
@@ -85,6 +91,10 @@ public struct Chain {
     return paths
   }
 
+  private static func path(of entry: SavedEntry) -> [UInt8] {
+    Array(entry.path.last == UInt8(ascii: "/") ? entry.path.dropLast() : entry.path[...])
+  }
+
   /// The name of an entry as in the list of accurate mode: a directory ends with a slash.
   private static func name(of entry: SavedEntry) -> [UInt8] {
     entry.status.st_mode & S_IFMT == S_IFDIR && entry.path.last != UInt8(ascii: "/")
@@ -94,11 +104,15 @@ public struct Chain {
   /// Restores into a directory of the volume and compares the result with the tree that was backed up.
   ///
   /// - Returns: the messages of the restore and the differences; empty if there are none.
-  public func difference(_ kind: String, from local: String, _ path: String, in folder: (local: String, path: String)) throws -> String {
+  ///
+  /// - Parameter target: the kind of volume to restore to; nil: that of the backup.
+  public func difference(
+    _ kind: String, from local: String, _ path: String, onto target: String? = nil, in folder: (local: String, path: String)
+  ) throws -> String {
     var restore = RestoreOptions()
     restore.prefix = Array(folder.path.utf8)
     let messages = try withJob(abi: abi) { job throws in
-      _ = try MemoryBackup(items).restore(job, line, restore)
+      _ = try MemoryBackup(items).restore(job, target.map { Scratch.line($0) } ?? line, restore)
       return job.messages.filter { $0.severity != .info }
     }
     if kind.hasPrefix("sharded") { try Scratch.remount(kind) }

@@ -39,8 +39,21 @@ def replace():
         write(name + "/inside", "wb")
 
 
+def rename(old, name):
+    # A rename of a directory that fails makes the brick forget the directory (10.3, 11.1).
+    if not (os.path.isdir(old) and os.path.isdir(name) and os.listdir(name)):
+        os.rename(old, name)
+
+
 def new():
     return "file-%d" % random.randrange(60)
+
+
+def link():
+    name = some()
+    # Bareos backs up each name of a symbolic link as a link of its own.
+    if not os.path.islink(name):
+        os.link(name, new())
 
 
 changes = [
@@ -49,9 +62,9 @@ changes = [
     lambda: write(some(), "ab"),
     lambda: os.truncate(some(), random.randrange(1000)),
     lambda: os.unlink(some()),
-    lambda: os.rename(some(), some()),
-    lambda: os.rename(some(), new()),
-    lambda: os.link(some(), new()),
+    lambda: rename(some(), some()),
+    lambda: rename(some(), new()),
+    link,
     lambda: os.symlink(some(), new()),
     lambda: os.mkfifo(new()),
     replace,
