@@ -33,4 +33,12 @@ package enum Hex {
   package static func text(_ bytes: some Sequence<UInt8>) -> String {
     String(decoding: bytes.flatMap { [digit($0 >> 4), digit($0 & 15)] }, as: UTF8.self)
   }
+
+  /// Returns a UUID, such as Gluster's identity of an entry, as text: `01234567-89ab-…`.
+  ///
+  /// - Parameter bytes: 16 bytes.
+  package static func uuid(_ bytes: [UInt8]) -> String {
+    let text = Array(text(bytes))
+    return [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(text[$0]) }.joined(separator: "-")
+  }
 }

@@ -2,6 +2,23 @@ import Glibc
 
 // What the client knows of itself and of the volume, mostly from the virtual directory `/.meta`.
 extension Volume {
+  /// The version of libgfapi, such as `10.3`; `unknown` before there has been a connection.
+  public static let clientVersion = loadedClientVersion()
+
+  /// Returns the version of libgfapi. It has no call for this, so the version is taken from the path of a translator that it has loaded:
+  /// `…/glusterfs/10.3/xlator/…`.
+  private static func loadedClientVersion() -> String {
+    guard let maps = fopen("/proc/self/maps", "r") else { return "unknown" }
+    defer { fclose(maps) }
+    var line = [CChar](repeating: 0, count: 4096)
+    while fgets(&line, Int32(line.count), maps) != nil {
+      let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+      let parts = text.split(separator: "/")
+      if let folder = parts.firstIndex(of: "xlator"), folder > 0 { return String(parts[folder - 1]) }
+    }
+    return "unknown"
+  }
+
   /// The number of calls that a client has under way, without the call that reads this number. Calls that the client makes after it has
   /// answered its caller count as well: for instance, to remove the mark that the bricks have to be compared.
   ///

@@ -193,27 +193,6 @@ public final class Volume: @unchecked Sendable {
     }
   }
 
-  /// The paths of the entry with an identity, as the volume reports them: at least one, not always all.
-  ///
-  /// - Parameter gfid: 16 bytes.
-  /// - Throws: ``GlusterError``; `ENOENT` or `ESTALE` if there is no such entry, `ENODATA` if the volume does not keep paths.
-  ///
-  /// The corresponding C functions are `glfs_h_create_from_handle` and `glfs_h_getxattrs`. The attribute is Gluster's virtual
-  /// `glusterfs.gfidtopath`: paths from the root, separated by `:`. For a directory it is `glusterfs.ancestry.path`: one path.
-  public func paths(ofGFID gfid: [UInt8]) throws(GlusterError) -> [VolumePath] {
-    let (object, status) = try lookUp(identity: gfid)
-    let name = status.isDirectory ? "glusterfs.ancestry.path" : "glusterfs.gfidtopath"
-    guard let value = try object.extendedAttribute(name.utf8) else {
-      throw GlusterError(errno: .noData, call: "glfs_h_getxattrs", path: Array(name.utf8))
-    }
-    // A name may contain a colon too, so the whole value is tried as well. A piece that is not a path of this entry is left out.
-    let pieces = [value] + value.split(separator: UInt8(ascii: ":")).map(Array.init)
-    return pieces.compactMap { piece in
-      guard let path = VolumePath(absolute: piece), let found = try? lookUp(path) else { return nil }
-      return found.status.st_ino == status.st_ino ? path : nil
-    }
-  }
-
   /// Returns true if clients see the directory of shards: the volume had the translator `shard` earlier, and has it no longer.
   public func hasVisibleShards() throws(GlusterError) -> Bool {
     do {
@@ -246,8 +225,7 @@ public final class Volume: @unchecked Sendable {
   ///
   /// - Parameter bytes: 16 bytes.
   static func text(ofIdentity bytes: [UInt8]) -> String {
-    let text = Array(Hex.text(bytes))
-    return [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(text[$0]) }.joined(separator: "-")
+    Hex.uuid(bytes)
   }
 
   /// Sizes and free space of the volume.

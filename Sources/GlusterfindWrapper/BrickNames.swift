@@ -13,6 +13,8 @@ struct BrickNames {
   let brick: String
   private var known: [[UInt8]: [UInt8]] = [:]
   private var told: Set<[UInt8]> = []
+  /// The paths of the directories that the brick no longer knows by their identities; nil: not searched for yet.
+  private var lost: [[UInt8]: [UInt8]]?
 
   init(brick: String) { self.brick = brick }
 
@@ -24,10 +26,10 @@ struct BrickNames {
     case .changed(let gfid): return try modified(gfid)
     case .made(let gfid, let place): return try new(gfid, place)
     case .linked(let gfid, let place): return try new(gfid, place) + modified(gfid)
-    case .renamed(let gfid, let from, let to): return try (path(from).map { [Change(.delete, $0)] } ?? []) + new(gfid, to)
+    case .renamed(let gfid, let from, let to): return try (try path(from).map { [Change(.delete, $0)] } ?? []) + new(gfid, to)
     case .removed(let gfid, let place, let path):
       // `modified` adds the remaining names of the file, if it has any.
-      return try [self.path(place), path.map { [Self.slash] + $0 }].compactMap { $0 }.map { Change(.delete, $0) } + modified(gfid)
+      return try [try self.path(place), path.map { [Self.slash] + $0 }].compactMap { $0 }.map { Change(.delete, $0) } + modified(gfid)
     }
   }
 
@@ -35,7 +37,7 @@ struct BrickNames {
   ///
   /// If the directory no longer exists, the entry may have got another name since. All its current names are returned then.
   private mutating func new(_ gfid: [UInt8], _ place: ChangelogFile.Place) throws(Changelogs.Gap) -> [Change] {
-    if let path = path(place) { return [Change(.new, path)] }
+    if let path = try path(place) { return [Change(.new, path)] }
     return try modified(gfid)
   }
 
@@ -46,17 +48,19 @@ struct BrickNames {
     // An entry may occur in every changelog. The list needs it only once, but may have it more often, so the set can be emptied.
     if told.count > 10_000 { told = [] }
     guard !told.contains(gfid), kind == .modify ? told.insert(gfid).inserted : true else { return [] }
-    if let directory = directory(gfid) { return [Change(kind, directory)] }
+    if let directory = try directory(gfid) { return [Change(kind, directory)] }
     let names = try names(gfid)
     return names.isEmpty ? [Change(kind, identity: gfid)] : names.map { Change(kind, $0) }
   }
 
   /// Returns the path of a place; nil if the directory is gone.
-  private mutating func path(_ place: ChangelogFile.Place) -> [UInt8]? { path(of: place.name, in: place.parent[...]) }
+  private mutating func path(_ place: ChangelogFile.Place) throws(Changelogs.Gap) -> [UInt8]? {
+    try path(of: place.name, in: place.parent[...])
+  }
 
   /// Returns the path of a name in the directory with an identity; nil if the directory is gone.
-  private mutating func path(of name: some Collection<UInt8>, in gfid: ArraySlice<UInt8>) -> [UInt8]? {
-    guard let parent = directory(Array(gfid)) else { return nil }
+  private mutating func path(of name: some Collection<UInt8>, in gfid: ArraySlice<UInt8>) throws(Changelogs.Gap) -> [UInt8]? {
+    guard let parent = try directory(Array(gfid)) else { return nil }
     return (parent.count == 1 ? [] : parent) + [Self.slash] + name
   }
 
@@ -64,34 +68,47 @@ struct BrickNames {
   ///
   /// The brick keeps a symbolic link for each directory, `.glusterfs/ab/cd/abcd… -> ../../12/34/1234…/NAME`, with the identity of the
   /// parent.
-  private mutating func directory(_ gfid: [UInt8]) -> [UInt8]? {
+  private mutating func directory(_ gfid: [UInt8]) throws(Changelogs.Gap) -> [UInt8]? {
     if gfid == Self.root { return [Self.slash] }
     if let path = known[gfid] { return path }
     var status = stat()
     // A symbolic link of the volume is kept here as a hard link, so its link count is at least 2. The link for a directory has 1.
-    guard let place = place(of: gfid), lstat(place, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, status.st_nlink == 1
-    else { return nil }
+    guard let place = Self.place(of: gfid, onBrick: brick) else { return nil }
+    guard lstat(place, &status) == 0 else { return try lostDirectory(gfid) }
+    guard status.st_mode & S_IFMT == S_IFLNK, status.st_nlink == 1 else { return nil }
     var target = [UInt8](repeating: 0, count: 4097)
     let length = readlink(place, &target, 4096)
     let parts = target.prefix(max(length, 0)).split(separator: Self.slash)
-    guard parts.count == 6, parts[0].elementsEqual("..".utf8), let path = path(of: parts[5], in: parts[4]) else { return nil }
+    guard parts.count == 6, parts[0].elementsEqual("..".utf8), let path = try path(of: parts[5], in: parts[4]) else { return nil }
     if known.count > 10_000 { known = [:] }
     known[gfid] = path
     return path
   }
 
+  /// Returns the path of a directory of which the brick has lost the symbolic link.
+  private mutating func lostDirectory(_ gfid: [UInt8]) throws(Changelogs.Gap) -> [UInt8]? {
+    if lost == nil { lost = try LostDirectories.find(onBrick: brick) }
+    return lost![gfid]
+  }
+
   /// Returns the paths of an entry that is not a directory. The brick keeps parent and name in attributes `trusted.gfid2path.…`.
   private mutating func names(_ gfid: [UInt8]) throws(Changelogs.Gap) -> [[UInt8]] {
-    guard let place = place(of: gfid) else { return [] }
+    guard let place = Self.place(of: gfid, onBrick: brick) else { return [] }
     for attempt in 1... {
-      let found = listedNames(place)
+      let found = try listedNames(place)
       var status = stat()
       // One of the hard links is the brick's own. Names that were made while `storage.gfid2path` was off are not kept.
-      guard lstat(place, &status) == 0, status.st_nlink > 2, found.kept < Int(status.st_nlink) - 1 else { return found.paths }
-      // The file may be getting or losing a name at this moment: look again.
+      guard lstat(place, &status) == 0, found.paths.count < Int(status.st_nlink) - 1, found.kept > 0 || status.st_nlink > 2 else {
+        return found.paths
+      }
+      // The file may be getting or losing a name at this moment, or its directory another name: look again.
       if attempt < 3 {
         usleep(200_000)
         continue
+      }
+      guard found.kept < Int(status.st_nlink) - 1 else {
+        throw Changelogs.Gap(
+          reason: "the brick \(brick) does not know the directory of a file")
       }
       throw Changelogs.Gap(reason: "not all \(status.st_nlink - 1) names of a file are kept (storage.gfid2path) on the brick \(brick)")
     }
@@ -101,24 +118,26 @@ struct BrickNames {
   /// Reads the names that the brick keeps for a file.
   ///
   /// - Returns: the paths that are known, and the number of names that are kept.
-  private mutating func listedNames(_ place: String) -> (paths: [[UInt8]], kept: Int) {
+  private mutating func listedNames(_ place: String) throws(Changelogs.Gap) -> (paths: [[UInt8]], kept: Int) {
     var list = [CChar](repeating: 0, count: 65536)
     let length = llistxattr(place, &list, list.count)
     guard length > 0 else { return ([], 0) }
     let names = list[..<length].split(separator: 0).map { String(decoding: $0.map(UInt8.init(bitPattern:)), as: UTF8.self) }
       .filter { $0.hasPrefix("trusted.gfid2path.") }
-    let paths = names.compactMap { name -> [UInt8]? in
+    var paths: [[UInt8]] = []
+    for name in names {
       var value = [UInt8](repeating: 0, count: 4096)
       let length = lgetxattr(place, name, &value, value.count)
-      guard length > 0 else { return nil }
+      guard length > 0 else { continue }
       let entry = value[..<length]
-      guard let slash = entry.firstIndex(of: Self.slash) else { return nil }
-      return path(of: entry[(slash + 1)...], in: entry[..<slash])
+      guard let slash = entry.firstIndex(of: Self.slash) else { continue }
+      if let path = try path(of: entry[(slash + 1)...], in: entry[..<slash]) { paths.append(path) }
     }
     return (paths, names.count)
   }
 
-  private func place(of gfid: [UInt8]) -> String? {
+  /// Returns the path under which a brick keeps the entry with an identity; nil if that is not the text of one.
+  static func place(of gfid: [UInt8], onBrick brick: String) -> String? {
     let allowed = gfid.allSatisfy { $0 == UInt8(ascii: "-") || (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     guard gfid.count == 36, allowed else { return nil }
     let text = String(decoding: gfid, as: UTF8.self)

@@ -316,6 +316,30 @@ struct ListLossTests {
     try expectAll(&watched, ["a", "b", "c"], everything: "names of a file are kept (storage.gfid2path)")
   }
 
+  @Test("a list has the changes in a directory that its brick no longer knows, because a rename of it has failed")
+  func lostDirectory() throws {
+    var watched = try Watched(
+      "os.mkdir('d'); write('d/f', 'x'); write('d/gone', 'x'); os.mkdir('other'); write('other/g', 'x'); os.makedirs('e/below')")
+    try watched.change(
+      """
+      file = open('d/f', 'a'); d = os.open('d', os.O_RDONLY); e = os.open('e', os.O_RDONLY); below = os.open('e/below', os.O_RDONLY)
+      for name in 'de':
+        try: os.rename(name, 'other')
+        except OSError: pass
+      file.write('more'); file.close()
+      os.close(os.open('new', os.O_CREAT | os.O_WRONLY, dir_fd=d)); os.unlink('gone', dir_fd=d)
+      os.fchmod(e, 0o700); os.close(os.open('deep', os.O_CREAT | os.O_WRONLY, dir_fd=below))
+      """)
+    let brick = try Scratch.bricks(of: "plain-logged")[0]
+    let attributes = try run("getfattr", "--absolute-names", "-n", "trusted.gfid", "-e", "hex", brick + watched.path + "/d").output
+    let identity = try #require(attributes.firstMatch(of: /0x([0-9a-f]{32})/)).1
+    let link = "\(brick)/.glusterfs/\(identity.prefix(2))/\(identity.dropFirst(2).prefix(2))"
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: link).allSatisfy { !$0.hasPrefix(identity.prefix(8)) }, "the brick knows it")
+    try expectAll(&watched, ["d/f", "d/new", "e", "e/below/deep"])
+    #expect(watched.listed.contains("DELETE \(watched.path.dropFirst())/d/gone"), "\(watched.listed)")
+  }
+
   @Test("a list has changes that bricks do not log: fallocate, holes, zeroed ranges", arguments: Soak.cases(["plain"], of: Scratch.kinds))
   func notLogged(_ kind: String) throws {
     let volume = "\(kind)-logged"

@@ -44,7 +44,7 @@ package struct VolumeReport: Sendable {
     }
     unreachableBricks = try volume.unreachableBricks()
     missingSubvolume = Self.problem { _ = try Distribution(volume)?.check() }
-    clientVersion = Self.clientVersion
+    clientVersion = Volume.clientVersion
     acls = Self.problem { _ = try base.extendedAttributeIfSupported(ACLStream.accessName) }
     extendedAttributes = Self.problem { _ = try base.extendedAttributeNames() }
     access = Self.problem { try base.checkAccess(R_OK | X_OK) }
@@ -55,28 +55,11 @@ package struct VolumeReport: Sendable {
     (traits.type ?? "unknown") + (traits.bricks.map { ", \($0) brick\($0 == 1 ? "" : "s")" } ?? "")
   }
 
-  /// The version of libgfapi. Known only after there has been a connection.
-  package static let clientVersion = loadedClientVersion()
-
   private static func problem(_ ask: () throws -> Void) -> String? {
     do {
       try ask()
       return nil
     } catch { return "\(error)" }
-  }
-
-  /// Returns the version of libgfapi. It has no call for this, so the version is taken from the path of a translator that it has loaded:
-  /// `…/glusterfs/10.3/xlator/…`.
-  private static func loadedClientVersion() -> String {
-    guard let maps = fopen("/proc/self/maps", "r") else { return "unknown" }
-    defer { fclose(maps) }
-    var line = [CChar](repeating: 0, count: 4096)
-    while fgets(&line, Int32(line.count), maps) != nil {
-      let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-      let parts = text.split(separator: "/")
-      if let folder = parts.firstIndex(of: "xlator"), folder > 0 { return String(parts[folder - 1]) }
-    }
-    return "unknown"
   }
 }
 

@@ -305,7 +305,7 @@ package final class Job {
   /// - Parameter how: returns text to append.
   private func reportBeginning(_ what: String, _ volume: JobVolume, _ traits: VolumeTraits, _ how: String = "") {
     daemon.inform(
-      "gfapi-fd \(Version.version), libgfapi \(VolumeReport.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how)"
+      "gfapi-fd \(Version.version), libgfapi \(Volume.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how)"
     )
   }
 
