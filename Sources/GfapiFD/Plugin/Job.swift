@@ -22,9 +22,7 @@ package final class Job {
   private var mayRestore = true
   /// The servers and the volume of the current restore.
   private var restoreTarget: String?
-  private var hasReportedUser = false
-  /// The volumes and directories of the job's plugin lines so far.
-  private var backedUp: [VolumeURI] = []
+  private var introduction = JobIntroduction()
   /// The metrics of the current plugin line; nil: none are written.
   private var metrics: JobMetrics?
   private var earlier = EarlierRestores()
@@ -96,10 +94,11 @@ package final class Job {
       keepMetrics(JobMetrics.Numbers())
       return false
     }
-    reportUser()
-    reportSameNames(definition.volume)
+    introduction.reportUser(daemon)
+    introduction.reportSameNames(daemon, definition.volume)
     if !isEstimate || since > 0 {
-      reportBeginning(isEstimate ? "estimate of" : "backup of", volume, traits, ": \(level.words), \(session.source.words)")
+      introduction.reportBeginning(
+        daemon, isEstimate ? "estimate of" : "backup of", volume, traits, ": \(level.words), \(session.source.words)")
     }
     backup = BackupRun(
       session, volume, daemon: daemon, isEstimate: isEstimate, since: since,
@@ -180,8 +179,8 @@ package final class Job {
         keepMetrics(JobMetrics.Numbers())
         return false
       }
-      reportUser()
-      reportBeginning("restore onto", volume, traits)
+      introduction.reportUser(daemon)
+      introduction.reportBeginning(daemon, "restore onto", volume, traits)
       restore = RestoreRun(
         onto: root, volume, daemon: daemon, rebase: rebase, earlier: earlier.rebases[way] ?? [],
         firstNames: earlier.firstNames)
@@ -278,35 +277,6 @@ package final class Job {
       daemon.report(.fatal, (error as? any JobEndingError)?.message ?? JobMessage("GFD-019", "the job cannot begin: \(error)"))
       return nil
     }
-  }
-
-  /// Warns if two volumes in one FileSet have overlapping directories: the daemons' catalogs identify entries by their paths alone.
-  private func reportSameNames(_ uri: VolumeURI) {
-    let other = backedUp.first {
-      $0.volume != uri.volume && ($0.directory.contains(uri.directory) || uri.directory.contains($0.directory))
-    }
-    backedUp.append(uri)
-    guard let other else { return }
-    daemon.report(
-      .warning, "GFD-014",
-      "\(other) and \(uri) are in one FileSet: of two entries with the same path, a restore can select only one: use a FileSet for each")
-  }
-
-  private func reportUser() {
-    guard geteuid() != 0, !hasReportedUser else { return }
-    hasReportedUser = true
-    daemon.report(
-      .warning, "GFD-013",
-      "the file daemon runs as user \(geteuid()), not as root: it saves only what this user may read, and a restore cannot set owners")
-  }
-
-  /// Reports what a job does, on which volume, and the versions of the plugin and libgfapi.
-  ///
-  /// - Parameter how: returns text to append.
-  private func reportBeginning(_ what: String, _ volume: JobVolume, _ traits: VolumeTraits, _ how: String = "") {
-    daemon.inform(
-      "gfapi-fd \(Version.version), libgfapi \(Volume.clientVersion): \(what) \(volume.definition.volume) (\(VolumeReport.type(traits)))\(how)"
-    )
   }
 
   /// Ends the restore, and disconnects.
