@@ -123,6 +123,8 @@ struct JobSnapshot: Sendable {
   static func cure(_ reason: String) -> String? {
     let cures = [
       ("thin provisioned", "each brick must be on a thin logical volume of its own"),
+      // Gluster 11, which can take snapshots of ZFS as well.
+      ("Snapshots not supported", "each brick must be on a thin logical volume of its own, or on ZFS"),
       ("maximum limit", "delete snapshots that nobody needs (gluster snapshot list)"),
       ("Commit failed", "see /var/log/glusterfs/glusterd.log there, and whether the pool has room (lvs)"),
       ("not started", "gluster volume status"),
@@ -130,5 +132,28 @@ struct JobSnapshot: Sendable {
       ("onnection failed", "run this on a node of the volume, or give one with --node"),
     ]
     return cures.first { reason.contains($0.0) }?.1
+  }
+}
+
+/// The moment that a job sees.
+actor JobMoment {
+  private let snapshot: JobSnapshot?
+  private let orLive: Bool
+  private var isReached = false
+
+  /// - Parameters:
+  ///   - snapshot: the job's snapshot; nil: the job reads the volume itself.
+  ///   - orLive: true if the job may read the volume itself if no snapshot can be taken.
+  init(_ snapshot: JobSnapshot?, orLive: Bool = false) { (self.snapshot, self.orLive) = (snapshot, orLive) }
+
+  /// Takes the snapshot, unless it has been taken.
+  ///
+  /// - Throws: ``Failure``.
+  func reach() async throws {
+    guard !isReached else { return }
+    isReached = true
+    do { try await snapshot?.take() } catch let error as Failure where orLive {
+      complain(error.code, "WARNING: \(error): the volume itself is backed up, and may change meanwhile (--or-live)")
+    }
   }
 }

@@ -54,6 +54,16 @@ struct KnownBricks {
       : "the volume has lost bricks since \(since) (seconds since 1970), and what they logged is not known: \(gone.sorted().joined(separator: ", "))"
   }
 
+  /// Returns the time at which the list was begun after which a session was moved on.
+  ///
+  /// A job that uses a session wants changes since the start of the last job. glusterfind sets the session to the moment when it was
+  /// asked, less the time after which a brick begins a new changelog. That may be later, if it took long until glusterfind was asked.
+  ///
+  /// - Parameter session: the time of the session.
+  func begin(ofSessionAt session: Int, rollover: Int) -> Int {
+    min(session, records.last { $0.time <= session + rollover }?.time ?? session)
+  }
+
   /// Returns the longest time, in seconds, for which a running brick with logging turned on closed no changelog since a time.
   ///
   /// - Returns: nil if no option was set since then, so that logging cannot have been off.

@@ -16,6 +16,8 @@ struct Prebackup: Sendable {
   /// The time limit for one call of glusterfind, in seconds.
   let timeout: Int
   let list: ListFile
+  /// The snapshot that the job reads.
+  var snapshot = JobMoment(nil)
   /// The directory with the records of the bricks that volumes had (``KnownBricks``).
   var knownBricks = KnownBricks.folder
 
@@ -39,6 +41,11 @@ struct Prebackup: Sendable {
     }
   }
 
+  /// Writes the list, and has the snapshot taken.
+  ///
+  /// No change is missed, whenever it is made. The snapshot is taken before the bricks are asked for their changes, so that the list has
+  /// all changes that the snapshot has. Changes after the snapshot are in the next job's list: that begins when this job began or, with a
+  /// session, when glusterfind was asked, which is before the snapshot.
   func run() async throws {
     // Remove the list of an earlier job first: an outdated list is worse than none.
     try list.remove()
@@ -47,6 +54,10 @@ struct Prebackup: Sendable {
     let now = time(nil)
     var wanted = wanted(sessionTime: session.flatMap { Glusterfind.time(of: $0, self.volume) }, now: now)
     let volume = try await GlusterVolume(self.volume)
+    if case .changes(let since, .some(let session)) = wanted {
+      let known = KnownBricks.read("\(knownBricks)/bricks-\(volume.identity)")
+      wanted = .changes(since: known.begin(ofSessionAt: since, rollover: volume.rollover), session: session)
+    }
     do {
       let parts: [String]
       do {
@@ -71,6 +82,7 @@ struct Prebackup: Sendable {
         "WARNING: no complete list can be made, and the volume \(volume.name) is crawled instead, which takes longer: \(error.reason)"
       )
     }
+    try await snapshot.reach()
     remember(volume, isEverything: wanted.isEverything, now)
   }
 
@@ -149,26 +161,42 @@ struct Prebackup: Sendable {
     }
     let known = KnownBricks.read("\(knownBricks)/bricks-\(volume.identity)")
     let pause = known.longestPause(since: since, version: volume.version, rollover: volume.rollover)
+    // glusterfind knows itself since when a session wants changes.
+    let asked = session == nil ? nil : try await ask(glusterfind, since: since, session, in: folder)
+    try await snapshot.reach()
     let (changelogs, early) = try await changelogs(of: volume, since: since, longestPause: pause, in: folder)
     let bricks = Set(volume.bricks.map(\.description))
     if let doubt = known.doubt(since: since, bricks: bricks) {
       throw Glusterfind.Untrusted(reason: doubt, isTooYoung: true)
     }
+    let (files, problem) = if let asked { asked } else { try await ask(glusterfind, since: early, nil, in: folder) }
+    if let problem {
+      // glusterfind needs the process of each brick, and a closed changelog.
+      guard changelogs.count == volume.bricks.count else { throw problem }
+      print("glusterfind cannot be asked, and is not needed: \(problem.reason)")
+    }
+    return files + changelogs
+  }
+
+  /// Asks glusterfind for both of its lists.
+  ///
+  /// - Returns: the files that were written, and the reason if there are less than two: a list is not needed if the changelogs of all
+  ///   bricks are read without glusterfind.
+  private func ask(
+    _ glusterfind: Glusterfind, since: Int, _ session: String?, in folder: String
+  ) async throws -> (files: [String], problem: Glusterfind.Untrusted?) {
     var files: [String] = []
+    var problem: Glusterfind.Untrusted?
     for namesOnly in [true, false] {
       let file = folder + (namesOnly ? "/names" : "/changes")
       do {
-        try await glusterfind.ask(.changes(since: early, namesOnly: namesOnly), session: session, into: file)
+        try await glusterfind.ask(.changes(since: since, namesOnly: namesOnly), session: session, into: file)
         files.append(file)
-      } catch let error as Glusterfind.Untrusted
-        where (error.isBrickDown || error.isTooYoung) && changelogs.count == volume.bricks.count
-      {
-        // glusterfind needs the process of each brick, and a closed changelog. Everything that the bricks have logged has been read
-        // without glusterfind.
-        print("glusterfind cannot be asked, and is not needed: \(error.reason)")
+      } catch let error as Glusterfind.Untrusted where error.isBrickDown || error.isTooYoung {
+        problem = error
       }
     }
-    return files + changelogs
+    return (files, problem)
   }
 
   /// Collects the changes that the bricks have logged (``Changelogs``) and those that they do not log (``BrickScan``).

@@ -35,8 +35,7 @@ package struct Wrapper: AsyncParsableCommand {
       for one name, the plugin crawls the volume: nothing is missed, but the job takes longer. With --strict the job fails instead.
 
       With --snapshot %j the program takes a snapshot of the volume before the job, for snapshot=job in the plugin line, and deletes it after \
-      the job. Without OUTFILE it does only that. The snapshot is taken before the list is made, so that the list has every change that \
-      the snapshot has.
+      the job. Without OUTFILE it does only that.
 
       Exit status: 0 the list is complete, 1 there is no list, and standard error says why.
       """,
@@ -176,9 +175,7 @@ package struct Wrapper: AsyncParsableCommand {
       switch phase {
       case .changelogs: try tellChangelogs()
       case .prebackup:
-        // The list is made after the snapshot: then it has every change that the snapshot has.
-        try await takeSnapshot()
-        do { try await makeList() } catch {
+        do { try await prepare() } catch {
           try? await jobSnapshot?.drop()
           throw error
         }
@@ -255,17 +252,13 @@ package struct Wrapper: AsyncParsableCommand {
 
   private var jobSnapshot: JobSnapshot? { snapshot.map { JobSnapshot(volume: volume, job: $0, node: node) } }
 
-  private func takeSnapshot() async throws {
-    do { try await jobSnapshot?.take() } catch let error as Failure where orLive {
-      complain(error.code, "WARNING: \(error): the volume itself is backed up, and may change meanwhile (--or-live)")
-    }
-  }
-
-  private func makeList() async throws {
-    guard let outfile else { return }
+  /// Takes the snapshot, and makes the list.
+  private func prepare() async throws {
+    let moment = JobMoment(jobSnapshot, orLive: orLive)
+    guard let outfile else { return try await moment.reach() }
     try await Prebackup(
       volume: volume, level: jobLevel(), since: sinceTime(), session: session, isStrict: strict,
-      trustsGlusterfind: trustGlusterfind, trustsChangelogs: trustChangelogs, timeout: timeout, list: ListFile(outfile)
+      trustsGlusterfind: trustGlusterfind, trustsChangelogs: trustChangelogs, timeout: timeout, list: ListFile(outfile), snapshot: moment
     ).run()
   }
 

@@ -15,11 +15,12 @@ final class Bacula {
   ///   - second: the plugin line of the second FileSet; the default is `line`.
   ///   - listed: the volume for which the job `listed` gets a list from glusterfind; empty: no such job.
   ///   - option: an additional option for the FileSet of the job `listed`.
-  init(_ line: String, second: String? = nil, listed: String = "", option: String = "") throws {
+  ///   - snapshot: the volume of which the job `snapshot` takes a snapshot; empty: no such job.
+  init(_ line: String, second: String? = nil, listed: String = "", option: String = "", snapshot: String = "") throws {
     mounts = try Self.mounts()
     // Run through a shell with redirected output: otherwise the daemons would inherit the pipe on which the test waits.
     let status = system(
-      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' LISTED_OPTION='\(option)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null"
+      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' LISTED_OPTION='\(option)' SNAPSHOT='\(snapshot)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null"
     )
     try #require(status == 0, "scripts/bacula up")
     processes = try Self.running()

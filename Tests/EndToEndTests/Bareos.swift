@@ -12,10 +12,11 @@ final class Bareos {
   /// - Parameters:
   ///   - listed: the volume for which the job `listed` gets a list from glusterfind; empty: no such job.
   ///   - option: an additional option for the FileSet of the job `listed`.
+  ///   - snapshot: the volume of which the job `snapshot` takes a snapshot; empty: no such job.
   ///   - storage: the URI of the folder in which the storage daemon keeps its volumes; empty: no such device.
-  init(_ tree: String, line: String, listed: String = "", option: String = "", storage: String = "") throws {
+  init(_ tree: String, line: String, listed: String = "", option: String = "", snapshot: String = "", storage: String = "") throws {
     self.tree = tree
-    try call("up", "PLUGIN='\(line)' LISTED='\(listed)' LISTED_OPTION='\(option)' STORAGE='\(storage)'")
+    try call("up", "PLUGIN='\(line)' LISTED='\(listed)' LISTED_OPTION='\(option)' SNAPSHOT='\(snapshot)' STORAGE='\(storage)'")
   }
 
   /// Runs a command of scripts/bareos through a shell: otherwise the daemons would inherit the pipe on which the test waits.

@@ -116,7 +116,7 @@ public struct Chain {
       return job.messages.filter { $0.severity != .info }
     }
     if kind.hasPrefix("sharded") { try Scratch.remount(kind) }
-    let comparison = try run(Scratch.script("compare-trees"), local, folder.local + path)
+    let comparison = try run(Scratch.script("compare-trees"), (abi.isBacula ? [] : ["--bareos"]) + [local, folder.local + path])
     return messages.map(\.text).joined(separator: "\n") + (comparison.status == 0 ? "" : comparison.output)
   }
 }

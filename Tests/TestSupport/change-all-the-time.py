@@ -49,13 +49,6 @@ def new():
     return "file-%d" % random.randrange(60)
 
 
-def link():
-    name = some()
-    # Bareos backs up each name of a symbolic link as a link of its own.
-    if not os.path.islink(name):
-        os.link(name, new())
-
-
 changes = [
     lambda: write(new(), "wb"),
     lambda: write(new(), "wb"),
@@ -64,7 +57,7 @@ changes = [
     lambda: os.unlink(some()),
     lambda: rename(some(), some()),
     lambda: rename(some(), new()),
-    link,
+    lambda: os.link(some(), new()),
     lambda: os.symlink(some(), new()),
     lambda: os.mkfifo(new()),
     replace,

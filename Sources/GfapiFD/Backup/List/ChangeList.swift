@@ -53,6 +53,12 @@ struct PreparedList: PreparedSource {
       daemon.report(.warning, "GFD-028", "the list \(printable(terms.file)) is not complete, so the job crawls the volume: \(reason)")
       return Crawler(job.calls, base: tree.base, tree.rules)
     }
+    let isSnapshot = tree.volume.uri.snapshot != nil
+    if isSnapshot, loader.hasEverything {
+      // The list was made at another moment, and may have other names than the snapshot.
+      daemon.inform("the list \(printable(terms.file)) has everything, so the job crawls the snapshot")
+      return Crawler(job.calls, base: tree.base, tree.rules)
+    }
     let counts = loader.counts
     if counts.isUnexplainedlyEmpty {
       daemon.report(
@@ -66,7 +72,6 @@ struct PreparedList: PreparedSource {
         "the list names \(counts.removed) deleted or renamed: without accurate mode a backup cannot record that, and a restore brings them back"
       )
     }
-    let isSnapshot = tree.volume.uri.snapshot != nil
     let walk = try job.calls.run { [loader, tree] in try ListWalk(loader.touched, base: tree.base.path, volume: tree.volume, tree.rules) }
     return ListSource(job.calls, walk, tree.rules, ListedPaths(touched: loader.touched, base: tree.base.path)) { vanished in
       "; list: \(counts.changes) changes, \(vanished) \(isSnapshot ? "not in the snapshot" : "deleted since")"

@@ -27,6 +27,8 @@ final class ListLoader: @unchecked Sendable {
   private var isEnded = false
   private var lastParent: VolumePath?
   private(set) var counts = ListCounts()
+  /// True if the list was written as one of everything on the volume.
+  var hasEverything: Bool { header?.isFull ?? false }
   /// Why the volume is to be crawled instead; nil if the list is to be used.
   private(set) var crawlReason: String?
 
