@@ -37,6 +37,24 @@ struct SnapshotJobTests {
     try bacula.end()
   }
 
+  @Test("The next job deletes the snapshot of a job that ended with Bacula's file daemon", .soak)
+  func killed() throws {
+    let folder = try Scratch.folder(on: Self.volume)
+    #expect(try run("sh", "-ec", "mkdir '\(folder.local)/tree'; head -c 100000000 /dev/zero > '\(folder.local)/tree/large'").status == 0)
+    let bacula = try Bacula(Bacula.line(Self.volume, folder.path + "/tree"), snapshot: Self.volume)
+    let job = try bacula.start("run job=snapshot level=Full yes")
+    let isTaken = try eventually { try !Scratch.gluster("snapshot", "list", Self.volume).contains("No snapshots present") }
+    #expect(isTaken)
+    try bacula.restartFileDaemon()
+    #expect(try bacula.finish(job).termination != "Backup OK")
+    #expect(try !Scratch.gluster("snapshot", "list", Self.volume).contains("No snapshots present"))
+    let next = try bacula.job("run job=snapshot level=Full yes").text
+    expectSnapshot(next)
+    #expect(next.contains("which an earlier run of the job has left, is deleted"), "\(next)")
+    #expect(try Scratch.gluster("snapshot", "list", Self.volume).contains("No snapshots present"))
+    try bacula.end()
+  }
+
   @Test("Bareos's jobs see one moment of the volume, and leave no snapshot", arguments: Bareos.trees)
   func bareos(_ tree: String) throws {
     let folder = try Scratch.folder(on: Self.volume)

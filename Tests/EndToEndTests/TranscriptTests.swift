@@ -102,10 +102,12 @@ struct TranscriptTests {
 
   @Test(
     "Every transcript of gfapi-fd check in the documents is what the tool prints",
-    arguments: ["README.md", "docs/bareos.md", "docs/bacula.md", "docs/glusterfind.md"])
+    arguments: ["README.md", "docs/bareos.md", "docs/bacula.md", "docs/glusterfind.md", "docs/snapshots.md"])
   func check(_ document: String) throws {
     let text = try String(contentsOfFile: Scratch.script("../" + document), encoding: .utf8)
-    let kind = text.contains("gfapi-fd check 'gfapi:") ? "plain-logged" : text.contains("type:        replicated") ? "replicated" : "plain"
+    let kind =
+      document == "docs/snapshots.md"
+      ? "plain-thin" : text.contains("gfapi-fd check 'gfapi:") ? "plain-logged" : text.contains("type:        replicated") ? "replicated" : "plain"
     try FileManager.default.createDirectory(atPath: try Scratch.mount(kind) + "/home", withIntermediateDirectories: true)
     let names = [
       ("server.example.com:/bricks/myvol", "…"), ("server.example.com", "scratch"), ("myvol.list", "missing.list"), ("myvol", kind),

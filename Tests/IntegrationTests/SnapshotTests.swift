@@ -38,6 +38,12 @@ struct SnapshotTests {
       try Scratch.whileChanging(local + "/tree/busy") {
         let backup = try run(Scratch.tool, "backup", Scratch.line(kind, path + "/tree"), "--snapshot", name, "-o", archive)
         expectWell(backup)
+        // A backup of the volume itself reports files that change while they are read, or that are gone.
+        let isTold = try eventually {
+          let live = try run(Scratch.tool, "backup", Scratch.line(kind, path + "/tree"), "-o", "/dev/null")
+          return live.output.contains("GFD-060") || live.output.contains("GFD-054")
+        }
+        #expect(isTold)
         #expect(backup.output.contains("volume \(kind), snapshot \(name), directory \(path)/tree"), "\(backup.output)")
       }
       expectWell(try run(Scratch.tool, "restore", archive, Scratch.line(kind), "--where", path + "/restored"))
