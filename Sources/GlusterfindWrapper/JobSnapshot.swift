@@ -12,9 +12,9 @@ struct JobSnapshot: Sendable {
   let node: String?
 
   /// The time limit for one command, in seconds. `gluster` itself gives up earlier.
-  private static let timeout = 900
+  private static let timeout = 400
 
-  var name: String { SnapshotName.ofJob(job) }
+  var name: String { SnapshotName.ofJob(job, volume: volume) }
 
   /// The description of the snapshot: whose it is. The snapshots of all runs of a job have the same.
   var description: String { "taken by gfapi-fd for the job \(jobWithoutRun) of the client \(Self.host)" }
@@ -152,7 +152,8 @@ actor JobMoment {
   func reach() async throws {
     guard !isReached else { return }
     isReached = true
-    do { try await snapshot?.take() } catch let error as Failure where orLive {
+    do { try await snapshot?.take() } catch {
+      guard orLive, let error = Failure(error) else { throw error }
       complain(error.code, "WARNING: \(error): the volume itself is backed up, and may change meanwhile (--or-live)")
     }
   }

@@ -8,7 +8,7 @@ import GlusterfindList
 ///
 /// The records of a volume are kept in the file `/var/lib/gfapi-fd/bricks-IDENTITY`, one line for each list that was written, oldest first:
 ///
-///     SECONDS changes|everything VERSION ROLLOVER HOST:PATH HOST:PATH …
+///     SECONDS changes|everything VERSION ROLLOVER LIST HOST:PATH HOST:PATH …
 ///
 /// Blanks and other special characters are encoded as in a list (``ListFormat``).
 struct KnownBricks {
@@ -21,6 +21,8 @@ struct KnownBricks {
     let version: Int
     /// Seconds after which a brick began a new changelog.
     let rollover: Int
+    /// The path of the list, which stands for the job.
+    let list: String
     let bricks: Set<String>
   }
 
@@ -54,14 +56,19 @@ struct KnownBricks {
       : "the volume has lost bricks since \(since) (seconds since 1970), and what they logged is not known: \(gone.sorted().joined(separator: ", "))"
   }
 
-  /// Returns the time at which the list was begun after which a session was moved on.
+  /// Returns the time since which a list must have changes, so that it continues the list of an earlier job.
   ///
-  /// A job that uses a session wants changes since the start of the last job. glusterfind sets the session to the moment when it was
-  /// asked, less the time after which a brick begins a new changelog. That may be later, if it took long until glusterfind was asked.
+  /// The daemons set the start of a job, which is the since time of the next one, after the command that makes the job's list. What changes
+  /// between the two is not in that list, so the next list begins when that one was begun.
   ///
-  /// - Parameter session: the time of the session.
-  func begin(ofSessionAt session: Int, rollover: Int) -> Int {
-    min(session, records.last { $0.time <= session + rollover }?.time ?? session)
+  /// - Parameters:
+  ///   - list: the path of the list.
+  ///   - since: a time after the earlier list was made, and before the next one was begun.
+  func begin(ofList list: String, before since: Int) -> Int {
+    // If the job had another list, or none, no list that may have been its own was begun later.
+    let own =
+      records.last { $0.list == list && $0.time <= since } ?? records.first { (since - Self.longestStart...since).contains($0.time) }
+    return own?.time ?? since
   }
 
   /// Returns the longest time, in seconds, for which a running brick with logging turned on closed no changelog since a time.
@@ -90,13 +97,14 @@ struct KnownBricks {
     var records: [Record] = []
     while let line = try? reader.next() {
       let words = line.bytes.split(separator: UInt8(ascii: " ")).map { ListFormat().decode($0).map { String(decoding: $0, as: UTF8.self) } }
-      guard !line.isCutOff, words.count > 4, !words.contains(nil), let time = words[0].flatMap({ Int($0) }), let kind = words[1],
-        ["changes", "everything"].contains(kind), let version = words[2].flatMap({ Int($0) }), let rollover = words[3].flatMap({ Int($0) })
+      guard !line.isCutOff, words.count > 5, !words.contains(nil), let time = words[0].flatMap({ Int($0) }), let kind = words[1],
+        ["changes", "everything"].contains(kind), let version = words[2].flatMap({ Int($0) }), let rollover = words[3].flatMap({ Int($0) }),
+        let list = words[4]
       else { return KnownBricks() }
       records.append(
         Record(
-          time: time, isEverything: kind == "everything", version: version, rollover: rollover,
-          bricks: Set(words.dropFirst(4).compactMap { $0 })))
+          time: time, isEverything: kind == "everything", version: version, rollover: rollover, list: list,
+          bricks: Set(words.dropFirst(5).compactMap { $0 })))
     }
     return KnownBricks(records)
   }
@@ -108,7 +116,8 @@ struct KnownBricks {
     let lines = records.map { record in
       let bricks = record.bricks.sorted().map { String(decoding: ListFormat.encode(Array($0.utf8)), as: UTF8.self) }
       let kind = record.isEverything ? "everything" : "changes"
-      return "\(record.time) \(kind) \(record.version) \(record.rollover) \(bricks.joined(separator: " "))\n"
+      let list = String(decoding: ListFormat.encode(Array(record.list.utf8)), as: UTF8.self)
+      return "\(record.time) \(kind) \(record.version) \(record.rollover) \(list) \(bricks.joined(separator: " "))\n"
     }
     let folder = String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)])
     if mkdir(folder, 0o700) != 0, errno != EEXIST { throw Failure("GFD-110", "cannot make \(folder): \(ListFile.words())") }

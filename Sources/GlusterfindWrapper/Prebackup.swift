@@ -54,9 +54,11 @@ struct Prebackup: Sendable {
     let now = time(nil)
     var wanted = wanted(sessionTime: session.flatMap { Glusterfind.time(of: $0, self.volume) }, now: now)
     let volume = try await GlusterVolume(self.volume)
-    if case .changes(let since, .some(let session)) = wanted {
+    if case .changes(let since, let session) = wanted {
       let known = KnownBricks.read("\(knownBricks)/bricks-\(volume.identity)")
-      wanted = .changes(since: known.begin(ofSessionAt: since, rollover: volume.rollover), session: session)
+      // glusterfind sets a session to the moment when it was asked, less the time after which a brick begins a new changelog.
+      let last = session == nil ? since : since + volume.rollover
+      wanted = .changes(since: min(known.begin(ofList: list.path, before: last), since), session: session)
     }
     do {
       let parts: [String]
@@ -92,7 +94,7 @@ struct Prebackup: Sendable {
     var known = KnownBricks.read(file)
     known.add(
       KnownBricks.Record(
-        time: now, isEverything: isEverything, version: volume.version ?? 0, rollover: volume.rollover,
+        time: now, isEverything: isEverything, version: volume.version ?? 0, rollover: volume.rollover, list: list.path,
         bricks: Set(volume.bricks.map(\.description))))
     do { try known.write(file) } catch {
       complain("GFD-104", "WARNING: the names of the bricks cannot be saved, and the next list has every entry: \(error)")

@@ -190,18 +190,13 @@ package struct Wrapper: AsyncParsableCommand {
         }
         try await jobSnapshot?.drop()
       }
-    } catch let error as Failure {
-      complain(error.code, error.description)
-      throw ExitCode(1)
-    } catch let error as GlusterCommand.Failure {
-      complain("GFD-102", "\(error)")
-      throw ExitCode(1)
-    } catch let error as ProgramFailure {
-      complain("GFD-109", "cannot run \(error.program): \(error)")
-      throw ExitCode(1)
     } catch let gap as Changelogs.Gap {
       complain("GFD-107", gap.reason)
       throw ExitCode(Self.gap)
+    } catch {
+      guard let failure = Failure(error) else { throw error }
+      complain(failure.code, failure.description)
+      throw ExitCode(1)
     }
   }
 
@@ -312,6 +307,16 @@ struct Failure: Error, CustomStringConvertible {
   let code: String
   let description: String
   init(_ code: String, _ description: String) { (self.code, self.description) = (code, description) }
+
+  /// Makes a failure of any error that ends the program; nil for other errors.
+  init?(_ error: any Error) {
+    switch error {
+    case let failure as Failure: self = failure
+    case let failure as GlusterCommand.Failure: self.init("GFD-102", "\(failure)")
+    case let failure as ProgramFailure: self.init("GFD-109", "cannot run \(failure.program): \(failure)")
+    default: return nil
+    }
+  }
 }
 
 /// Prints a message on standard error. The daemon adds it to the job's log.

@@ -7,13 +7,14 @@ public enum SnapshotName {
 
   /// The name of the snapshot for a job: `gfapi-fd-JOB-DIGEST`.
   ///
-  /// JOB is the beginning of the job's name, for people. DIGEST makes the name unique: 16 hexadecimal digits, FNV-1a of the whole name with
-  /// 64 bits. The name stays short, because Gluster (10.3) creates a snapshot whose name has 200 characters, but cannot activate it.
+  /// JOB is the beginning of the job's name, for people. DIGEST makes the name unique: 16 hexadecimal digits, FNV-1a with 64 bits of the whole
+  /// name of the job, a slash and the volume. (A job may back up two volumes, and names of snapshots are unique in a whole cluster.) The
+  /// name stays short, because Gluster (10.3) creates a snapshot whose name has 200 characters, but cannot activate it.
   ///
   /// - Parameter job: the name of one run of a job, as the daemon makes it unique (`%j`): `nightly.2026-11-27_21.05.00_03`.
-  public static func ofJob(_ job: String) -> String {
+  public static func ofJob(_ job: String, volume: String) -> String {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in job.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+    for byte in (job + "/" + volume).utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
     let digits = String(hash, radix: 16)
     let shown = job.utf8.prefix(40).map { isAllowed($0) ? Character(Unicode.Scalar($0)) : "_" }
     return prefix + String(shown) + "-" + String(repeating: "0", count: 16 - digits.count) + digits

@@ -107,7 +107,8 @@ struct TranscriptTests {
     let text = try String(contentsOfFile: Scratch.script("../" + document), encoding: .utf8)
     let kind =
       document == "docs/snapshots.md"
-      ? "plain-thin" : text.contains("gfapi-fd check 'gfapi:") ? "plain-logged" : text.contains("type:        replicated") ? "replicated" : "plain"
+      ? "plain-thin"
+      : text.contains("gfapi-fd check 'gfapi:") ? "plain-logged" : text.contains("type:        replicated") ? "replicated" : "plain"
     try FileManager.default.createDirectory(atPath: try Scratch.mount(kind) + "/home", withIntermediateDirectories: true)
     let names = [
       ("server.example.com:/bricks/myvol", "…"), ("server.example.com", "scratch"), ("myvol.list", "missing.list"), ("myvol", kind),

@@ -265,13 +265,13 @@ struct ChangelogsTests {
 @Suite("The record of a volume's earlier bricks")
 struct KnownBricksTests {
   static func record(_ time: Int, _ bricks: String, _ isEverything: Bool = false) -> KnownBricks.Record {
-    .init(time: time, isEverything: isEverything, version: 3, rollover: 15, bricks: Set(bricks.map { "n:/\($0)" }))
+    .init(time: time, isEverything: isEverything, version: 3, rollover: 15, list: "/l", bricks: Set(bricks.map { "n:/\($0)" }))
   }
 
   @Test("The record of bricks tells if an option was set and how long a brick may close no changelog")
   func pause() {
     func record(_ time: Int, _ version: Int, _ rollover: Int) -> KnownBricks.Record {
-      .init(time: time, isEverything: false, version: version, rollover: rollover, bricks: [])
+      .init(time: time, isEverything: false, version: version, rollover: rollover, list: "/l", bricks: [])
     }
     let known = KnownBricks([record(10, 3, 15), record(20, 4, 15), record(30, 4, 15)])
     #expect(known.longestPause(since: 25, version: 4, rollover: 15) == nil)
@@ -310,6 +310,18 @@ struct KnownBricksTests {
     #expect(doubt([Self.record(10, "abc"), Self.record(20, "abc"), Self.record(30, "ab", true)], since: 15, "ab") != nil)
   }
 
+  @Test("A list begins when the list of the last job was begun")
+  func begin() {
+    func record(_ time: Int, _ list: String) -> KnownBricks.Record {
+      .init(time: time, isEverything: false, version: 3, rollover: 15, list: list, bricks: [])
+    }
+    let known = KnownBricks([record(9000, "/a"), record(9100, "/b"), record(9200, "/a"), record(9300, "/a")])
+    #expect(known.begin(ofList: "/a", before: 9250) == 9200)
+    #expect(known.begin(ofList: "/b", before: 9250) == 9100)
+    #expect(known.begin(ofList: "/c", before: 9250) == 9000)
+    #expect(known.begin(ofList: "/c", before: 20_000) == 20_000)
+  }
+
   @Test("The record of bricks is a file with one line for each list, kept for 400 days")
   func file() throws {
     let folder = try TemporaryFolder()
@@ -317,14 +329,18 @@ struct KnownBricksTests {
     #expect(KnownBricks.read(file).records == [])
     var known = KnownBricks()
     for time in [1, 400 * 86_400, 400 * 86_400 + 5] {
-      known.add(.init(time: time, isEverything: time == 1, version: time, rollover: 2, bricks: ["a b%:/x\ny", "fe80::1:/brick"]))
+      known.add(
+        .init(
+          time: time, isEverything: time == 1, version: time, rollover: 2, list: "/var/lib/my list",
+          bricks: ["a b%:/x\ny", "fe80::1:/brick"]))
       try known.write(file)
       #expect(KnownBricks.read(file).records == known.records)
     }
     #expect(known.records.map(\.time) == [400 * 86_400, 400 * 86_400 + 5])
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path + "/new") == ["bricks-x"])
     for damage in [
-      "x", "5 sometimes 1 2 n:/a\n", "5 changes 1 2\n", "5 changes 1 2 n:/%4\n", "5 changes 1 2 n:/a", "5 changes n:/a n:/b n:/c\n",
+      "x", "5 sometimes 1 2 /l n:/a\n", "5 changes 1 2 /l\n", "5 changes 1 2 /l n:/%4\n", "5 changes 1 2 /l n:/a",
+      "5 changes n:/a n:/b n:/c n:/d\n",
     ] {
       try Data((damage).utf8).write(to: URL(fileURLWithPath: file))
       #expect(KnownBricks.read(file).records == [], "\(damage)")

@@ -1,4 +1,5 @@
 import Foundation
+import GlusterCommand
 import GlusterfindList
 import Programs
 import Testing
@@ -297,6 +298,19 @@ struct JobSnapshotTests {
   func description(_ run: String, _ job: String) {
     let snapshot = JobSnapshot(volume: "myvol", job: run, node: nil)
     #expect(snapshot.description.hasPrefix("taken by gfapi-fd for the job \(job) of the client "))
+  }
+
+  @Test("The snapshots of two volumes in one job have different names")
+  func names() {
+    let names = ["one", "two"].map { JobSnapshot(volume: $0, job: "nightly.2026-11-27_21.05.00_03", node: nil).name }
+    #expect(Set(names).count == 2 && names.allSatisfy { $0.hasPrefix("gfapi-fd-nightly_2026-11-27_21_05_00_03-") }, "\(names)")
+  }
+
+  @Test("The wrapper goes on without a snapshot for each reason why there may be none")
+  func failures() {
+    #expect(Failure(GlusterCommand.Failure("gluster snapshot list", "no"))?.code == "GFD-102")
+    #expect(Failure(Failure("GFD-112", "no"))?.code == "GFD-112")
+    #expect(Failure(CancellationError()) == nil)
   }
 
   @Test(

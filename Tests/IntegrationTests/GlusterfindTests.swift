@@ -54,14 +54,19 @@ struct GlusterfindTests {
     /// - Parameters:
     ///   - waits: true to wait until glusterfind itself can know all changes.
     ///   - options: more options of the wrapper.
-    mutating func backUp(_ level: String, exit: String = "OK", waits: Bool = true, _ options: String...) throws {
+    ///   - afterList: called between the wrapper and the start of the job.
+    mutating func backUp(
+      _ level: String, exit: String = "OK", waits: Bool = true, _ options: String..., afterList: () throws -> Void = {}
+    ) throws {
       if waits { #expect(try Glusterfind.waitForChangelogs(volume)) }
-      let began = Int(Date().timeIntervalSince1970)
       let written = try Glusterfind.wrap(
         ["-l", level, "-s", "\(since)", "-t", "Backup"] + options + sessionOption + ["prebackup", volume, list])
       #expect(written.status == 0, "\(written.output)")
       said = written.output
       listed = try String(contentsOfFile: list, encoding: .utf8)
+      try afterList()
+      // Both daemons set the start of a job after the command before it.
+      let began = Int(Date().timeIntervalSince1970)
       try chain.backUp(":gffilelist=\(list)") { $0.since = since }
       let after = try Glusterfind.wrap(sessionOption + ["--exit", exit, "postbackup", volume, list])
       #expect(after.status == 0 && !FileManager.default.fileExists(atPath: list), "\(after.output)")

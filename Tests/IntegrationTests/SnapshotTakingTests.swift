@@ -16,6 +16,8 @@ struct SnapshotTakingTests {
     return try Glusterfind.wrap(["--snapshot", run] + more + [phase, volume], environment: environment)
   }
 
+  private func name(_ run: String) -> String { SnapshotName.ofJob(run, volume: Self.volume) }
+
   private func expectWell(_ result: CommandResult, _ words: String = "") {
     #expect(result.status == 0 && !result.output.contains("GFD-") && (words == "" || result.output.contains(words)), "\(result.output)")
   }
@@ -106,7 +108,7 @@ struct SnapshotTakingTests {
     let other = "other.2026-11-27_21.05.00_04"
     expectWell(try wrap("prebackup", other))
     let others = try snapshots()
-    #expect(others == ["mine", SnapshotName.ofJob(other)])
+    #expect(others == ["mine", name(other)])
     // The wrapper asks gluster for the snapshots, creates one, and activates it.
     for call in 1...3 {
       for isAfter in [false, true] {
@@ -122,11 +124,11 @@ struct SnapshotTakingTests {
         let killed = try wrap("prebackup", run, path: folder)
         #expect(killed.status == SIGKILL, "\(killed.status) \(killed.output)")
         let isLeft = call > 2 || call == 2 && isAfter
-        let left = others.union(isLeft ? [SnapshotName.ofJob(run)] : [])
+        let left = others.union(isLeft ? [name(run)] : [])
         #expect(try eventually { try snapshots() == left })
         expectWell(
-          try wrap("prebackup"), isLeft ? "\(SnapshotName.ofJob(run)), which an earlier run of the job has left, is deleted" : "is taken")
-        #expect(try snapshots() == others.union([SnapshotName.ofJob(Self.run)]))
+          try wrap("prebackup"), isLeft ? "\(name(run)), which an earlier run of the job has left, is deleted" : "is taken")
+        #expect(try snapshots() == others.union([name(Self.run)]))
         expectWell(try wrap("postbackup"), "is deleted")
         #expect(try snapshots() == others)
       }
@@ -161,7 +163,7 @@ struct SnapshotTakingTests {
         process.waitUntilExit()
         #expect(process.terminationStatus == 0)
       }
-      #expect(try snapshots() == before.union(phase == "prebackup" ? runs.map(SnapshotName.ofJob) : []))
+      #expect(try snapshots() == before.union(phase == "prebackup" ? runs.map(name) : []))
     }
   }
 
@@ -179,8 +181,8 @@ struct SnapshotTakingTests {
       echo "$1" >> '\(log)'; shift; exec sh -c "$*"
       """)
     expectWell(try wrap("prebackup", Self.run, Self.volume, ["--node", node], path: folder), "is taken")
-    #expect(try snapshots().contains(SnapshotName.ofJob(Self.run)))
-    let description = try Scratch.gluster("snapshot", "info", SnapshotName.ofJob(Self.run))
+    #expect(try snapshots().contains(name(Self.run)))
+    let description = try Scratch.gluster("snapshot", "info", name(Self.run))
     #expect(description.contains("taken by gfapi-fd for the job nightly of the client "), "\(description)")
     expectWell(try wrap("postbackup", Self.run, Self.volume, ["--node", node], path: folder), "is deleted")
     #expect(Set(try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n").map(String.init)) == [login])

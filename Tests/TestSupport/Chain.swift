@@ -38,7 +38,7 @@ public struct Chain {
   ///   - level: the level of every job but the first.
   ///   - accurate: true: the daemon passes its entries to the job, and drops those that the job reports as deleted.
   ///   - fails: true: the daemon treats the job as failed, so it has no effect on the chain.
-  ///   - change: changes the options of the job, after its start time is taken.
+  ///   - change: changes the options of the job, before its start time is taken.
   public mutating func backUp(
     _ more: String = "", _ level: Level = .incremental, accurate: Bool = true, fails: Bool = false,
     _ change: (inout MiniJob.Options) throws -> Void = { _ in }
@@ -52,9 +52,9 @@ public struct Chain {
     count += 1
     // The form in which both daemons make the name of a run unique.
     options.jobName = "\(name).2026-11-27_21.05.00_\(count)"
-    // The start time of a job is before the programs that run before it.
-    let began = Int(Date().timeIntervalSince1970)
     try change(&options)
+    // Both daemons set the start time of a job after the programs that run before it.
+    let began = Int(Date().timeIntervalSince1970)
     let job = (began: began, name: options.jobName ?? "")
     let backup = MemoryBackup()
     // Some messages are only sent at the end of the job.

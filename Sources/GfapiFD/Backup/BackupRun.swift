@@ -29,16 +29,19 @@ package final class BackupRun {
   private static let reportedVanished = 1000
 
   /// - Parameters:
-  ///   - since: seconds since 1970; an entry counts as changed if it changed after this time. 0: all entries are backed up.
+  ///   - since: the daemon's time, in seconds since 1970; an entry counts as changed if it changed after this time. 0: all entries are backed
+  ///     up.
+  ///   - searched: the time since which changes are searched for: `since`, or earlier.
   ///   - undated: finds changes that set no new time.
   package init(
-    _ session: BackupSession, _ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, undated: UndatedChanges?
+    _ session: BackupSession, _ volume: JobVolume, daemon: any Daemon, isEstimate: Bool, since: Int, searched: Int, undated: UndatedChanges?
   ) {
     (self.session, self.daemon, self.isEstimate, self.undated) = (session, daemon, isEstimate, undated)
     calls = JobCalls(volume, daemon)
     failures = BackupFailures(daemon, calls)
     choice = EntryChoice(
-      session, daemon, since: since, comparesSigns: undated != nil, checksAttributes: volume.definition.checksAttributes)
+      session, daemon, since: since, searched: searched, comparesSigns: undated != nil, checksAttributes: volume.definition.checksAttributes
+    )
     queue = ReadAheadQueue(calls, session.fetcher, isEstimate: isEstimate)
   }
 

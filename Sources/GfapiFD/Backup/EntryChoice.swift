@@ -16,6 +16,9 @@ final class EntryChoice: EntryFilter {
   private unowned let daemon: any Daemon
   private let session: BackupSession
   private let since: Int
+  /// The time since which an entry counts as changed although the daemon does not know that, as long as the daemon compares times only; 0:
+  /// none does.
+  private let searched: Int
   /// True if the job compares fingerprints.
   private let comparesSigns: Bool
   /// True if the job also compares attributes, ACLs and holes of entries with unchanged times. Where the translator `utime` keeps the
@@ -36,8 +39,9 @@ final class EntryChoice: EntryFilter {
   /// See ``EntrySource/reachesPastDirectories``.
   var reachesPastDirectories = false
 
-  init(_ session: BackupSession, _ daemon: any Daemon, since: Int, comparesSigns: Bool, checksAttributes: Bool) {
+  init(_ session: BackupSession, _ daemon: any Daemon, since: Int, searched: Int, comparesSigns: Bool, checksAttributes: Bool) {
     (self.session, self.daemon, self.since) = (session, daemon, since)
+    self.searched = searched < since && !daemon.isAccurate ? searched : 0
     self.comparesSigns = comparesSigns
     self.checksAttributes = checksAttributes && session.fetcher.timesAreExact
   }
@@ -81,6 +85,7 @@ final class EntryChoice: EntryFilter {
     if comparesByOptions { _ = accepts(entry.path, entry.status) }
     // Always ask the daemon: it marks every entry that it is asked about as seen.
     if daemon.hasChanged(record, since: since) || entry.isNamedByList { return .save }
+    if searched > 0, max(entry.status.st_mtim.tv_sec, entry.status.st_ctim.tv_sec) >= searched { return .save }
     return comparesSigns && mayHaveChanged(entry.status) ? .candidate : .unchanged
   }
 

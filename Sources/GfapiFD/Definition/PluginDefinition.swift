@@ -190,7 +190,7 @@ package struct PluginDefinition: Equatable, Sendable {
     case .snapshot(let name): definition.volume.snapshot = name
     case .job:
       guard let job else { return nil }
-      definition.volume.snapshot = SnapshotName.ofJob(job)
+      definition.volume.snapshot = SnapshotName.ofJob(job, volume: volume.volume)
     }
     return definition
   }

@@ -82,6 +82,7 @@ package final class Job {
     guard let definition = definition(line).flatMap(atMoment) else { return false }
     if !isEstimate { metrics = definition.metricsFile.map { JobMetrics($0, .backup, definition.volume) } }
     let since = level.since
+    let searched = level.searched(definition)
     // Where the entries come from: each kind of source is one line here.
     let kind: any SourceKind =
       switch definition.source {
@@ -89,7 +90,7 @@ package final class Job {
       case .changes(let file): ListTerms(file: file, format: definition.listFormat, isFull: level.isFull, since: since)
       case .paths(let file): PathList(file: file)
       }
-    let connected = connect(.backup, definition) { try BackupSession($0, definition, from: kind, since: since) }
+    let connected = connect(.backup, definition) { try BackupSession($0, definition, from: kind, since: searched) }
     guard let (volume, traits, session) = connected else {
       keepMetrics(JobMetrics.Numbers())
       return false
@@ -101,7 +102,7 @@ package final class Job {
         daemon, isEstimate ? "estimate of" : "backup of", volume, traits, ": \(level.words), \(session.source.words)")
     }
     backup = BackupRun(
-      session, volume, daemon: daemon, isEstimate: isEstimate, since: since,
+      session, volume, daemon: daemon, isEstimate: isEstimate, since: since, searched: searched,
       undated: undatedChanges(session, definition, since: since, isEstimate: isEstimate))
     return true
   }
