@@ -152,12 +152,14 @@ struct SnapshotTests {
   enum Way { case crawl, list, session }
 
   /// Runs jobs on a volume that changes all the time, each with a snapshot of its own. After each job, what a restore would bring back is
-  /// what the job's snapshot shows.
+  /// what the job's snapshot shows. Not on a replicated volume: there the copies of an entry that is just being written differ in the
+  /// snapshot, and two readers may see different ones.
   @Test(
     "jobs with snapshots of their own have every change, while everything changes, by crawl and by list",
     arguments: Soak.cases(
       [("plain-thin-logged", .session), ("distributed-thin", .crawl)],
-      of: Soak.pairs(kinds.map { $0 + "-logged" }, [.list, .session]) + Soak.pairs(kinds, [.crawl])) as [(String, Way)])
+      of: Soak.pairs(["plain-thin-logged", "distributed-thin-logged"], [.list, .session])
+        + Soak.pairs(["plain-thin", "distributed-thin"], [.crawl])) as [(String, Way)])
   func nightly(_ kind: String, _ way: Way) throws {
     let (local, path) = try Scratch.folder(on: kind)
     let state = try Scratch.temporaryFile("-state")
@@ -190,7 +192,8 @@ struct SnapshotTests {
         #expect(try run("umount", "-l", mount).status == 0)
         let dropped = try Glusterfind.wrap(session + ["--exit", "OK", "--snapshot", job, "postbackup", kind] + list)
         #expect(dropped.status == 0, "\(dropped.output)")
-        #expect(try Scratch.gluster("snapshot", "list", kind).contains("No snapshots present"))
+        let left = try Scratch.gluster("snapshot", "list", kind)
+        #expect(left.contains("No snapshots present"), "job \(number): \(left)")
       }
     }
   }

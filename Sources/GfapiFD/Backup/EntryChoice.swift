@@ -16,8 +16,8 @@ final class EntryChoice: EntryFilter {
   private unowned let daemon: any Daemon
   private let session: BackupSession
   private let since: Int
-  /// The time since which an entry counts as changed although the daemon does not know that, as long as the daemon compares times only; 0:
-  /// none does.
+  /// The time since which an entry counts as changed whatever the daemon says; 0: none does. (An accurate daemon compares times in whole
+  /// seconds, and does not notice a change in the second of the last job's snapshot.)
   private let searched: Int
   /// True if the job compares fingerprints.
   private let comparesSigns: Bool
@@ -41,7 +41,7 @@ final class EntryChoice: EntryFilter {
 
   init(_ session: BackupSession, _ daemon: any Daemon, since: Int, searched: Int, comparesSigns: Bool, checksAttributes: Bool) {
     (self.session, self.daemon, self.since) = (session, daemon, since)
-    self.searched = searched < since && !daemon.isAccurate ? searched : 0
+    self.searched = searched < since ? searched : 0
     self.comparesSigns = comparesSigns
     self.checksAttributes = checksAttributes && session.fetcher.timesAreExact
   }
