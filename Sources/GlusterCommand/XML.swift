@@ -49,6 +49,11 @@ package final class XMLDocument {
     return Element(document: self, node: root).all(name, orSelf: true)
   }
 
+  /// Why `gluster` has refused the command; nil if it has carried the command out. With `--xml` its exit status is 0 in both cases.
+  package var refusal: String? {
+    elements("opRet").first?.text == "0" ? nil : elements("opErrstr").first?.text ?? "no reason"
+  }
+
   /// An element of a document. It keeps the document.
   package struct Element {
     fileprivate let document: XMLDocument

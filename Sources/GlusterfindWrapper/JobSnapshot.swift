@@ -82,9 +82,7 @@ struct JobSnapshot: Sendable {
     let result = try await gluster("snapshot", "info", "volume", volume, "--xml")
     guard result.isWell else { throw failure(result) }
     let answer = try GlusterCommand.answer(result.output, of: command)
-    guard answer.elements("opRet").first?.text == "0" else {
-      throw failure(answer.elements("opErrstr").first?.text ?? "no reason")
-    }
+    if let refusal = answer.refusal { throw failure(refusal) }
     return answer.elements("snapshot").compactMap { snapshot in
       guard let name = snapshot.elements("name").first?.text else { return nil }
       return Existing(name: name, description: snapshot.elements("description").first?.text ?? "")

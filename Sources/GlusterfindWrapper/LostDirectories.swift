@@ -43,9 +43,7 @@ enum LostDirectories {
       guard name != [UInt8(ascii: ".")], name != [UInt8(ascii: "."), UInt8(ascii: ".")] else { continue }
       if entry.pointee.d_type == UInt8(DT_UNKNOWN) {
         var status = stat()
-        let isThere = (name + [0]).withUnsafeBytes {
-          fstatat(dirfd(directory), $0.assumingMemoryBound(to: CChar.self).baseAddress!, &status, AT_SYMLINK_NOFOLLOW) == 0
-        }
+        let isThere = name.withCString { fstatat(dirfd(directory), $0, &status, AT_SYMLINK_NOFOLLOW) == 0 }
         guard isThere, status.st_mode & S_IFMT == S_IFDIR else { continue }
       }
       found.append(name)

@@ -54,8 +54,8 @@ struct Prebackup: Sendable {
     let now = time(nil)
     var wanted = wanted(sessionTime: session.flatMap { Glusterfind.time(of: $0, self.volume) }, now: now)
     let volume = try await GlusterVolume(self.volume)
+    let known = KnownBricks.read(recordsFile(volume))
     if case .changes(let since, let session) = wanted {
-      let known = KnownBricks.read("\(knownBricks)/bricks-\(volume.identity)")
       // glusterfind sets a session to the moment when it was asked, less the time after which a brick begins a new changelog.
       let last = session == nil ? since : since + volume.rollover
       wanted = .changes(since: min(known.begin(ofList: list.path, before: last), since), session: session)
@@ -63,10 +63,10 @@ struct Prebackup: Sendable {
     do {
       let parts: [String]
       do {
-        parts = try await ask(for: wanted, volume, in: folder)
+        parts = try await ask(for: wanted, volume, known, in: folder)
       } catch let error as Glusterfind.Untrusted where error.isTooYoung {
         wanted = .everything(error.reason)
-        parts = try await ask(for: wanted, volume, in: folder)
+        parts = try await ask(for: wanted, volume, known, in: folder)
       }
       let lines = try write(parts, wanted.header(now), in: folder)
       if case .everything(let reason) = wanted {
@@ -88,9 +88,12 @@ struct Prebackup: Sendable {
     remember(volume, isEverything: wanted.isEverything, now)
   }
 
+  private func recordsFile(_ volume: GlusterVolume) -> String { "\(knownBricks)/bricks-\(volume.identity)" }
+
   /// Records which bricks the volume has now.
   private func remember(_ volume: GlusterVolume, isEverything: Bool, _ now: Int) {
-    let file = "\(knownBricks)/bricks-\(volume.identity)"
+    // Another job may have added a record meanwhile.
+    let file = recordsFile(volume)
     var known = KnownBricks.read(file)
     known.add(
       KnownBricks.Record(
@@ -122,10 +125,10 @@ struct Prebackup: Sendable {
   // MARK: glusterfind
 
   /// Collects the parts of the list. Returns the files that were written.
-  private func ask(for wanted: Wanted, _ volume: GlusterVolume, in folder: String) async throws -> [String] {
+  private func ask(for wanted: Wanted, _ volume: GlusterVolume, _ known: KnownBricks, in folder: String) async throws -> [String] {
     switch wanted {
     case .everything: try await everything(in: folder)
-    case .changes(let since, let session): try await changes(volume, since: since, session, in: folder)
+    case .changes(let since, let session): try await changes(volume, known, since: since, session, in: folder)
     }
   }
 
@@ -144,7 +147,9 @@ struct Prebackup: Sendable {
   /// glusterfind is asked for two lists, because one is not enough (GlusterFS 10). Asked for all kinds of changes, it leaves out the
   /// deletion and the renaming of entries that were modified as well. Asked for changes of names, it leaves out modifications. The bricks
   /// add the changes that neither list has.
-  private func changes(_ volume: GlusterVolume, since: Int, _ session: String?, in folder: String) async throws -> [String] {
+  private func changes(
+    _ volume: GlusterVolume, _ known: KnownBricks, since: Int, _ session: String?, in folder: String
+  ) async throws -> [String] {
     guard volume.missingOptions.isEmpty else {
       throw Glusterfind.Untrusted(
         reason:
@@ -161,7 +166,6 @@ struct Prebackup: Sendable {
       // This call makes glusterfind create its key. The list is not used.
       try? await glusterfind.ask(.changes(since: since, namesOnly: true), into: folder + "/key")
     }
-    let known = KnownBricks.read("\(knownBricks)/bricks-\(volume.identity)")
     let pause = known.longestPause(since: since, version: volume.version, rollover: volume.rollover)
     // glusterfind knows itself since when a session wants changes.
     let asked = session == nil ? nil : try await ask(glusterfind, since: since, session, in: folder)

@@ -175,18 +175,12 @@ package struct Wrapper: AsyncParsableCommand {
       switch phase {
       case .changelogs: try tellChangelogs()
       case .prebackup:
-        do { try await prepare() } catch {
-          try? await jobSnapshot?.drop()
-          throw error
-        }
+        try await droppingSnapshotOnError { try await prepare() }
       case .postbackup:
         // Neither step depends on the other.
-        do {
+        try await droppingSnapshotOnError {
           if let outfile { try ListFile(outfile).remove() }
           if let session { try await moveOn(session) }
-        } catch {
-          try? await jobSnapshot?.drop()
-          throw error
         }
         try await jobSnapshot?.drop()
       }
@@ -246,6 +240,14 @@ package struct Wrapper: AsyncParsableCommand {
   // MARK: Before the job
 
   private var jobSnapshot: JobSnapshot? { snapshot.map { JobSnapshot(volume: volume, job: $0, node: node) } }
+
+  /// Runs `body`. If it fails, deletes the snapshot, and throws the error of `body`.
+  private func droppingSnapshotOnError(_ body: () async throws -> Void) async throws {
+    do { try await body() } catch {
+      try? await jobSnapshot?.drop()
+      throw error
+    }
+  }
 
   /// Takes the snapshot, and makes the list.
   private func prepare() async throws {

@@ -1,3 +1,4 @@
+import Glibc
 import Subprocess
 import SystemPackage
 
@@ -72,6 +73,12 @@ package func runProgram(
   } catch {
     throw ProgramFailure(program: program, description: "\(error)")
   }
+}
+
+/// Returns true if a program is in one of the folders of PATH.
+package func isInPath(_ program: String) -> Bool {
+  let folders = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
+  return folders.split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
 }
 
 /// The bytes of each stream that are kept. The limits of a quota can be many lines.

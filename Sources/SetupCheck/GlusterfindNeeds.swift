@@ -46,9 +46,4 @@ package enum GlusterfindNeeds {
     // Asked once: a check must not wait for what another caller does.
     try? waiting { try await GlusterCommand.value(of: option, ofVolume: volume, whileBusyFor: 0) }
   }
-
-  private static func isInPath(_ program: String) -> Bool {
-    let folders = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
-    return folders.split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
-  }
 }

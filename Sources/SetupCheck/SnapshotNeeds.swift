@@ -38,7 +38,7 @@ package enum SnapshotNeeds {
 
   /// Asks for the pool of a logical volume, as Gluster itself does.
   private static func isThin(_ device: String) -> Bool? {
-    guard access("/usr/sbin/lvs", X_OK) == 0 || access("/sbin/lvs", X_OK) == 0 else { return nil }
+    guard isInPath("lvs") else { return nil }
     let pool = outputOfProgram("lvs", ["--noheadings", "-o", "pool_lv", device], within: 30)
     return pool?.contains { !$0.isWhitespace } ?? false
   }
@@ -71,7 +71,7 @@ package enum SnapshotNeeds {
 
   private static func ask(_ arguments: String...) -> XMLDocument? {
     guard let output = outputOfProgram("gluster", ["--mode=script"] + arguments + ["--xml"], within: 30),
-      let answer = try? GlusterCommand.answer(output, of: "gluster"), answer.elements("opRet").first?.text == "0"
+      let answer = try? GlusterCommand.answer(output, of: "gluster"), answer.refusal == nil
     else { return nil }
     return answer
   }

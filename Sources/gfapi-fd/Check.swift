@@ -148,11 +148,7 @@ struct Check: ParsableCommand {
     }
     VolumeOptions.look(parsed.volume, into: &findings)
     checkChanges(parsed, report, latency, &findings)
-    if case .job = parsed.moment {
-      SnapshotNeeds.look(parsed.volume.volume, isWanted: true, into: &findings)
-    } else {
-      SnapshotNeeds.look(parsed.volume.volume, isWanted: false, into: &findings)
-    }
+    SnapshotNeeds.look(parsed.volume.volume, isWanted: parsed.moment.isOfJob, into: &findings)
     return report.access == nil && report.missingSubvolume == nil
   }
 

@@ -28,7 +28,7 @@ struct JSONTests {
     #expect(Array(JSON.object([(name: string, value: 1)]).description.utf8) == Array("{\"\(text)\": 1}".utf8))
   }
 
-  @Test("Another parser reads each character of a JSON string as it was")
+  @Test("A JSON string keeps each character when another parser reads it")
   func parsed() throws {
     let scalars = Array(0..<0xd800) + Array(0xe000..<0x11000) + [0x10ffff]
     let string = String(String.UnicodeScalarView(scalars.compactMap { Unicode.Scalar(UInt32($0)) }))

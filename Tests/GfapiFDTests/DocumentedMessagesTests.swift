@@ -48,7 +48,7 @@ struct DocumentedMessagesTests {
     ("JobSnapshot.swift", "Commit failed", otherProgram), ("JobSnapshot.swift", "Snapshots not supported", otherProgram),
     ("JobSnapshot.swift", "onnection failed", otherProgram),
     ("JobSnapshot.swift", "not started", otherProgram), ("JobSnapshot.swift", "gluster volume status", command),
-    ("JobSnapshot.swift", "gluster snapshot info volume …", command), ("JobSnapshot.swift", "no reason", "glusterd gives one"),
+    ("JobSnapshot.swift", "gluster snapshot info volume …", command), ("XML.swift", "no reason", "glusterd gives one"),
     ("Repeat.swift", "Another transaction", otherProgram), ("Repeat.swift", "in progress", otherProgram),
     ("Repeat.swift", "Locking failed on", otherProgram), ("Repeat.swift", "changelog notify failed", otherProgram),
     ("Repeat.swift", "Request timed out", otherProgram),

@@ -294,18 +294,18 @@ public enum Scratch {
   ///   - share: the share of calls that fail, in per cent.
   ///   - error: the error. Gluster 10.3 ignores it and uses one of the errors that such a call may return.
   public static func withErrors<R>(in call: String, share: Int = 100, error: String = "EIO", _ body: () throws -> R) throws -> R {
-    try withErrors(in: call, ["debug.error-failure": "\(share)%", "debug.random-failure": "off"], error, body)
+    try withErrors(in: call, "\(share)%", isSpaced: false, error, body)
   }
 
   /// Runs `body` while calls of one kind fail now and then on the brick of the small volume, always with this error. From one failure to the
   /// next there are two calls or more that do not fail.
   public static func withSpacedErrors<R>(in call: String, error: String, _ body: () throws -> R) throws -> R {
     // In this mode the share only says how many calls come before the first failure: 10.
-    try withErrors(in: call, ["debug.error-failure": "0.001%", "debug.random-failure": "on"], error, body)
+    try withErrors(in: call, "0.001%", isSpaced: true, error, body)
   }
 
   private static func withErrors<R>(
-    in call: String, _ frequency: KeyValuePairs<String, String>, _ error: String, _ body: () throws -> R
+    in call: String, _ share: String, isSpaced: Bool, _ error: String, _ body: () throws -> R
   ) throws -> R {
     try need("small")
     if !hasErrorGenerator {
@@ -315,21 +315,24 @@ public enum Scratch {
       try remount("small")
       hasErrorGenerator = true
     }
-    try fail(call, frequency, error)
+    try fail(call, share, isSpaced, error)
     let result = Result { try body() }
-    try fail(idleCall, frequency, error)
+    try fail(idleCall, share, isSpaced, error)
     return try result.get()
   }
 
   /// Sets which call fails on the brick of the small volume, and waits until the brick has applied it.
-  private static func fail(_ call: String, _ frequency: KeyValuePairs<String, String>, _ error: String) throws {
+  private static func fail(_ call: String, _ share: String, _ isSpaced: Bool, _ error: String) throws {
     guard let brick = try bricks(of: "small").first else { throw TestError("the small volume has no brick") }
     let log = try FileHandle(
       forReadingFrom: URL(fileURLWithPath: "/var/log/glusterfs/bricks/\(brick.dropFirst().replacingOccurrences(of: "/", with: "-")).log"))
     defer { try? log.close() }
     let end = try log.seekToEnd()
-    for option in frequency { try set([option.key: option.value], on: "small") }
-    try set(["debug.error-fops": call, "debug.error-number": error], on: "small")
+    try set(
+      [
+        "debug.error-fops": call, "debug.error-failure": share, "debug.random-failure": isSpaced ? "on" : "off",
+        "debug.error-number": error,
+      ], on: "small")
     let isHeard = try eventually {
       try log.seek(toOffset: end)
       let told = String(decoding: try log.readToEnd() ?? Data(), as: UTF8.self)

@@ -46,6 +46,9 @@ package struct PluginDefinition: Equatable, Sendable {
     case snapshot(String)
     /// The snapshot that was taken for the job; `orLive`: the volume itself, if there is no such snapshot.
     case job(orLive: Bool)
+
+    /// True if a snapshot is taken for the job.
+    package var isOfJob: Bool { if case .job = self { true } else { false } }
   }
   package var moment = Moment.live
   /// The entry point of user-serviceable snapshots.

@@ -19,8 +19,8 @@ struct JobLevel {
   /// The daemons set the start of a job, which is the since time of the next one, after the command before the job. A job whose snapshot or
   /// list that command has made does not have what changed between the two, so the next one searches further back.
   func searched(_ definition: PluginDefinition) -> Int {
-    let isPrepared = if case .job = definition.moment { true } else if case .changes = definition.source { true } else { false }
-    return isPrepared && since > 0 ? max(since - Self.longestStart, 1) : since
+    let isListed = if case .changes = definition.source { true } else { false }
+    return (definition.moment.isOfJob || isListed) && since > 0 ? max(since - Self.longestStart, 1) : since
   }
 
   /// The level and the time in words, for the job's log.
