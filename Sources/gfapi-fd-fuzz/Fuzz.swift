@@ -1,3 +1,4 @@
+import DeltaFormat
 import GfapiAttributes
 import GfapiDefinition
 import Glibc
@@ -9,7 +10,7 @@ import PartStore
 /// The parsers and decoders that libFuzzer tests. `FUZZ` in the environment names one of them. Whatever bytes it gets, it must neither
 /// crash nor hang, and its result must meet the conditions below. `scripts/fuzz` runs it.
 private enum Parser: String, CaseIterable {
-  case uri, definition, options, list, acl, attributes, archive, name
+  case uri, definition, options, list, acl, attributes, archive, name, delta
 
   func parse(_ bytes: [UInt8]) {
     switch self {
@@ -47,12 +48,45 @@ private enum Parser: String, CaseIterable {
         hold((try? AttributeStream.decode(AttributeStream.encode(items))) == items)
       }
     case .archive: readArchive(bytes)
+    case .delta: readDelta(bytes)
     case .name:
       let name = StoredName(bytes)
       hold(bytes.isEmpty || StoredName(stored: name.stored) == name)
       hold(!name.stored.contains(UInt8(ascii: "/")) && name.stored.first != UInt8(ascii: "."))
       if let found = StoredName(stored: bytes) { hold(found.stored == bytes) }
     }
+  }
+
+  /// Decodes a delta in one piece and in small pieces: both say the same, and every range is within the file and after the one before.
+  private func readDelta(_ bytes: [UInt8]) {
+    func decoded(_ size: Int) -> (size: Int?, bytes: Int, isWhole: Bool) {
+      var (decoder, result, reached) = (DeltaDecoder(), (size: Int?.none, bytes: 0, isWhole: false), 0)
+      do {
+        for start in stride(from: 0, to: bytes.count, by: size) {
+          try bytes[start..<min(start + size, bytes.count)].withUnsafeBytes { piece in
+            try decoder.take(piece) { event in
+              switch event {
+              case .header(let header):
+                hold(result.size == nil && header.number > 0 && header.size >= 0 && header.identity.count == 16)
+                result.size = header.size
+              case .data(let piece, let offset):
+                hold(offset >= reached && offset + piece.count <= result.size!)
+                reached = offset + piece.count
+                result.bytes += piece.count
+              case .hole(let count, let offset):
+                hold(count > 0 && offset >= reached && count <= result.size! - offset)
+                reached = offset + count
+              }
+            }
+          }
+        }
+        result.isWhole = try decoder.end().count == 16
+      } catch {
+        hold(error is DeltaDecoder.Malformed)
+      }
+      return result
+    }
+    hold(decoded(max(bytes.count, 1)) == decoded(3))
   }
 
   private func readArchive(_ bytes: [UInt8]) {
