@@ -23,6 +23,9 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     .systemLibrary(name: "CXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
+    // Compiled with optimization always: it is called for each byte of an image.
+    .target(name: "CXXHash", cSettings: [.unsafeFlags(["-O2"])]),
+    .target(name: "DeltaFormat", dependencies: ["CXXHash"]),
     .target(name: "FDPluginABI"),
     .target(name: "DaemonReleases", dependencies: ["FDPluginABI"]),
     .target(name: "Version"),
@@ -55,15 +58,16 @@ let package = Package(
     .target(
       name: "GfapiBackup",
       dependencies: [
-        "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Encodings", "Gluster", "GlusterfindList", "HostFiles", "Locks", "CSQLite",
+        "GfapiJob", "GfapiDefinition", "GfapiAttributes", "DeltaFormat", "Encodings", "Gluster", "GlusterfindList", "HostFiles", "Locks",
+        "CSQLite",
         .product(name: "DequeModule", package: "swift-collections"), .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Sources/GfapiFD/Backup"),
     .target(
       name: "GfapiRestore",
       dependencies: [
-        "GfapiJob", "GfapiDefinition", "GfapiAttributes", "Gluster", "Locks", .product(name: "DequeModule", package: "swift-collections"),
-        .product(name: "SystemPackage", package: "swift-system"),
+        "GfapiJob", "GfapiDefinition", "GfapiAttributes", "DeltaFormat", "Gluster", "Locks",
+        .product(name: "DequeModule", package: "swift-collections"), .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Sources/GfapiFD/Restore"),
     .target(
@@ -137,9 +141,10 @@ let package = Package(
       name: "GfapiFDTests",
       dependencies: [
         "DaemonReleases", "MiniDaemon", "GfapiDefinition", "GfapiAttributes", "GfapiJob", "GfapiBackup", "GfapiRestore", "GfapiPlugin",
-        "GfapiBacula", "Gluster", "GlusterfindList", "TestSupport",
+        "GfapiBacula", "DeltaFormat", "Gluster", "GlusterfindList", "TestSupport",
       ]),
     .testTarget(name: "EncodingsTests", dependencies: ["Encodings"]),
+    .testTarget(name: "DeltaFormatTests", dependencies: ["DeltaFormat", "TestSupport"]),
     .testTarget(name: "GlusterCommandTests", dependencies: ["GlusterCommand", "Programs", "TestSupport"]),
     .testTarget(name: "ProgramsTests", dependencies: ["Programs", "TestSupport"]),
     .testTarget(name: "SetupCheckTests", dependencies: ["SetupCheck", "Gluster"]),
@@ -158,6 +163,9 @@ let package = Package(
 if Context.environment["GFAPI_FD_FUZZ"] != nil {
   package.targets.append(
     .executableTarget(
-      name: "gfapi-fd-fuzz", dependencies: ["GfapiDefinition", "GfapiAttributes", "Gluster", "GlusterfindList", "MiniDaemon", "PartStore"],
+      name: "gfapi-fd-fuzz",
+      dependencies: [
+        "DeltaFormat", "GfapiDefinition", "GfapiAttributes", "Gluster", "GlusterfindList", "MiniDaemon", "PartStore",
+      ],
       linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
 }

@@ -115,6 +115,19 @@ public struct File: ~Copyable {
     }
   }
 
+  /// Makes a range of the file a hole: it reads as zeros, and takes no place. The file's length stays.
+  ///
+  /// - Throws: ``GlusterError``; `EOPNOTSUPP` if the file system of a brick does not support holes.
+  ///
+  /// The corresponding C function is `glfs_discard`.
+  public func discard(_ count: Int, at offset: Int) throws(GlusterError) {
+    try volume.retry.run { _ throws(GlusterError) in
+      try volume.repeatedIfThere({ isThere }) { () throws(GlusterError) in
+        guard glfs_discard(descriptor, offset, count) == 0 else { throw failure("glfs_discard") }
+      }
+    }
+  }
+
   /// The offset of the first stored byte at or after `offset`; nil if only a hole follows.
   ///
   /// - Throws: ``GlusterError``; `EOPNOTSUPP` or `EINVAL` if the volume does not support this (sharded volumes).

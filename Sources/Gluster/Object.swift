@@ -171,7 +171,15 @@ public final class Object: @unchecked Sendable {
   ///
   /// The corresponding C function is `glfs_h_open`.
   public func openForReading(keepAccessTime: Bool = false) throws(GlusterError) -> File {
-    let flags = O_RDONLY | (keepAccessTime ? CGFAPI_O_NOATIME : 0)
+    try open(O_RDONLY | (keepAccessTime ? CGFAPI_O_NOATIME : 0))
+  }
+
+  /// Opens this regular file, to change it in place.
+  ///
+  /// The corresponding C function is `glfs_h_open`.
+  public func openForWriting() throws(GlusterError) -> File { try open(O_WRONLY) }
+
+  private func open(_ flags: Int32) throws(GlusterError) -> File {
     let descriptor = try volume.retry.run { _ throws(GlusterError) in
       guard let descriptor = glfs_h_open(volume.handle, handle, flags) else { throw failure("glfs_h_open") }
       return descriptor

@@ -16,6 +16,8 @@ public struct SavedEntry: Sendable {
   public var fileIndex: Int32 = 0
   /// Bacula: number of the first name of a hard link; 0 if unknown.
   public var linkIndex: Int32 = 0
+  /// The number of the delta that the entry is: the daemons' delta_seq; 0: a whole entry.
+  public var delta: UInt32 = 0
   public var extendedAttributes: [Attribute] = []
 
   /// True if the entry could not be read or opened. The record only reports this.
@@ -140,6 +142,7 @@ extension MiniJob {
     _ firstNames: inout FirstNames
   ) throws {
     var entry = SavedEntry(type: record.type, path: record.path, status: record.status)
+    entry.delta = record.delta
     guard !entry.isFailure else {
       counts.fail(entry.path)
       return

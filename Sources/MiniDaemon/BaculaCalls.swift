@@ -88,7 +88,8 @@ final class BaculaCalls: ModuleCalls {
     guard check!(context, &stream) == Int32(FD_OK), stream.stream == 26 else { return nil }
     return StartedRecord(
       type: Int(packet.type), path: bytes(packet.fname), link: bytes(packet.link), status: packet.statp,
-      noRead: packet.no_read, linkIndex: packet.LinkFI, isSparse: packet.flags & 1 << UInt64(FD_FO_SPARSE) != 0)
+      noRead: packet.no_read, delta: packet.flags & 1 << UInt64(FD_FO_DELTA) != 0 ? packet.delta_seq + 1 : 0, linkIndex: packet.LinkFI,
+      isSparse: packet.flags & 1 << UInt64(FD_FO_SPARSE) != 0)
   }
 
   func endBackupFile() -> Int32 { functions.end_backup_file(context) }
@@ -167,6 +168,7 @@ final class BaculaCalls: ModuleCalls {
     later.where = packet.where
     later.replace = packet.replace
     later.create_status = packet.create_status
+    later.delta_seq = packet.delta_seq
     return later
   }
 
@@ -304,14 +306,18 @@ private func jobOf(_ context: UnsafeMutablePointer<bacula_context>?) -> MiniJob 
 }
 
 private func hasChanged(_ job: MiniJob, _ raw: UnsafeMutableRawPointer) -> Int32 {
-  func changed(_ packet: some MiniSavePacket) -> Int32 {
-    let changed = job.hasChanged(bytes(packet.fname), link: bytes(packet.link), packet.statp, since: job.options.since)
-    return Int32(changed ? FD_OK : FD_SEEN)
+  func changed<P: MiniSavePacket>(_: P.Type) -> Int32 {
+    let packet = raw.assumingMemoryBound(to: P.self)
+    let asked = packet.pointee
+    let answer = job.compare(bytes(asked.fname), link: bytes(asked.link), asked.statp, since: job.options.since)
+    packet.pointee.accurate_found = answer.delta != nil
+    packet.pointee.delta_seq = answer.delta ?? 0
+    return Int32(answer.hasChanged ? FD_OK : FD_SEEN)
   }
   return switch job.module.abi.family {
-  case .bacula(.v9): changed(raw.assumingMemoryBound(to: bacula_save_packet_9.self).pointee)
-  case .bacula(.v11): changed(raw.assumingMemoryBound(to: bacula_save_packet_11.self).pointee)
-  case .bacula(.v13), .bacula(.v15): changed(raw.assumingMemoryBound(to: bacula_save_packet_13.self).pointee)
+  case .bacula(.v9): changed(bacula_save_packet_9.self)
+  case .bacula(.v11): changed(bacula_save_packet_11.self)
+  case .bacula(.v13), .bacula(.v15): changed(bacula_save_packet_13.self)
   case .bareos: Int32(FD_ERROR)
   }
 }
@@ -327,6 +333,8 @@ private protocol MiniSavePacket {
   var flags: UInt64 { get }
   var no_read: Bool { get }
   var portable: Bool { get set }
+  var accurate_found: Bool { get set }
+  var delta_seq: UInt32 { get set }
   var LinkFI: Int32 { get }
   /// The text of an object, and its length in bytes.
   var objectText: (UnsafeMutablePointer<CChar>?, Int32) { get }

@@ -8,6 +8,7 @@ final class BareosCalls: ModuleCalls {
   let functions: bareos_plugin_functions
   let context: UnsafeMutablePointer<bareos_context>
   private let release: BareosRelease
+  private var wasDelta = false
   private unowned let job: MiniJob
 
   init(_ job: MiniJob, _ core: UnsafeMutablePointer<mini_core>, _ release: BareosRelease) {
@@ -71,11 +72,14 @@ final class BareosCalls: ModuleCalls {
       set(FD_FO_NO_HARDLINK, !options.hardLinks)
       set(FD_FO_STRIPPATH, options.stripsPaths)
       set(FD_FO_CHKCHANGES, options.looksForChanges)
+      // The flags of the record before, as Bareos passes them.
+      set(FD_FO_DELTA, wasDelta)
     }
     guard functions.start_backup_file(context, &packet) == Int32(FD_OK) else { return nil }
+    wasDelta = withUnsafeBytes(of: packet.flags) { $0[FD_FO_DELTA / 8] & 1 << UInt8(FD_FO_DELTA % 8) != 0 }
     return StartedRecord(
       type: Int(packet.type), path: bytes(packet.fname), link: bytes(packet.link), status: packet.statp,
-      noRead: packet.no_read)
+      noRead: packet.no_read, delta: wasDelta ? packet.delta_seq + 1 : 0)
   }
 
   func endBackupFile() -> Int32 { functions.end_backup_file(context) }
@@ -260,10 +264,12 @@ final class BareosCalls: ModuleCalls {
       Int32(jobOf(context).accepts(packet!.pointee.fname) ? FD_OK : FD_SKIP)
     }
     table.pointee.check_changes = { context, packet in
-      let packet = packet!.pointee
-      let changed = jobOf(context).hasChanged(
-        bytes(packet.fname), link: bytes(packet.link), packet.statp, since: packet.save_time)
-      return Int32(changed ? FD_OK : FD_SEEN)
+      let asked = packet!.pointee
+      let answer = jobOf(context).compare(
+        bytes(asked.fname), link: bytes(asked.link), asked.statp, since: asked.save_time)
+      packet!.pointee.accurate_found = answer.delta != nil
+      packet!.pointee.delta_seq = answer.delta ?? 0
+      return Int32(answer.hasChanged ? FD_OK : FD_SEEN)
     }
     table.pointee.set_seen_bitmap = { _, _, _ in Int32(FD_OK) }
     table.pointee.clear_seen_bitmap = { _, _, _ in Int32(FD_OK) }

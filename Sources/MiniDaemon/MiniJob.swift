@@ -46,8 +46,8 @@ public final class MiniJob: @unchecked Sendable {
     public var only: [UInt8]?
     /// Plugin options of the job: they override the definition.
     public var pluginOptions: String?
-    /// For an accurate job: entries that are in the catalog, with modification time and size.
-    public var accurate: [[UInt8]: (mtime: Int, size: Int)]?
+    /// For an accurate job: entries that are in the catalog, with modification time, size, and the number of their delta.
+    public var accurate: [[UInt8]: (mtime: Int, size: Int, delta: UInt32)]?
 
     public init() {}
   }
@@ -203,16 +203,17 @@ public final class MiniJob: @unchecked Sendable {
     return path.starts(with: other) && (path.count == other.count || path[other.count] == slash)
   }
 
-  /// Returns true if an entry has changed. The daemons compare it with the catalog in an accurate job, and otherwise with the time of the
-  /// last backup.
-  func hasChanged(_ path: [UInt8], link: [UInt8], _ status: stat, since: Int) -> Bool {
+  /// Compares an entry with the catalog in an accurate job, and otherwise with the time of the last backup, as the daemons do.
+  ///
+  /// - Returns: whether it has changed, and the number of its delta in the catalog; nil: the catalog does not have it.
+  func compare(_ path: [UInt8], link: [UInt8], _ status: stat, since: Int) -> (hasChanged: Bool, delta: UInt32?) {
     if let accurate = options.accurate {
       let path = status.st_mode & S_IFMT == S_IFDIR ? link : path
-      guard let known = accurate[path] else { return true }
+      guard let known = accurate[path] else { return (true, nil) }
       markSeen(path)
-      return known.mtime != status.st_mtim.tv_sec || known.size != Int(status.st_size)
+      return (known.mtime != status.st_mtim.tv_sec || known.size != Int(status.st_size), known.delta)
     }
-    return !(since > 0 && status.st_mtim.tv_sec < since && status.st_ctim.tv_sec < since)
+    return (!(since > 0 && status.st_mtim.tv_sec < since && status.st_ctim.tv_sec < since), nil)
   }
 
   func markSeen(_ path: [UInt8]) {

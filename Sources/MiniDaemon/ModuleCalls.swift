@@ -58,6 +58,8 @@ struct StartedRecord {
   var link: [UInt8]
   var status: stat
   var noRead: Bool
+  /// The number of the delta that the record is, as the daemons count: 0 for a whole entry.
+  var delta: UInt32 = 0
   /// Bacula: number of the first name of a hard link.
   var linkIndex: Int32 = 0
   /// Bacula: true if blocks of zeros are left out.

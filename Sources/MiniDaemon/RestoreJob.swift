@@ -145,6 +145,7 @@ public struct Restore: ~Copyable {
           packet.ofname = name
           packet.olname = link
           packet.where = prefix
+          packet.delta_seq = entry.delta
           packet.replace =
             switch options.replace {
             case .always: Int32(FD_REPLACE_ALWAYS)

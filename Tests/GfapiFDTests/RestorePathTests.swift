@@ -11,7 +11,7 @@ struct RestorePathTests {
   final class SilentDaemon: Daemon {
     func send(_ severity: Severity, _ text: String) {}
     func accepts(_ path: VolumePath, _ status: stat) -> Bool { true }
-    func hasChanged(_ record: SaveRecord, since: Int) -> Bool { true }
+    func compare(_ record: SaveRecord, since: Int) -> Comparison { Comparison(hasChanged: true, number: nil) }
     let isAccurate = false
     let jobName: String? = nil
     let previousJobName: String? = nil

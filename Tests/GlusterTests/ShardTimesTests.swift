@@ -12,6 +12,8 @@ struct ShardTimesTests {
       ("2b0f1c3e-9a4d-4c55-8f00-0123456789ab.x", false), (".remove_me", false), ("", false), (".", false),
     ])
   func identity(_ name: String, _ isShard: Bool) {
-    #expect(ShardTimes.identity(Array(name.utf8)) == (isShard ? Array(name.utf8.prefix(36)) : nil))
+    let found = ShardTimes.identity(Array(name.utf8))
+    #expect(found?.identity == (isShard ? Array(name.utf8.prefix(36)) : nil))
+    #expect(found?.number == (isShard ? Int(name.dropFirst(37)) : nil))
   }
 }

@@ -138,10 +138,10 @@ struct BackupTests {
     for name in ["same", "other-time", "other-size", "unknown"] { write(local + "/" + name) }
     let all = MemoryBackup()
     _ = try withJob { try $0.backup(Scratch.line("plain", path), to: all) }
-    var known: [[UInt8]: (mtime: Int, size: Int)] = [:]
+    var known: [[UInt8]: (mtime: Int, size: Int, delta: UInt32)] = [:]
     for item in all.items {
       let name = item.entry.type == FD_FT_DIREND ? item.entry.path + [0x2f] : item.entry.path
-      known[name] = (item.entry.status.st_mtim.tv_sec, Int(item.entry.status.st_size))
+      known[name] = (item.entry.status.st_mtim.tv_sec, Int(item.entry.status.st_size), 0)
     }
     known[Array((path + "/other-time").utf8)]!.mtime -= 1
     known[Array((path + "/other-size").utf8)]!.size += 1

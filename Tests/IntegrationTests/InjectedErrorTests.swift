@@ -85,7 +85,7 @@ struct InjectedErrorTests {
     try (lines.joined(separator: "\n") + "\n").write(toFile: list, atomically: true, encoding: .utf8)
     var options = MiniJob.Options()
     options.level = UInt8(ascii: "I")
-    options.accurate = Dictionary(uniqueKeysWithValues: names.map { (Array($0.utf8), (mtime: 0, size: 0)) })
+    options.accurate = Dictionary(uniqueKeysWithValues: names.map { (Array($0.utf8), (mtime: 0, size: 0, delta: 0)) })
     try failing("opendir") {
       try withJob(options, abi: abi) { job throws in
         _ = try job.backup(Scratch.line("small", path, ":gffilelist=\(list)"), to: MemoryBackup())
@@ -102,8 +102,8 @@ struct InjectedErrorTests {
     let names = ["", "/directory/", "/directory/file", "/directory/below/", "/gone"].map { path + $0 }
     var options = MiniJob.Options()
     options.level = UInt8(ascii: "I")
-    options.accurate = Dictionary(uniqueKeysWithValues: names.map { (Array($0.utf8), (mtime: 0, size: 0)) })
-    options.accurate![Array("/elsewhere".utf8)] = (0, 0)
+    options.accurate = Dictionary(uniqueKeysWithValues: names.map { (Array($0.utf8), (mtime: 0, size: 0, delta: 0)) })
+    options.accurate![Array("/elsewhere".utf8)] = (0, 0, 0)
     try withJob(options, abi: abi) { job throws in
       _ = try job.backup(Scratch.line("small", path), to: MemoryBackup())
       let deleted = Set(job.deleted.map { String(decoding: $0, as: UTF8.self) })

@@ -9,6 +9,8 @@ public struct Chain {
   public let line: String
   public let abi: ABI
   public private(set) var items: [MemoryBackup.Item] = []
+  /// The entries of the full backup, with which a differential one is compared.
+  private var fullItems: [MemoryBackup.Item] = []
   /// The messages of the last job.
   public private(set) var messages: [MiniJob.Message] = []
   /// The paths that the last job backed up, and those that it reported as deleted.
@@ -44,10 +46,13 @@ public struct Chain {
     _ change: (inout MiniJob.Options) throws -> Void = { _ in }
   ) throws {
     var options = options(level)
+    let known = level == .differential ? fullItems : items
     if !items.isEmpty, accurate {
       options.accurate = Dictionary(
-        items.map { (Self.name(of: $0.entry), (mtime: $0.entry.status.st_mtim.tv_sec, size: Int($0.entry.status.st_size))) },
-        uniquingKeysWith: { $1 })
+        known.map { item in
+          let (entry, status) = (item.entry, item.entry.status)
+          return (Self.name(of: entry), (mtime: status.st_mtim.tv_sec, size: Int(status.st_size), delta: entry.delta))
+        }, uniquingKeysWith: { $1 })
     }
     count += 1
     // The form in which both daemons make the name of a run unique.
@@ -69,9 +74,13 @@ public struct Chain {
     full = full ?? job
     let gone = Set(deleted.map { Array($0.utf8) })
     // A restore tree has one node for a path: an entry replaces an earlier one of another type. (A daemon does not notice that a file is gone
-    // if a directory has its name now.)
-    let new = Set(backup.items.map { Self.path(of: $0.entry) })
-    items = items.filter { !gone.contains(Self.name(of: $0.entry)) && !new.contains(Self.path(of: $0.entry)) } + backup.items
+    // if a directory has its name now.) A delta leaves what it builds on.
+    let new = Dictionary(backup.items.map { (Self.path(of: $0.entry), $0.entry.delta) }, uniquingKeysWith: { $1 })
+    items =
+      known.filter { item in
+        !gone.contains(Self.name(of: item.entry)) && new[Self.path(of: item.entry)].map { item.entry.delta < $0 } ?? true
+      } + backup.items
+    if fullItems.isEmpty { fullItems = items }
   }
 
   private func options(_ level: Level) -> MiniJob.Options {

@@ -125,6 +125,8 @@ static_assert(offsetof(struct bacula_save_packet_9, statp) == 24, "save.statp (9
 static_assert(offsetof(struct bacula_save_packet_9, type) == 168, "save.type (9)");
 static_assert(offsetof(struct bacula_save_packet_9, flags) == 176, "save.flags (9)");
 static_assert(offsetof(struct bacula_save_packet_9, no_read) == 184, "save.no_read (9)");
+static_assert(offsetof(struct bacula_save_packet_9, accurate_found) == 186, "save.accurate_found (9)");
+static_assert(offsetof(struct bacula_save_packet_9, delta_seq) == 200, "save.delta_seq (9)");
 static_assert(offsetof(struct bacula_save_packet_9, cmd) == 192, "save.cmd (9)");
 static_assert(offsetof(struct bacula_save_packet_9, LinkFI) == 232, "save.LinkFI (9)");
 static_assert(offsetof(struct bacula_save_packet_9, pkt_end) == 236, "save.pkt_end (9)");
@@ -158,6 +160,8 @@ static_assert(offsetof(struct bacula_save_packet_11, statp) == 40, "save.statp (
 static_assert(offsetof(struct bacula_save_packet_11, type) == 184, "save.type (11)");
 static_assert(offsetof(struct bacula_save_packet_11, flags) == 192, "save.flags (11)");
 static_assert(offsetof(struct bacula_save_packet_11, no_read) == 200, "save.no_read (11)");
+static_assert(offsetof(struct bacula_save_packet_11, accurate_found) == 202, "save.accurate_found (11)");
+static_assert(offsetof(struct bacula_save_packet_11, delta_seq) == 216, "save.delta_seq (11)");
 static_assert(offsetof(struct bacula_save_packet_11, cmd) == 208, "save.cmd (11)");
 static_assert(offsetof(struct bacula_save_packet_11, LinkFI) == 248, "save.LinkFI (11)");
 static_assert(offsetof(struct bacula_save_packet_11, pkt_end) == 252, "save.pkt_end (11)");
@@ -213,6 +217,8 @@ static_assert(offsetof(struct bacula_save_packet_13, link) == 32, "save.link (13
 static_assert(offsetof(struct bacula_save_packet_13, statp) == 40, "save.statp (13)");
 static_assert(offsetof(struct bacula_save_packet_13, type) == 184, "save.type (13)");
 static_assert(offsetof(struct bacula_save_packet_13, flags) == 192, "save.flags (13)");
+static_assert(offsetof(struct bacula_save_packet_13, accurate_found) == 202, "save.accurate_found (13)");
+static_assert(offsetof(struct bacula_save_packet_13, delta_seq) == 328, "save.delta_seq (13)");
 static_assert(offsetof(struct bacula_save_packet_13, no_read) == 200, "save.no_read (13)");
 static_assert(offsetof(struct bacula_save_packet_13, cmd) == 208, "save.cmd (13)");
 static_assert(offsetof(struct bacula_save_packet_13, metadata) == 320, "save.metadata (13)");

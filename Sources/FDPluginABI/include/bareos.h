@@ -101,6 +101,8 @@ static_assert(offsetof(struct bareos_save_packet, type) == 168, "save.type");
 static_assert(offsetof(struct bareos_save_packet, flags) == 172, "save.flags");
 static_assert(offsetof(struct bareos_save_packet, no_read) == 177, "save.no_read");
 static_assert(offsetof(struct bareos_save_packet, portable) == 178, "save.portable");
+static_assert(offsetof(struct bareos_save_packet, accurate_found) == 179, "save.accurate_found");
+static_assert(offsetof(struct bareos_save_packet, delta_seq) == 200, "save.delta_seq");
 static_assert(offsetof(struct bareos_save_packet, cmd) == 184, "save.cmd");
 static_assert(offsetof(struct bareos_save_packet, save_time) == 192, "save.save_time");
 static_assert(offsetof(struct bareos_save_packet, object_name) == 208, "save.object_name");

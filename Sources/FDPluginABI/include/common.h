@@ -64,6 +64,8 @@ enum {
   FD_FO_CHKCHANGES = 24,
   FD_FO_STRIPPATH = 25,
   FD_FO_XATTR = 27,
+  /* The record builds on the one before of the same name: the daemon counts delta_seq up. */
+  FD_FO_DELTA = 28,
 };
 
 /* Types of entries. */

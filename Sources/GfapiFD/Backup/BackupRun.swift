@@ -10,18 +10,19 @@ import Gluster
 /// The entries come from an ``EntrySource``. ``EntryChoice`` decides which of them are saved, ``ReadAheadQueue`` has their data and attributes
 /// fetched, and ``CurrentRecord`` answers for the record that the daemon processes.
 package final class BackupRun {
-  private unowned let daemon: any Daemon
+  unowned let daemon: any Daemon
   private let session: BackupSession
   private let calls: JobCalls
   private let choice: EntryChoice
   private let queue: ReadAheadQueue
   private let undated: UndatedChanges?
+  private let deltas: Deltas?
   package let isEstimate: Bool
-  private var found = BackupCounts()
-  private let failures: BackupFailures
+  var found = BackupCounts()
+  let failures: BackupFailures
   private var source: (any EntrySource)?
   private var isAtEnd = false
-  private var current: CurrentRecord?
+  private(set) var current: CurrentRecord?
   private var pace = JobPace()
   private var hasReportedLooking = false
 
@@ -38,15 +39,20 @@ package final class BackupRun {
   ) {
     (self.session, self.daemon, self.isEstimate, self.undated) = (session, daemon, isEstimate, undated)
     calls = JobCalls(volume, daemon)
+    deltas =
+      volume.definition.makesDeltas && !isEstimate ? Deltas(undated, session.fetcher, calls, daemon, isIncremental: since > 0) : nil
     failures = BackupFailures(daemon, calls)
     choice = EntryChoice(
       session, daemon, since: since, searched: searched, comparesSigns: undated != nil, checksAttributes: volume.definition.checksAttributes
     )
-    queue = ReadAheadQueue(calls, session.fetcher, isEstimate: isEstimate)
+    queue = ReadAheadQueue(calls, session.fetcher, isEstimate: isEstimate, makesDeltas: deltas != nil)
   }
 
   /// Ends the backup. Call this once, also after a failure.
-  package func finish() { undated?.end() }
+  package func finish() {
+    deltas?.end()
+    undated?.end()
+  }
 
   package var options: FileSetOptions { choice.options }
   /// The places that the backup could not read.
@@ -66,7 +72,7 @@ package final class BackupRun {
   /// The numbers of entries as text for the job's log.
   package var summary: String { counts.summary(source?.summary ?? "") }
   /// What was backed up, how fast, and where the time went, as text for the job's log.
-  package var account: String { found.account(paceWords) }
+  package var account: String { found.account(paceWords) + (deltas?.account ?? "") }
 
   private var paceWords: String { pace.words(entries: found.backedUp, bytes: found.bytes, waited: calls.waited) }
 
@@ -89,8 +95,22 @@ package final class BackupRun {
       next.details = nil
       details = try complete(&next, entry, ahead)
     }
-    current = CurrentRecord(next, details, calls, session.fetcher, budget: queue.budget)
+    let image = try beginImage(&next)
+    current = CurrentRecord(next, details, image, calls, session.fetcher, budget: queue.budget)
     return next.record
+  }
+
+  /// Decides how a file of several shards is stored.
+  private func beginImage(_ next: inout ReadAheadQueue.Item) throws -> ImageRecord? {
+    guard let deltas, let entry = next.entry, next.record.isSaved else { return nil }
+    do {
+      let image = try failures.orEnd { try deltas.begin(entry, number: next.deltaBase, mayBeImage: next.mayBeImage) }
+      next.record.deltaBase = image?.deltaBase
+      return image
+    } catch let error as GlusterError {
+      try failures.endIfGone(error)
+      return nil
+    }
   }
 
   private func begin(_ options: FileSetOptions) throws {
@@ -218,13 +238,16 @@ package final class BackupRun {
     case .save: add(record, entry)
     case .candidate:
       let wanted = choice.checksAttributes ? choice.wantedOfAny : EntryFetcher.Wanted()
-      queue.append(candidate: ReadAheadQueue.Item(record: record, entry: entry, acceptance: choice.acceptances), wanted)
+      queue.append(candidate: item(record, entry), wanted)
     case .unchanged: found.unchanged += 1
     }
   }
 
-  private func add(_ record: SaveRecord, _ entry: SourceEntry? = nil) {
-    queue.append(ReadAheadQueue.Item(record: record, entry: entry, acceptance: choice.acceptances), options.wanted)
+  private func add(_ record: SaveRecord, _ entry: SourceEntry? = nil) { queue.append(item(record, entry), options.wanted) }
+
+  /// Makes an item for an entry that ``EntryChoice`` has just decided about.
+  private func item(_ record: SaveRecord, _ entry: SourceEntry?) -> ReadAheadQueue.Item {
+    ReadAheadQueue.Item(record: record, entry: entry, acceptance: choice.acceptances, deltaBase: entry == nil ? nil : choice.deltaBase)
   }
 
   /// Decides whether the first of the queue, whose times have not changed, has changed and becomes a record.
@@ -251,48 +274,4 @@ package final class BackupRun {
     found.undated += 1
     queue.prepend(first, options.wanted)
   }
-
-  // MARK: The current record
-
-  /// Opens the file of the current record.
-  ///
-  /// - Throws: ``GlusterError``, or ``JobCalls/Ended``.
-  package func openFile() throws {
-    guard let current else { throw GlusterError(errno: .invalidArgument, call: "open") }
-    try countingUnread(current) { try current.open() }
-  }
-
-  /// Copies the next bytes of the open file into `buffer`: see ``CurrentRecord/read(into:)``.
-  package func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
-    guard let current else { throw GlusterError(errno: .badFileDescriptor, call: "read") }
-    let read = try countingUnread(current) { try current.read(into: buffer) }
-    found.bytes += read.bytes
-    found.holes += read.holes
-    return read.bytes
-  }
-
-  /// Closes the file of the current record, if it is open.
-  package func closeFile() throws {
-    if let warning = try failures.orEnd({ try current?.close() }) { daemon.report(.warning, warning) }
-  }
-
-  /// Makes a call for the data of the current record. If they cannot be read, the entry counts as failed instead of backed up.
-  private func countingUnread<T>(_ current: CurrentRecord, _ body: () throws -> T) throws -> T {
-    let wasUnread = current.isUnread
-    do { return try failures.orEnd(body) } catch let error as GlusterError {
-      if current.isUnread, !wasUnread {
-        // An entry with an attribute that could not be read has been counted as failed already.
-        if current.details.problems.isEmpty { failures.count += 1 }
-        found.countBackedUp(current.record.kind, by: -1)
-      }
-      try failures.endIfGone(error)
-      throw error
-    }
-  }
-
-  /// The ACL stream of the current record; empty if the entry has no ACL.
-  package var acls: [UInt8] { current?.details.acls ?? [] }
-
-  /// Returns the next extended attribute of the current record, and whether another follows.
-  package func nextExtendedAttribute() -> (attribute: ExtendedAttribute, more: Bool)? { current?.nextExtendedAttribute() }
 }

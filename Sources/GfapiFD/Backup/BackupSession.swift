@@ -35,9 +35,10 @@ package struct BackupSession: Sendable {
     _ = try distribution?.waitUntilWhole()
     volumeIdentity = connection.identity
     var (shards, noShards): (ShardTimes?, GlusterError?)
-    if traits.isSharded, since > 0 {
+    if traits.isSharded, since > 0 || definition.makesDeltas {
       do {
-        shards = try ShardTimes(volume.uri, since: since, logging: definition.logging, retry: volume.retry)
+        shards = try ShardTimes(
+          volume.uri, since: since, keepsStamps: definition.makesDeltas, logging: definition.logging, retry: volume.retry)
       } catch {
         noShards = error
       }

@@ -18,6 +18,8 @@ final class CurrentRecord {
   private let width: Int
   let item: ReadAheadQueue.Item
   let details: EntryFetcher.Details
+  /// Set for a file of several shards, with `delta=yes`.
+  private let image: ImageRecord?
   private var nextAttribute = 0
   /// True if the data of the entry could not be read.
   private(set) var isUnread = false
@@ -29,12 +31,17 @@ final class CurrentRecord {
   private var hole = 0
   private var atEnd = false
   private var file: FileReader?
+  private var delta: DeltaReader?
+  private var deltaBytes: [UInt8] = []
   /// How the file changed while it was read, if that is known.
   private var outcome: ReadOutcome?
 
   /// - Parameter budget: how many bytes may be held ahead of the daemon.
-  init(_ item: ReadAheadQueue.Item, _ details: EntryFetcher.Details, _ calls: JobCalls, _ fetcher: EntryFetcher, budget: Int) {
-    (self.item, self.details, self.calls, self.fetcher) = (item, details, calls, fetcher)
+  init(
+    _ item: ReadAheadQueue.Item, _ details: EntryFetcher.Details, _ image: ImageRecord?, _ calls: JobCalls, _ fetcher: EntryFetcher,
+    budget: Int
+  ) {
+    (self.item, self.details, self.image, self.calls, self.fetcher) = (item, details, image, calls, fetcher)
     width = max(min(calls.volume.definition.workers, budget / FileReader.pieceSize, FileReader.mostPieces), 1)
   }
 
@@ -55,15 +62,22 @@ final class CurrentRecord {
       return
     }
     var content = details.content
+    let isDelta = image?.deltaBase != nil
     if case .none = content {
       let fetcher = fetcher
       do {
-        content = try calls.wait(for: calls.start(isUrgent: true) { try fetcher.content(of: entry) }, isOfEntry: true)
+        content = try calls.wait(
+          for: calls.start(isUrgent: true) { try fetcher.content(of: entry, readsFirst: !isDelta) }, isOfEntry: true)
       } catch let error as GlusterError {
         (isOpen, isUnread) = (false, true)
         throw error
       }
     }
+    if isDelta, case .open(let file, _) = content {
+      delta = image?.beginDelta(file, width: width)
+      return
+    }
+    image?.beginWhole()
     switch content {
     case .none: break
     case .whole(let data, let outcome): (self.data, self.outcome) = (data, outcome)
@@ -72,7 +86,10 @@ final class CurrentRecord {
     }
   }
 
-  private func reset() { (isOpen, data, used, hole, atEnd, file, outcome) = (false, nil, 0, 0, false, nil, nil) }
+  private func reset() {
+    (isOpen, data, used, hole, atEnd, file, outcome) = (false, nil, 0, 0, false, nil, nil)
+    (delta, deltaBytes) = (nil, [])
+  }
 
   /// Copies the next bytes of the open file into `buffer`.
   ///
@@ -94,16 +111,33 @@ final class CurrentRecord {
         rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: data.bytes[used..<(used + count)]))
         used += count
         read.bytes += count
+      } else if used < deltaBytes.count {
+        let count = min(deltaBytes.count - used, rest.count)
+        deltaBytes.withUnsafeBytes { rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[used..<(used + count)])) }
+        used += count
+        read.bytes += count
       } else if atEnd {
         break
       } else {
         try fetchNext()
       }
     }
+    image?.took(UnsafeRawBufferPointer(rebasing: buffer[..<read.bytes]))
     return read
   }
 
   private func fetchNext() throws {
+    if let delta {
+      do { (deltaBytes, used) = (try delta.nextBytes(), 0) } catch let error as GlusterError {
+        isUnread = true
+        throw error
+      } catch let failure as Database.Failure {
+        isUnread = true
+        throw GlusterError(errno: .ioError, call: "the state database: \(failure)")
+      }
+      atEnd = deltaBytes.isEmpty
+      return
+    }
     guard let file else {
       atEnd = true
       return
@@ -133,6 +167,7 @@ final class CurrentRecord {
     var outcome = outcome
     reset()
     guard wasOpen, item.entry != nil else { return nil }
+    if wasAtEnd, !isUnread, let change = try image?.end() { outcome = .changed(change) }
     if outcome == nil, let file {
       do { outcome = try file.finish(timesAreExact: fetcher.timesAreExact) } catch let error as GlusterError {
         return JobMessage("GFD-061", "after it was read: \(error)").about(record.path)

@@ -34,6 +34,8 @@ final class EntryChoice: EntryFilter {
   private(set) var wantedOfAny = EntryFetcher.Wanted()
   /// How often the daemon has been asked whether it accepts an entry. Each such call sets the daemon's current options.
   private(set) var acceptances = 0
+  /// The number of the delta in the last record of the entry that was decided about last: see ``Comparison/number``.
+  private(set) var deltaBase: Int?
   /// The number of entries that the FileSet has excluded.
   private(set) var excluded = 0
   /// See ``EntrySource/reachesPastDirectories``.
@@ -84,7 +86,9 @@ final class EntryChoice: EntryFilter {
     // Ask again, to set the options: the entry that the daemon was last asked about may have others.
     if comparesByOptions { _ = accepts(entry.path, entry.status) }
     // Always ask the daemon: it marks every entry that it is asked about as seen.
-    if daemon.hasChanged(record, since: since) || entry.isNamedByList { return .save }
+    let comparison = daemon.compare(record, since: since)
+    deltaBase = comparison.number
+    if comparison.hasChanged || entry.isNamedByList { return .save }
     if searched > 0, max(entry.status.st_mtim.tv_sec, entry.status.st_ctim.tv_sec) >= searched { return .save }
     return comparesSigns && mayHaveChanged(entry.status) ? .candidate : .unchanged
   }

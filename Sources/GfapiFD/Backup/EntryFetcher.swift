@@ -76,8 +76,8 @@ package struct EntryFetcher: Sendable {
   /// On a sharded volume the smallest size that a shard can have, in bytes: a file up to this size is one piece. nil: the volume is not
   /// sharded, so every file is one piece.
   let shardSize: Int?
-  /// Finds the files with changed shards. Set only on a sharded volume, in a job that compares times.
-  private let shards: ShardTimes?
+  /// Finds the files with changed shards. Set only on a sharded volume, in a job that compares times or makes deltas.
+  let shards: ShardTimes?
   private let noShards: GlusterError?
   /// The volume has files in shards, but returns only the first shard of each.
   private let wasSharded: Bool
@@ -85,7 +85,7 @@ package struct EntryFetcher: Sendable {
   private let pool = PiecePool()
 
   /// - Parameters:
-  ///   - shards: finds the files with changed shards, on a sharded volume, in a job that compares times.
+  ///   - shards: finds the files with changed shards, on a sharded volume, in a job that compares times or makes deltas.
   ///   - noShards: why `shards` could not be made.
   ///   - wasSharded: the volume has files in shards, but returns only the first shard of each.
   init(_ traits: VolumeTraits, _ distribution: Distribution?, shards: ShardTimes?, noShards: GlusterError?, wasSharded: Bool) {
@@ -137,9 +137,13 @@ package struct EntryFetcher: Sendable {
   }
 
   /// Returns the data of a regular file, or the open file to read the data from.
-  func content(of entry: SourceEntry) throws(GlusterError) -> Content { try sure { () throws(GlusterError) in try read(entry) } }
+  ///
+  /// - Parameter readsFirst: true to read the first piece of a large file as well.
+  func content(of entry: SourceEntry, readsFirst: Bool = true) throws(GlusterError) -> Content {
+    try sure { () throws(GlusterError) in try read(entry, readsFirst: readsFirst) }
+  }
 
-  private func read(_ entry: SourceEntry) throws(GlusterError) -> Content {
+  private func read(_ entry: SourceEntry, readsFirst: Bool) throws(GlusterError) -> Content {
     let size = Int(entry.status.st_size)
     if size <= Self.wholeSize, readsWithoutOpening {
       // Ask for one byte more than expected. If the byte does not come, the file has not grown.
@@ -156,7 +160,7 @@ package struct EntryFetcher: Sendable {
     }
     let file = OpenFile(try entry.object.openForReading(keepAccessTime: true), pool)
     return .open(
-      file, first: entry.status.hasHoles ? nil : try file.read(FileReader.pieceSize, at: 0, expected: size))
+      file, first: entry.status.hasHoles || !readsFirst ? nil : try file.read(FileReader.pieceSize, at: 0, expected: size))
   }
 
   /// Fetches ACLs and extended attributes. The list of names covers both, and a name that is not in the list is not requested.

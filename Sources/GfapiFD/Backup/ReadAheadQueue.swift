@@ -20,6 +20,10 @@ final class ReadAheadQueue {
     var details: Ahead<EntryFetcher.Details>?
     /// The parts of the entry that `details` was fetched with.
     var wanted = EntryFetcher.Wanted()
+    /// The number of the delta in the daemon's last record of the path: see ``Comparison/number``.
+    var deltaBase: Int?
+    /// True if the file may be stored as a delta, so that its data are not fetched ahead.
+    var mayBeImage = false
     /// How many bytes the entry was expected to take (`cost`), and how many were fetched beyond that (`excess`).
     var cost = 0
     var excess = 0
@@ -40,6 +44,8 @@ final class ReadAheadQueue {
   private let calls: JobCalls
   private let fetcher: EntryFetcher
   private let isEstimate: Bool
+  /// True if files of several shards may be stored as deltas.
+  private let makesDeltas: Bool
   /// How many bytes may be held ahead of the daemon.
   let budget: Int
   private var items = Deque<Item>()
@@ -50,8 +56,8 @@ final class ReadAheadQueue {
   /// Files with several names, of which one has been found, and how many additional hard links of each are still to come.
   private var additionalLinks: [ino_t: UInt] = [:]
 
-  init(_ calls: JobCalls, _ fetcher: EntryFetcher, isEstimate: Bool) {
-    (self.calls, self.fetcher, self.isEstimate) = (calls, fetcher, isEstimate)
+  init(_ calls: JobCalls, _ fetcher: EntryFetcher, isEstimate: Bool, makesDeltas: Bool) {
+    (self.calls, self.fetcher, self.isEstimate, self.makesDeltas) = (calls, fetcher, isEstimate, makesDeltas)
     budget = calls.volume.definition.readsAhead ? calls.volume.definition.readAhead : 0
   }
 
@@ -98,7 +104,10 @@ final class ReadAheadQueue {
     guard let entry = item.entry, !isEstimate || item.record.kind == .symbolicLink else { return item }
     var item = item
     let wanted = isEstimate ? EntryFetcher.Wanted() : wanted
-    let readsData = item.record.hasData && !isEstimate && isFirstName(entry.status)
+    if makesDeltas, let shardSize = fetcher.shardSize, item.record.kind == .regular {
+      item.mayBeImage = Deltas.concern(entry.status, smallestShard: shardSize)
+    }
+    let readsData = !item.mayBeImage && item.record.hasData && !isEstimate && isFirstName(entry.status)
     item.wanted = wanted
     item.cost = Self.entryCost + (readsData ? min(Int(entry.status.st_size), FileReader.pieceSize) : 0)
     cost += item.cost

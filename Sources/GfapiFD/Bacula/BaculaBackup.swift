@@ -33,7 +33,7 @@ extension BaculaDaemon {
       let record = try fill(packet, options, of: backup)
       // With this flag the daemon does not store blocks of zeros. It takes the flag from the plugin, and drops it if the data are
       // encrypted.
-      if record.hasHoles { packet.pointee.flags |= 1 << UInt64(FD_FO_SPARSE) }
+      if record.hasHoles, record.deltaBase == nil { packet.pointee.set(flag: FD_FO_SPARSE, true) }
       self.record = RecordAttributes(hasACLs: !backup.acls.isEmpty)
       candidate = nil
       if let first = hardLinks.first(of: record) {

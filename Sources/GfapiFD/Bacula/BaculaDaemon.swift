@@ -73,13 +73,14 @@ package final class BaculaDaemon: PacketDaemon {
   package func debug(_ level: Int32, _ text: String) { _ = bacula_debug_message(core, context, level, "gfapi: \(text)\n") }
 
   package func accepts(_ path: VolumePath, _ status: stat) -> Bool {
-    ask(core.pointee.accept_file, RecordStrings(name: path.bytes), status) == Int32(FD_OK)
+    ask(core.pointee.accept_file, RecordStrings(name: path.bytes), status).code == Int32(FD_OK)
   }
 
-  /// Returns true if an entry is to be backed up. The daemon uses its own since time, and marks the entry as seen in its accurate list.
-  package func hasChanged(_ record: SaveRecord, since: Int) -> Bool {
+  /// Compares an entry. The daemon uses its own since time, and marks the entry as seen in its accurate list.
+  package func compare(_ record: SaveRecord, since: Int) -> Comparison {
+    let answer = ask(core.pointee.check_changes, RecordStrings(record), record.status, type: record.packetType)
     // Back up after any answer but "seen": an entry too many is better than a missing one.
-    ask(core.pointee.check_changes, RecordStrings(record), record.status, type: record.packetType) != Int32(FD_SEEN)
+    return Comparison(hasChanged: answer.code != Int32(FD_SEEN), number: answer.number)
   }
 
   package var isAccurate: Bool { value(Int32(BACULA_VAR_ACCURATE)) ?? 0 != 0 }
@@ -107,14 +108,15 @@ package final class BaculaDaemon: PacketDaemon {
   private func ask(
     _ question: (UnsafeMutablePointer<bacula_context>?, UnsafeMutableRawPointer?) -> Int32, _ strings: RecordStrings,
     _ status: stat, type: Int32 = 0
-  ) -> Int32 {
-    func inLayout<P: BaculaSavePacket>(of _: P.Type) -> Int32 {
+  ) -> (code: Int32, number: Int?) {
+    func inLayout<P: BaculaSavePacket>(of _: P.Type) -> (code: Int32, number: Int?) {
       var packet = P.empty()
       packet.fname = strings.name.pointer
       packet.link = strings.link.pointer
       packet.statp = status
       packet.type = type
-      return withExtendedLifetime(strings) { withUnsafeMutablePointer(to: &packet) { question(context, $0) } }
+      let code = withExtendedLifetime(strings) { withUnsafeMutablePointer(to: &packet) { question(context, $0) } }
+      return (code, packet.accurate_found ? Int(packet.delta_seq) : nil)
     }
     return switch release {
     case .v9: inLayout(of: bacula_save_packet_9.self)

@@ -8,9 +8,17 @@ import Glibc
 /// The fields of Bacula's save packets that the plugin sets. Their position depends on the release.
 protocol BaculaSavePacket: SavePacket {
   var flags: UInt64 { get set }
+  var accurate_found: Bool { get }
   var LinkFI: Int32 { get set }
   /// Turns the packet into that of an object. The plugin keeps ownership of the strings.
   mutating func setObject(_ name: UnsafePointer<CChar>, _ text: UnsafePointer<CChar>)
+}
+
+extension BaculaSavePacket {
+  package mutating func set(flag bit: Int, _ isSet: Bool) {
+    let mask = UInt64(1) << UInt64(bit)
+    flags = isSet ? flags | mask : flags & ~mask
+  }
 }
 
 extension bacula_save_packet_9: BaculaSavePacket {

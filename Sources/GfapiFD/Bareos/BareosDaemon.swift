@@ -49,13 +49,14 @@ package final class BareosDaemon: PacketDaemon {
     return withExtendedLifetime(name) { core.pointee.accept_file(context, &packet) } == Int32(FD_OK)
   }
 
-  package func hasChanged(_ record: SaveRecord, since: Int) -> Bool {
+  package func compare(_ record: SaveRecord, since: Int) -> Comparison {
     let strings = RecordStrings(record)
     var packet = bareos_save_packet.empty()
     packet.fill(record, strings)
     packet.save_time = since
     // Back up after any answer but "seen": an entry too many is better than a missing one.
-    return withExtendedLifetime(strings) { core.pointee.check_changes(context, &packet) } != Int32(FD_SEEN)
+    let answer = withExtendedLifetime(strings) { core.pointee.check_changes(context, &packet) }
+    return Comparison(hasChanged: answer != Int32(FD_SEEN), number: packet.accurate_found ? Int(packet.delta_seq) : nil)
   }
 
   package var isAccurate: Bool { value(Int32(BAREOS_VAR_ACCURATE)) ?? 0 != 0 }
@@ -215,4 +216,11 @@ package final class BareosDaemon: PacketDaemon {
   }
 }
 
-extension bareos_save_packet: SavePacket {}
+extension bareos_save_packet: SavePacket {
+  package mutating func set(flag bit: Int, _ isSet: Bool) {
+    withUnsafeMutableBytes(of: &flags) { flags in
+      let mask = UInt8(1) << UInt8(bit % 8)
+      flags[bit / 8] = isSet ? flags[bit / 8] | mask : flags[bit / 8] & ~mask
+    }
+  }
+}

@@ -5,13 +5,13 @@ import SnapshotName
 /// The content of a plugin line: which volume to use, and how.
 ///
 ///     gfapi:volume=gluster\://server/vol/dir[:snapshot=…][:snapdir=…][:gffilelist=…][:gfencoding=…][:gfseparator=…][:pathlist=…]
-///     [:attributes=…][:statedir=…][:readahead=…][:workers=…][:logfile=…][:loglevel=…][:timeout=…][:metrics=…]
+///     [:attributes=…][:delta=…][:statedir=…][:readahead=…][:workers=…][:logfile=…][:loglevel=…][:timeout=…][:metrics=…]
 ///
 /// Colons separate the arguments. Keys are case-insensitive. A `\` escapes the next character. One colon at the end is allowed.
 package struct PluginDefinition: Equatable, Sendable {
   /// The keys of a plugin line.
   package enum Key: String, CaseIterable, Sendable {
-    case volume, snapshot, snapdir, gffilelist, gfencoding, gfseparator, pathlist, attributes, statedir, readahead, workers, logfile,
+    case volume, snapshot, snapdir, gffilelist, gfencoding, gfseparator, pathlist, attributes, delta, statedir, readahead, workers, logfile,
       loglevel,
       timeout,
       metrics
@@ -32,7 +32,7 @@ package struct PluginDefinition: Equatable, Sendable {
   /// The grammar of the line, for messages.
   package static let grammar = """
     the form is gfapi:volume=URI[:snapshot=NAME|job|job-or-live][:snapdir=DIR][:gffilelist=FILE][:gfencoding=percent|plus|none][:gfseparator=TEXT]
-    [:pathlist=FILE][:attributes=check|dated][:statedir=DIR][:readahead=BYTES][:workers=NUMBER][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
+    [:pathlist=FILE][:attributes=check|dated][:delta=yes|no][:statedir=DIR][:readahead=BYTES][:workers=NUMBER][:logfile=FILE][:loglevel=LEVEL][:timeout=SECONDS]
     [:metrics=FILE]
     with URI = \(VolumeURI.grammar), and a \\ before each colon in a value
     """
@@ -67,6 +67,8 @@ package struct PluginDefinition: Equatable, Sendable {
   package var listFormat = ListFormat()
   /// True if the job asks for the attributes of entries with unchanged times, because Gluster does not date every change of attributes.
   package var checksAttributes = true
+  /// True if an incremental job may store a file of several shards as a delta: only what has changed.
+  package var makesDeltas = false
   /// The directory of the state databases, which keep what jobs saw; nil: in the daemon's working directory.
   package var stateDirectory: String?
   /// How many bytes may be fetched or kept ahead of the daemon; 0: none.
@@ -149,6 +151,12 @@ package struct PluginDefinition: Equatable, Sendable {
         throw ParseError(argument: "attributes=\(attributes)", reason: "not check or dated")
       }
       checksAttributes = checks
+    }
+    if let delta = try text(.delta) {
+      guard let makes = ["yes": true, "no": false][delta.lowercased()] else {
+        throw ParseError(argument: "delta=\(delta)", reason: "not yes or no")
+      }
+      makesDeltas = makes
     }
     stateDirectory = try text(.statedir)
     if let directory = stateDirectory, !directory.hasPrefix("/") {

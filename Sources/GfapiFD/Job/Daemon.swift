@@ -13,8 +13,8 @@ package protocol Daemon: AnyObject {
   /// The daemon also switches to the options of the part of the FileSet that decided. So the last call before a record must be for that
   /// record.
   func accepts(_ path: VolumePath, _ status: stat) -> Bool
-  /// Returns true if an entry is to be backed up: it changed after `since`, or it differs from the daemon's list in an accurate job.
-  func hasChanged(_ record: SaveRecord, since: Int) -> Bool
+  /// Compares an entry with `since`, or with the daemon's list in an accurate job.
+  func compare(_ record: SaveRecord, since: Int) -> Comparison
   /// True if the job is accurate: the daemon compares the entries with a list of those that it has, and marks deleted ones.
   var isAccurate: Bool { get }
   /// The daemon's unique name of the job; nil: the daemon does not return it.
@@ -38,6 +38,17 @@ extension Daemon {
 
   /// Reports progress or a result. No action is needed.
   package func inform(_ text: String) { send(.info, text) }
+}
+
+/// The daemon's answer about an entry.
+package struct Comparison: Sendable {
+  /// True if the entry is to be backed up: it changed after the since time, or it differs from the daemon's list.
+  package let hasChanged: Bool
+  /// The number of the delta in the last record of the entry's name, 0 for a whole entry; nil: the job is not accurate, or its list does not
+  /// have the name.
+  package let number: Int?
+
+  package init(hasChanged: Bool, number: Int?) { (self.hasChanged, self.number) = (hasChanged, number) }
 }
 
 /// A message for the job's log that the administrator may have to act on.
@@ -92,6 +103,8 @@ package struct SaveRecord: Sendable {
   package let path: VolumePath
   package var linkTarget: [UInt8] = []
   package let status: stat
+  /// The number of the record on which this one builds, 0 for a whole file; nil: the record is not a delta.
+  package var deltaBase: Int?
 
   package init(kind: Kind, path: VolumePath, status: stat) { (self.kind, self.path, self.status) = (kind, path, status) }
 

@@ -9,4 +9,6 @@ struct EarlierRestores {
   var rebases: [String: [Rebase]] = [:]
   /// ``RestoreRun/firstNames`` of the plugin lines that have been restored.
   var firstNames: Set<Int> = []
+  /// The files on which deltas may build, by the volume that is restored to.
+  var images: [String: RestoredImages] = [:]
 }

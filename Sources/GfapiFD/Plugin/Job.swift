@@ -163,7 +163,8 @@ package final class Job {
       }
       let definition = try PluginDefinition(original.overridden(by: options))
       // The volume in an old plugin line matters only for its base directory, so a line that is invalid by now is no error.
-      let source = (try? PluginDefinition(original))?.volume
+      let made = try? PluginDefinition(original)
+      let source = made?.volume
       let rebase = Rebase(
         original: source?.directory ?? .root, overridden: options.values[.volume] == nil ? .root : definition.volume.directory)
       let target = "\(definition.volume.servers) \(definition.volume.volume)"
@@ -184,7 +185,7 @@ package final class Job {
       introduction.reportBeginning(daemon, "restore onto", volume, traits)
       restore = RestoreRun(
         onto: root, volume, daemon: daemon, rebase: rebase, earlier: earlier.rebases[way] ?? [],
-        firstNames: earlier.firstNames)
+        firstNames: earlier.firstNames, images: earlier.images[target] ?? RestoredImages(), keepsImages: made?.makesDeltas ?? false)
       earlier.rebases[way, default: []].append(rebase)
       return true
     } catch {
@@ -210,7 +211,10 @@ package final class Job {
     daemon.inform(restore.counts.summary)
     keepMetrics(JobMetrics.Numbers(restore, isCancelled: isCancelled))
     earlier.firstNames = restore.firstNames
-    if let target = restoreTarget { earlier.directories[target] = restore.restoredDirectories }
+    if let target = restoreTarget {
+      earlier.directories[target] = restore.restoredDirectories
+      earlier.images[target] = restore.images
+    }
     let leavesSome = restore.leavesSome
     disconnect(waits: leavesSome)
   }

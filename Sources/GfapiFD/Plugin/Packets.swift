@@ -13,7 +13,10 @@ package protocol SavePacket {
   var statp: stat { get set }
   var type: Int32 { get set }
   var no_read: Bool { get set }
+  var delta_seq: UInt32 { get set }
   init()
+  /// Sets or clears one of the flags `FD_FO_…`.
+  mutating func set(flag: Int, _ isSet: Bool)
 }
 
 extension SavePacket {
@@ -32,6 +35,10 @@ extension SavePacket {
     statp = record.status
     type = record.packetType
     no_read = !record.hasData
+    // Bareos passes the flags of the record before. A delta is stored as it is: it has no holes.
+    set(flag: FD_FO_DELTA, record.deltaBase != nil)
+    if record.deltaBase != nil { set(flag: FD_FO_SPARSE, false) }
+    delta_seq = UInt32(record.deltaBase ?? 0)
   }
 }
 
@@ -44,6 +51,7 @@ package protocol RestorePacket {
   var olname: UnsafePointer<CChar>! { get }
   var `where`: UnsafePointer<CChar>! { get }
   var replace: Int32 { get }
+  var delta_seq: UInt32 { get }
   var create_status: Int32 { get set }
 }
 
@@ -65,7 +73,7 @@ extension RestorePacket {
       }
     return RestoreEntry(
       kind: type == Int32(FD_FT_LNKSAVED) ? .hardLink : .own, path: bytes(ofname), link: bytes(olname), status: statp,
-      replace: rule)
+      replace: rule, delta: Int(delta_seq))
   }
 }
 

@@ -1,3 +1,4 @@
+import DeltaFormat
 import GfapiAttributes
 import GfapiJob
 import Glibc
@@ -27,11 +28,16 @@ final class CurrentEntry {
   var reach = 0
   /// The data gathered for the next piece.
   var data = SparseData()
+  /// Makes the fingerprint of a whole file, on which a delta may build; nil: no delta can.
+  var content: ContentDigest?
+  /// Set if the entry is a delta.
+  let delta: DeltaRestore?
   /// The pieces that have been started.
   var pieces: WriteBehind.Group?
 
   init(_ entry: RestoreEntry, _ path: VolumePath, in node: RestoreTree.Node, _ target: TargetEntry?) {
     (self.entry, self.path, self.node, self.target) = (entry, path, node, target)
+    delta = entry.delta > 0 ? DeltaRestore() : nil
   }
 
   var isLink: Bool { entry.kind == .hardLink }
@@ -40,6 +46,11 @@ final class CurrentEntry {
 
   /// Takes data. Returns true if a whole piece is gathered.
   func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    if let known = content?.size {
+      if known > position { content = nil }
+      content?.addZeros(position - known)
+      content?.add(bytes)
+    }
     let expected = min(max(Int(entry.status.st_size) - position, 0), Self.pieceSize)
     data.append(bytes, at: position, isOver: position < reach, expected: expected)
     position += bytes.count
@@ -52,6 +63,18 @@ final class CurrentEntry {
   func seek(to offset: Int) {
     position = offset
     length = max(length, offset)
+  }
+
+  /// Takes data of a delta. Returns true if a whole piece is gathered.
+  func take(_ bytes: UnsafeRawBufferPointer, ofDeltaAt offset: Int) -> Bool {
+    data.append(bytes, at: offset, isOver: false, keepsZeros: true, expected: 0)
+    return data.count >= Self.pieceSize
+  }
+
+  /// The fingerprint of the whole file, after all its data; nil: no delta can build on it.
+  func fingerprint() -> [UInt8]? {
+    if let known = content?.size { content?.addZeros(max(length - known, 0)) }
+    return content?.end()
   }
 
   /// Returns the gathered data, and begins the next piece.

@@ -23,8 +23,11 @@ package struct RestoreEntry: Sendable {
   package var link: [UInt8]
   package var status: stat
   package var replace: Replace
+  /// The number of the delta that the entry is; 0: a whole entry.
+  package var delta: Int
 
-  package init(kind: Kind, path: [UInt8], link: [UInt8], status: stat, replace: Replace) {
+  package init(kind: Kind, path: [UInt8], link: [UInt8], status: stat, replace: Replace, delta: Int = 0) {
+    self.delta = delta
     self.kind = kind
     self.path = path
     self.link = link
@@ -75,6 +78,7 @@ extension RestoreEntry {
       guard !(try Self.volumePath(link)).isRoot else { throw RestoreProblem("a hard link to the volume's root") }
       return
     }
+    guard delta == 0 || status.type == S_IFREG else { throw RestoreProblem("a delta of something that is not a regular file") }
     switch status.type {
     case S_IFREG, S_IFDIR, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK: break
     case S_IFLNK where !link.isEmpty: break

@@ -1,3 +1,4 @@
+import DeltaFormat
 import GfapiAttributes
 import GfapiDefinition
 import GfapiJob
@@ -16,13 +17,13 @@ package final class RestoreRun {
   }
 
   /// The maximum number of pieces of one file that are written in parallel. Measured: more or larger pieces are not faster.
-  private static let mostPieces = 2
+  static let mostPieces = 2
   /// The memory of an entry besides its data and attributes, in bytes.
   private static let entryCost = 4 << 10
 
   private unowned let daemon: any Daemon
-  private let calls: JobCalls
-  private let queue: WriteBehind
+  let calls: JobCalls
+  let queue: WriteBehind
   private var tree: RestoreTree?
   private let root: TargetDirectory
   /// Maps the base directory of the backup to the one that replaces it.
@@ -32,7 +33,7 @@ package final class RestoreRun {
   /// Hashes of the paths of accepted files that may have additional hard links, including those of the job's earlier plugin lines. A link
   /// count of 0 means that the number is not known.
   package private(set) var firstNames: Set<Int>
-  private var done = Counts()
+  var done = Counts()
   package var counts: Counts {
     var counts = done
     counts.failed = failures.count
@@ -40,10 +41,14 @@ package final class RestoreRun {
   }
   /// Paths of the entries with unfinished work.
   private var busy: Set<VolumePath> = []
-  private let failures: RestoreFailures
+  let failures: RestoreFailures
+  /// The files on which deltas may build, also those of the job's earlier plugin lines.
+  package internal(set) var images: RestoredImages
+  /// True if the backup may have deltas (`delta=yes`).
+  let keepsImages: Bool
   /// True if the restore has ended because the volume is gone or read-only. A message has reported this.
   package var isGone: Bool { failures.isGone }
-  private var current: CurrentEntry?
+  private(set) var current: CurrentEntry?
   /// The path of the current entry as the daemon knows it, in raw bytes.
   package var path: [UInt8]? { current?.entry.path }
   private var pace = JobPace()
@@ -52,10 +57,13 @@ package final class RestoreRun {
   ///   - rebase: maps the paths of the entries.
   ///   - earlier: the rebases of the job's earlier plugin lines.
   ///   - firstNames: ``firstNames`` of the job's earlier plugin lines.
+  ///   - images: ``images`` of the job's earlier plugin lines.
+  ///   - keepsImages: true if the backup's plugin line has `delta=yes`.
   package init(
-    onto root: TargetDirectory, _ volume: JobVolume, daemon: any Daemon, rebase: Rebase, earlier: [Rebase] = [], firstNames: Set<Int> = []
+    onto root: TargetDirectory, _ volume: JobVolume, daemon: any Daemon, rebase: Rebase, earlier: [Rebase] = [], firstNames: Set<Int> = [],
+    images: RestoredImages = RestoredImages(), keepsImages: Bool = false
   ) {
-    (self.root, self.daemon) = (root, daemon)
+    (self.root, self.daemon, self.images, self.keepsImages) = (root, daemon, images, keepsImages)
     (self.rebase, self.earlier, self.firstNames) = (rebase, earlier, firstNames)
     calls = JobCalls(volume, daemon)
     queue = WriteBehind(calls)
@@ -89,9 +97,11 @@ package final class RestoreRun {
       let begun = try begin(entry, path)
       if let reason = try reasonToSkip(begun) {
         done.skipped += 1
+        if keepsImages { images[path] = .skipped }
         daemon.report(.info, JobMessage("GFD-078", "skipped: \(reason)").about(entry.path))
         return .skipped
       }
+      if keepsImages, RestoredImages.concern(entry), entry.delta == 0 { begun.content = ContentDigest(keepsDigests: false) }
       current = begun
       if begun.target != nil, !begun.isLink, entry.status.st_nlink != 1 { firstNames.insert(path.hashValue) }
       return begun.isLink ? .linked : begun.target == nil ? .createdDirectory : .created
@@ -135,54 +145,11 @@ package final class RestoreRun {
   /// rule depends on the existing entry.
   private func reasonToSkip(_ begun: CurrentEntry) throws -> String? {
     let entry = begun.entry
-    guard entry.replace != .always else { return nil }
     let (directory, name) = (begun.node.directory, begun.target == nil ? nil : Array(begun.path.name))
-    guard let existing = try calls.run({ try name.map(directory.existing) ?? directory.existing() }) else { return nil }
+    func existing() throws -> stat? { try calls.run { try name.map(directory.existing) ?? directory.existing() } }
+    if entry.delta > 0 { return try reasonToSkip(entry, deltaAt: begun.path, existing: existing) }
+    guard entry.replace != .always, let existing = try existing() else { return nil }
     return entry.reasonToSkip(for: existing)
-  }
-
-  // MARK: Data
-
-  package func openFile() { current?.isOpen = true }
-
-  /// Takes data of the current entry.
-  ///
-  /// - Throws: ``WriteFailed`` if the entry has failed, for example because an earlier piece could not be written.
-  package func write(_ bytes: UnsafeRawBufferPointer) throws(WriteFailed) {
-    guard let current, current.isOpen, !current.hasFailed else { throw WriteFailed() }
-    done.bytes += bytes.count
-    if current.take(bytes) { handOn(current) }
-    if current.hasFailed { throw WriteFailed() }
-  }
-
-  /// Sets the position of the next write. A range that is skipped is a hole.
-  package func seek(to offset: Int) { current?.seek(to: offset) }
-
-  package var offset: Int { current?.position ?? 0 }
-
-  package func closeFile() { current?.isOpen = false }
-
-  /// The volume did not take the data. A message has reported this.
-  package struct WriteFailed: Error {}
-
-  /// Starts writing the gathered data.
-  private func handOn(_ current: CurrentEntry) {
-    guard let target = current.target else { return }
-    let data = current.takeData()
-    let pieces = current.pieces ?? WriteBehind.Group(in: current.node)
-    current.pieces = pieces
-    let work = WriteBehind.Work(
-      cost: data.count,
-      body: {
-        try target.write(data)
-        return []
-      },
-      deliver: { [unowned self] in if case .failure(let error) = $0 { failures.fail(current, error) } })
-    do {
-      // Data that overwrite earlier data must be written after them.
-      if data.isOver { try queue.drain() }
-      try queue.start(work, in: pieces, atMost: Self.mostPieces)
-    } catch { failures.fail(current, error) }
   }
 
   // MARK: Attributes
@@ -220,9 +187,10 @@ package final class RestoreRun {
 
   private func finish(_ current: CurrentEntry) throws {
     let attributes = current.attributes
+    let fingerprint = current.delta.map { end($0, current) } ?? current.fingerprint()
     func work(_ body: @escaping @Sendable () throws -> [JobMessage]) -> WriteBehind.Work {
       WriteBehind.Work(cost: Self.entryCost + current.data.count + attributes.size, body: body) { [unowned self] in
-        finished(current, $0)
+        finished(current, $0, fingerprint)
       }
     }
     guard let target = current.target else {
@@ -249,8 +217,9 @@ package final class RestoreRun {
           return problems
         }, in: current.node)
     }
-    let (data, length) = (current.data, current.length)
-    if current.entry.status.type == S_IFREG, length < current.entry.status.st_size, !current.hasFailed {
+    // A delta has set the file's length.
+    let (data, length) = (current.data, current.delta == nil ? current.length : 0)
+    if current.entry.status.type == S_IFREG, current.delta == nil, length < current.entry.status.st_size, !current.hasFailed {
       // For example, the backup job ended in the middle of this file.
       failures.report(
         current, JobMessage("GFD-071", "the backup has only \(length) of its \(current.entry.status.st_size) bytes"))
@@ -262,8 +231,13 @@ package final class RestoreRun {
     if let pieces = current.pieces { try queue.finish(pieces, with: rest) } else { try queue.start(rest, in: current.node) }
   }
 
-  private func finished(_ current: CurrentEntry, _ result: Result<[JobMessage], any Error>) {
+  private func finished(_ current: CurrentEntry, _ result: Result<[JobMessage], any Error>, _ fingerprint: [UInt8]?) {
     busy.remove(current.path)
+    if case .success = result {
+      keepImage(current, fingerprint: fingerprint, isRestored: !current.hasFailed)
+    } else {
+      keepImage(current, fingerprint: nil, isRestored: false)
+    }
     switch result {
     case .success(let problems):
       for problem in problems { failures.report(current, problem) }

@@ -6,14 +6,16 @@ struct SparseData: Sendable {
   private struct Segment {
     let offset: Int
     var bytes: [UInt8]
-    /// True if the segment overwrites earlier data, so that its zeros must be written.
+    /// True if the segment overwrites earlier data of the restore.
     let isOver: Bool
+    /// True if the zeros of the segment must be written, because it overwrites something.
+    let keepsZeros: Bool
   }
 
   private var segments: [Segment] = []
   /// The number of bytes, including zeros.
   private(set) var count = 0
-  /// True if any segment overwrites earlier data.
+  /// True if any segment overwrites earlier data of the restore.
   var isOver: Bool { segments.contains(where: \.isOver) }
 
   /// Adds data.
@@ -21,12 +23,14 @@ struct SparseData: Sendable {
   /// - Parameters:
   ///   - offset: in the file.
   ///   - isOver: true if the data overwrite data that the daemon has already sent.
+  ///   - keepsZeros: true if the data overwrite what an earlier backup has.
   ///   - expected: the number of bytes, including these, that may follow without a gap.
-  mutating func append(_ bytes: UnsafeRawBufferPointer, at offset: Int, isOver: Bool, expected: Int) {
+  mutating func append(_ bytes: UnsafeRawBufferPointer, at offset: Int, isOver: Bool, keepsZeros: Bool = false, expected: Int) {
     count += bytes.count
-    let continues = segments.last.map { !isOver && !$0.isOver && $0.offset + $0.bytes.count == offset } ?? false
+    let continues =
+      segments.last.map { !isOver && !$0.isOver && $0.keepsZeros == keepsZeros && $0.offset + $0.bytes.count == offset } ?? false
     if !continues {
-      segments.append(Segment(offset: offset, bytes: [], isOver: isOver))
+      segments.append(Segment(offset: offset, bytes: [], isOver: isOver, keepsZeros: keepsZeros || isOver))
       segments[segments.count - 1].bytes.reserveCapacity(max(bytes.count, expected))
     }
     segments[segments.count - 1].bytes += bytes
@@ -38,11 +42,11 @@ struct SparseData: Sendable {
       try segment.bytes.withUnsafeBytes { bytes in
         var start = 0
         while start < bytes.count {
-          let isHole = !segment.isOver && Self.blockIsZero(bytes, start, segment.offset)
+          let isHole = !segment.keepsZeros && Self.blockIsZero(bytes, start, segment.offset)
           var stop = start
           repeat {
             stop = Self.blockEnd(bytes.count, stop, segment.offset)
-          } while stop < bytes.count && (!segment.isOver && Self.blockIsZero(bytes, stop, segment.offset)) == isHole
+          } while stop < bytes.count && (!segment.keepsZeros && Self.blockIsZero(bytes, stop, segment.offset)) == isHole
           if !isHole { try body(UnsafeRawBufferPointer(rebasing: bytes[start..<stop]), segment.offset + start) }
           start = stop
         }

@@ -68,6 +68,21 @@ struct TargetAttributes: Sendable {
     return problems
   }
 
+  /// Removes the extended attributes that an existing entry has and the record does not. (The ACLs are for ``apply(to:inheritsACL:)``.)
+  ///
+  /// - Returns: a message for each attribute that the volume refused to remove.
+  func removeOthers(from object: Object) -> [JobMessage] {
+    guard let names = try? object.extendedAttributeNames() else { return [] }
+    let own = Set(extendedAttributes.map(\.name))
+    return AttributeRules.ownNames(names).compactMap { name in
+      guard AttributeRules.includes(name, aclsTravelAlone: true), !own.contains(name) else { return nil }
+      do { try object.removeExtendedAttribute(name) } catch {
+        return JobMessage("GFD-074", "cannot remove the extended attribute \(printable(name)), which is not in the backup: \(error)")
+      }
+      return nil
+    }
+  }
+
   private func applyACLs(
     to object: Object, _ inheritsACL: Bool,
     _ attempt: (_ code: String, @autoclosure () -> String, () throws(GlusterError) -> Void) throws(RestoreProblem) -> Void

@@ -11,11 +11,11 @@ import SystemPackage
 /// An existing entry of the same name stays until the new one is complete. Until then the new entry has a temporary name.
 final class TargetEntry: Sendable {
   private let entry: RestoreEntry
-  private let name: [UInt8]
-  private let directory: TargetDirectory
-  private let state = Mutex(State())
+  let name: [UInt8]
+  let directory: TargetDirectory
+  let state = Mutex(State())
 
-  private struct State {
+  struct State {
     var made: Made?
     /// True if the entry could not be made, or the volume did not take some of its data.
     var hasFailed = false
@@ -23,12 +23,14 @@ final class TargetEntry: Sendable {
     var length = 0
   }
 
-  private struct Made {
+  struct Made {
     let object: Object
     let file: WrittenFile?
     let inheritsACL: Bool
     /// The name of the entry until it is complete; nil: the entry has its own name from the beginning.
     let temporary: [UInt8]?
+    /// True if the entry is an existing file that a delta changes.
+    var isChanged = false
   }
 
   /// - Parameter name: the entry's name in `directory`.
@@ -83,7 +85,8 @@ final class TargetEntry: Sendable {
         if let incomplete { throw incomplete }
         return []
       }
-      let problems = try attributes.apply(to: made.object, inheritsACL: made.inheritsACL)
+      var problems = made.isChanged ? attributes.removeOthers(from: made.object) : []
+      problems += try attributes.apply(to: made.object, inheritsACL: made.inheritsACL)
       if let incomplete { throw incomplete }
       if let temporary = made.temporary {
         try directory.onWhole { above in
@@ -110,8 +113,10 @@ final class TargetEntry: Sendable {
   }
 
   /// The consequence of a file that cannot be completed, for messages.
-  private var consequence: String {
-    state.withLock { $0.made?.temporary } == nil ? "the file is incomplete" : "the existing file is unchanged"
+  var consequence: String {
+    let made = state.withLock(\.made)
+    if made?.isChanged == true { return isLeft }
+    return made?.temporary == nil ? "the file is incomplete" : "the existing file is unchanged"
   }
 
   private static let isDirectoryThere = RestoreProblem("a directory has its name: move the directory away first")
@@ -120,7 +125,7 @@ final class TargetEntry: Sendable {
   ///
   /// - Returns: true if nothing of it is left on the volume.
   @discardableResult private func giveUp(_ made: Made) -> Bool {
-    guard let temporary = made.temporary else { return true }
+    guard let temporary = made.temporary, !made.isChanged else { return true }
     // If this fails, `removeReplacements()` tries again at the end of the restore.
     guard (try? directory.onWhole { try $0.remove(temporary) }) != nil else { return false }
     directory.replaced(temporary)
@@ -229,20 +234,5 @@ final class TargetEntry: Sendable {
         throw error
       }
     }
-  }
-}
-
-/// A regular file open for writing, for calls from several threads at once.
-private final class WrittenFile: @unchecked Sendable {
-  // The file is opened once, and closed once after all writes. Writes may run in parallel.
-  private var file: File?
-
-  init(_ file: consuming File) { self.file = consume file }
-
-  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(GlusterError) { try file!.write(bytes, at: offset) }
-  func truncate(to length: Int) throws(GlusterError) { try file!.truncate(to: length) }
-  func close() throws(GlusterError) {
-    guard let file = file.take() else { return }
-    try file.close()
   }
 }

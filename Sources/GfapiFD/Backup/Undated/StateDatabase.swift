@@ -31,7 +31,7 @@ final class StateDatabase {
   /// The application ID `gfap`, which file(1) can show.
   private static let application: Int64 = 0x6766_6170
 
-  private let database: Database
+  let database: Database
   private let path: String
 
   /// Returns the path of a volume's database.
@@ -80,7 +80,7 @@ final class StateDatabase {
     }
   }
 
-  private func inTransaction(_ body: () throws(Failure) -> Void) throws(Failure) {
+  func inTransaction(_ body: () throws(Failure) -> Void) throws(Failure) {
     try database.execute("BEGIN IMMEDIATE")
     do {
       try body()

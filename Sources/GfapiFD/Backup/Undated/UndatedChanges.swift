@@ -98,6 +98,12 @@ package final class UndatedChanges {
       ))
   }
 
+  /// Returns what earlier jobs stored of files of several shards; nil: what this job stores cannot be kept. A message has reported that.
+  func deltaMemory() throws(Database.Failure) -> DeltaMemory? {
+    guard let database, let job else { return nil }
+    return try DeltaMemory(database, job: job, previous: baseline, name: name ?? "")
+  }
+
   /// Returns true if an entry with unchanged times has changed.
   package func hasChanged(_ gfid: [UInt8], _ fingerprint: Fingerprint) -> Bool {
     let known: [Fingerprint.Part: StateDatabase.Known]

@@ -1,0 +1,102 @@
+import DeltaFormat
+import Glibc
+import Gluster
+
+/// Which shards of a file a backup reads, and whether it stores a delta or the whole file.
+///
+/// A shard whose times or size differ from those that an earlier job saw has changed. A shard that is the same may have changed all the same:
+/// Gluster never sets a time of a shard back, so a write by a client whose clock is behind leaves a time that is later than the write. Therefore
+/// a shard whose times were nearly as late as its reading, or later, is not settled, and the next job reads it again. Whatever is read, only the
+/// blocks that differ are stored.
+struct DeltaPlan: Sendable {
+  /// How much the clocks of this host and of the clients may differ, in seconds.
+  static let settling = 60
+  /// How many deltas build on one whole file at most.
+  static let mostDeltas = 30
+
+  let gfid: [UInt8]
+  /// In bytes.
+  let size: Int
+  let shards: FileShards
+  /// What a delta builds on; nil: the file is stored whole.
+  private(set) var base: DeltaMemory.Base?
+  /// The shards that a delta reads, in order.
+  private(set) var read: [Int] = []
+  /// The shards beyond the size of `base` that do not exist: zeros, which a restore makes by itself.
+  private(set) var newHoles: [Int] = []
+  /// A shard with a time from this one on, in nanoseconds since 1970, is not settled.
+  private let unsettled: Int
+
+  /// - Parameters:
+  ///   - size: of the file, in bytes.
+  ///   - now: in seconds since 1970, by this host's clock, before the file is read.
+  init(_ gfid: [UInt8], size: Int, _ shards: FileShards, on base: DeltaMemory.Base?, now: Int) {
+    (self.gfid, self.size, self.shards) = (gfid, size, shards)
+    unsettled = (now - Self.settling) * 1_000_000_000
+    if let base, let (read, newHoles) = plan(on: base) { (self.base, self.read, self.newHoles) = (base, read, newHoles) }
+  }
+
+  /// Returns the shards that a delta reads, and new ones that are holes; nil: the file is stored whole.
+  private func plan(on base: DeltaMemory.Base) -> (read: [Int], newHoles: [Int])? {
+    guard base.shardSize == shards.size, base.number < Self.mostDeltas else { return nil }
+    // The last block of the shorter file goes on in the longer one.
+    let (shorter, isCut) = (min(base.size, size), base.size != size)
+    var (read, newHoles, changed) = ([Int](), [Int](), 0)
+    for number in 0..<count {
+      let (start, stamp) = (number * shards.size, stamp(of: number))
+      guard let known = base.shards[number] else {
+        // What is known is not all of the file.
+        guard start >= base.size else { return nil }
+        if stamp == nil { newHoles.append(number) } else { read.append(number) }
+        changed += stamp == nil ? 0 : range(of: number).count
+        continue
+      }
+      if known.stamp != stamp { changed += range(of: number).count }
+      if known.stamp != stamp || !known.isSettled || isCut && start < shorter && shorter < start + shards.size { read.append(number) }
+    }
+    // A delta may have become larger than its shards let expect.
+    guard changed * 2 <= size, base.number == 0 || base.carried * 2 <= base.size else { return nil }
+    return (read, newHoles)
+  }
+
+  /// The number of shards, including those that do not exist.
+  var count: Int { (size + shards.size - 1) / shards.size }
+
+  /// The range of a shard in the file.
+  func range(of number: Int) -> Range<Int> { number * shards.size..<min((number + 1) * shards.size, size) }
+
+  /// The times of a shard; nil: there is none, or an empty one. (Reading a hole creates empty shards.)
+  func stamp(of number: Int) -> ShardStamp? {
+    shards.stamps[number].flatMap { number > 0 && $0.size == 0 ? nil : $0 }
+  }
+
+  /// Returns what to keep of a shard that has been read.
+  ///
+  /// - Parameter digests: of its blocks; empty: all of them are zeros.
+  func readShard(_ number: Int, _ digests: BlockDigests) -> DeltaMemory.ReadShard {
+    let (stamp, range) = (stamp(of: number), range(of: number))
+    let isZero = range.count % BlockDigests.size == 0 && digests.values.allSatisfy { $0 == BlockDigests.ofZeros }
+    return DeltaMemory.ReadShard(
+      number: number, stamp: stamp, isSettled: stamp.map { max($0.modified, $0.changed) < unsettled } ?? true,
+      digests: isZero ? nil : digests)
+  }
+
+  /// Returns the digests of a shard of zeros.
+  func zeros(_ number: Int) -> BlockDigests {
+    let count = range(of: number).count
+    var digests = BlockDigests([UInt64](repeating: BlockDigests.ofZeros, count: count / BlockDigests.size))
+    if count % BlockDigests.size > 0 {
+      digests.values.append([UInt8](repeating: 0, count: count % BlockDigests.size).withUnsafeBytes(BlockDigests.digest))
+    }
+    return digests
+  }
+
+  /// The header of the delta.
+  var header: DeltaHeader? {
+    base.map { base in
+      DeltaHeader(
+        number: UInt32(base.number + 1), identity: gfid, sizeBefore: base.size, size: size, fingerprintBefore: base.fingerprint,
+        jobBefore: base.job)
+    }
+  }
+}
