@@ -16,11 +16,14 @@ final class Bacula {
   ///   - listed: the volume for which the job `listed` gets a list from glusterfind; empty: no such job.
   ///   - option: an additional option for the FileSet of the job `listed`.
   ///   - snapshot: the volume of which the job `snapshot` takes a snapshot; empty: no such job.
-  init(_ line: String, second: String? = nil, listed: String = "", option: String = "", snapshot: String = "") throws {
+  ///   - machines: the jobs of images; nil: no such jobs.
+  init(
+    _ line: String, second: String? = nil, listed: String = "", option: String = "", snapshot: String = "", machines: Machines? = nil
+  ) throws {
     mounts = try Self.mounts()
     // Run through a shell with redirected output: otherwise the daemons would inherit the pipe on which the test waits.
     let status = system(
-      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' LISTED_OPTION='\(option)' SNAPSHOT='\(snapshot)' '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null"
+      "PLUGIN='\(line)' PLUGIN2='\(second ?? line)' LISTED='\(listed)' LISTED_OPTION='\(option)' SNAPSHOT='\(snapshot)' \(machines?.environment ?? "") '\(Scratch.script("bacula"))' up > /dev/null 2>&1 < /dev/null"
     )
     try #require(status == 0, "scripts/bacula up")
     processes = try Self.running()

@@ -14,9 +14,16 @@ final class Bareos {
   ///   - option: an additional option for the FileSet of the job `listed`.
   ///   - snapshot: the volume of which the job `snapshot` takes a snapshot; empty: no such job.
   ///   - storage: the URI of the folder in which the storage daemon keeps its volumes; empty: no such device.
-  init(_ tree: String, line: String, listed: String = "", option: String = "", snapshot: String = "", storage: String = "") throws {
+  ///   - machines: the jobs of images; nil: no such jobs.
+  init(
+    _ tree: String, line: String, listed: String = "", option: String = "", snapshot: String = "", storage: String = "",
+    machines: Machines? = nil
+  ) throws {
     self.tree = tree
-    try call("up", "PLUGIN='\(line)' LISTED='\(listed)' LISTED_OPTION='\(option)' SNAPSHOT='\(snapshot)' STORAGE='\(storage)'")
+    try call(
+      "up",
+      "PLUGIN='\(line)' LISTED='\(listed)' LISTED_OPTION='\(option)' SNAPSHOT='\(snapshot)' STORAGE='\(storage)' \(machines?.environment ?? "")"
+    )
   }
 
   /// Runs a command of scripts/bareos through a shell: otherwise the daemons would inherit the pipe on which the test waits.

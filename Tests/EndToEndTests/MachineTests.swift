@@ -1,0 +1,145 @@
+import Foundation
+import Testing
+import TestSupport
+
+/// The jobs of images that scripts/bareos and scripts/bacula add.
+struct Machines {
+  /// An additional line for the options of the FileSet.
+  var option = ""
+  var encrypts = false
+
+  var environment: String { "MACHINES=1 MACHINES_OPTION='\(option)' ENCRYPTION='\(encrypts ? "1" : "")'" }
+}
+
+/// An image on the sharded volume, in a tree with a small file, and what it contained after each job.
+private struct Image {
+  /// What was backed up: the digest of the image, and a time after the job and before the next change.
+  struct Moment {
+    let digest: String
+    let time: String
+  }
+
+  let local: String
+  let path: String
+  private(set) var moments: [Moment] = []
+
+  init(_ name: String = #function) throws {
+    (local, path) = try Scratch.folder(on: "sharded", name)
+    try change("mkdir $d/tree; echo small > $d/tree/small; head -c 30000000 /dev/urandom > $e")
+  }
+
+  var tree: String { path + "/tree" }
+
+  /// Runs shell commands in which `$e` is the image and `$d` the folder.
+  func change(_ script: String) throws {
+    let result = try run("sh", "-ec", "d='\(local)'; e=$d/tree/image\n\(script)")
+    guard result.status == 0 else { throw TestError(result.output) }
+    nextSecond()
+  }
+
+  /// The commands that write random bytes.
+  static func write(_ count: Int, at offset: Int) -> String {
+    "head -c \(count) /dev/urandom | dd of=$e bs=1M seek=\(offset) oflag=seek_bytes iflag=fullblock conv=notrunc status=none"
+  }
+
+  private static func digest(_ file: String) throws -> String {
+    let result = try run("sha256sum", file)
+    return result.status == 0 ? String(result.output.prefix(64)) : "\(result.output)"
+  }
+
+  /// Notes what the image contains now, after a job.
+  mutating func note() throws {
+    nextSecond()
+    let time = try run("date", "+%F %T").output.trimmingCharacters(in: .whitespacesAndNewlines)
+    nextSecond()
+    moments.append(Moment(digest: try Self.digest(local + "/tree/image"), time: time))
+  }
+
+  /// Returns true if a restored image, below a folder beside the tree, is that of a moment.
+  func has(_ moment: Int, in folder: String) throws -> Bool {
+    try Scratch.remount("sharded")
+    return try Self.digest("\(local)/\(folder)\(tree)/image") == moments[moment].digest
+  }
+
+  /// Five changes: random writes, growth, truncation, holes, growth by a hole with a write into it.
+  static let changes = [
+    write(3000, at: 5_000_000) + "\n" + write(40_000, at: 100) + "\n" + write(9, at: 29_000_000),
+    write(6_000_000, at: 30_000_000), "truncate -s 20000001 $e",
+    "fallocate -p -o 8388608 -l 4194304 $e; fallocate -p -o 70000 -l 30000 $e", "truncate -s 40000000 $e\n" + write(70, at: 38_000_000),
+  ]
+}
+
+/// The real daemons of one family.
+private struct Daemons {
+  /// Runs commands of the console, waits for the job that they start, and returns its log.
+  let job: ([String]) throws -> String
+
+  func backUp(_ level: String, job name: String = "machines") throws -> String { try job(["run job=\(name) level=\(level) yes"]) }
+
+  /// Restores the whole tree, or only the image, as of a time.
+  func restore(_ image: Image, to folder: String, before time: String, only: Bool = false) throws -> String {
+    let start = "restore client=client restorejob=restore fileset=\(fileSet) where=\(image.path)/\(folder) before=\"\(time)\" select"
+    return try job(only ? [start, "cd \(image.tree)", "mark image", "done", "yes"] : [start + " all done yes"])
+  }
+
+  let fileSet: String
+}
+
+@Suite("Images of virtual machines in jobs of real daemons", .serialized)
+struct MachineTests {
+  private func bareos(_ bareos: Bareos) -> Daemons {
+    Daemons(job: { try bareos.console($0 + ["wait", "messages"]) }, fileSet: "GlusterMachines")
+  }
+
+  private func bacula(_ bacula: Bacula) -> Daemons {
+    Daemons(
+      job: { commands in
+        let output = try bacula.console(commands)
+        let number = output.split(separator: "\n").last { $0.contains("Job queued. JobId=") }?
+          .split(separator: "=").last.flatMap { Int($0) }
+        return try bacula.finish(try #require(number, "\(output)")).text
+      }, fileSet: "Machines")
+  }
+
+  private static func line(_ path: String) -> String { #"gfapi:volume=gluster\\://scratch/sharded"# + path }
+
+  @Test("Bareos restores an image as of each of six jobs", arguments: Bareos.trees)
+  func bareosMoments(_ tree: String) throws {
+    let image = try Image()
+    try moments(
+      image, bareos(try Bareos(tree, line: Self.line(image.tree), machines: Machines(option: "compression = GZIP", encrypts: true))))
+  }
+
+  @Test("Bacula restores an image as of each of six jobs")
+  func baculaMoments() throws {
+    let image = try Image()
+    let daemons = try Bacula(Self.line(image.tree), machines: Machines(option: "compression = GZIP", encrypts: true))
+    try moments(image, bacula(daemons))
+    try daemons.end()
+  }
+
+  private func moments(_ start: Image, _ daemons: Daemons) throws {
+    var image = start
+    func expectWell(_ log: String, _ words: String...) {
+      #expect(log.contains("Backup OK") && !log.contains("Warning: ") && !log.contains("Error: "), "\(log)")
+      for word in words { #expect(log.contains(word), "\(log)") }
+    }
+    expectWell(try daemons.backUp("Full"), "1 files whole, 0 as deltas")
+    try image.note()
+    for change in Image.changes {
+      try image.change(change)
+      expectWell(try daemons.backUp("Incremental"), "0 files whole, 1 as deltas")
+      try image.note()
+    }
+    let (last, middle) = (image.moments.count - 1, 2)
+    for (number, moment) in image.moments.enumerated() {
+      let every = [("whole-\(number)", false), ("file-\(number)", true), ("over", number % 2 == 0)]
+      let some = number == last ? [every[0], every[2]] : number == middle ? [every[1], every[2]] : number == 0 ? [every[2]] : []
+      for (folder, only) in Soak.cases(some, of: every) {
+        let log = try daemons.restore(image, to: folder, before: moment.time, only: only)
+        #expect(log.contains("Restore OK") && !log.contains("Warning: ") && !log.contains("Error: "), "\(log)")
+        #expect(try image.has(number, in: folder), "moment \(number), \(folder)")
+      }
+    }
+  }
+}
