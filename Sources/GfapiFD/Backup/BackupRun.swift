@@ -113,6 +113,13 @@ package final class BackupRun {
     }
   }
 
+  private func imageMayHaveChanged(_ entry: SourceEntry, _ number: Int?) throws -> Bool {
+    guard let deltas, let shardSize = session.fetcher.shardSize, Deltas.concern(entry.status, smallestShard: shardSize) else {
+      return false
+    }
+    return try failures.orEnd { try deltas.mayHaveChanged(entry, number: number) }
+  }
+
   private func begin(_ options: FileSetOptions) throws {
     calls.volume.startWorkers()
     let source = try session.source.begin(SourceJob(calls: calls, daemon: daemon, options: options))
@@ -257,7 +264,9 @@ package final class BackupRun {
       switch try failures.orEnd({ try calls.wait(for: pending) }) {
       case .changed: if let problem = session.fetcher.shardsProblem { failures.report(shards: problem) }
       case .fingerprint(let fingerprint):
-        guard let entry = first.entry, undated!.hasChanged(try entry.object.identity(), fingerprint) else {
+        guard let entry = first.entry,
+          try undated!.hasChanged(try entry.object.identity(), fingerprint) || imageMayHaveChanged(entry, first.deltaBase)
+        else {
           found.unchanged += 1
           return
         }

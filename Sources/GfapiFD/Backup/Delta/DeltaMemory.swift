@@ -30,8 +30,6 @@ final class DeltaMemory {
     let fingerprint: [UInt8]
     /// The name of the job that stored it.
     let job: String
-    /// The size of the record's data, in bytes.
-    let carried: Int
     /// By the number of the shard.
     let shards: [Int: Shard]
   }
@@ -69,7 +67,7 @@ final class DeltaMemory {
       """
       CREATE TABLE IF NOT EXISTS delta_states (
         id INTEGER PRIMARY KEY, path BLOB NOT NULL, gfid BLOB, job INTEGER NOT NULL, number INTEGER, base INTEGER, size INTEGER,
-        shard_size INTEGER, carried INTEGER, fingerprint BLOB)
+        shard_size INTEGER, fingerprint BLOB)
       """,
       "CREATE INDEX IF NOT EXISTS delta_states_path ON delta_states (path)",
       """
@@ -134,19 +132,19 @@ final class DeltaMemory {
   ///   - number: the number of the delta in the daemon's last record of the path.
   func base(_ gfid: [UInt8], _ path: VolumePath, number: Int) throws(Failure) -> Base? {
     guard let latest = try states(of: path).first(where: { chain.contains($0.job) }), latest.isUsable else { return nil }
-    var found: (size: Int, shardSize: Int, fingerprint: [UInt8], job: [UInt8], carried: Int)?
+    var found: (size: Int, shardSize: Int, fingerprint: [UInt8], job: [UInt8])?
     try database.run(
       """
-      SELECT size, shard_size, fingerprint, CAST(jobs.name AS BLOB), carried FROM delta_states JOIN jobs ON jobs.id = job
+      SELECT size, shard_size, fingerprint, CAST(jobs.name AS BLOB) FROM delta_states JOIN jobs ON jobs.id = job
       WHERE delta_states.id = ?1 AND gfid = ?2 AND number = ?3
       """, [.integer(latest.id), .bytes(gfid), .integer(Int64(number))]
     ) {
-      found = (Int($0.integer(0)), Int($0.integer(1)), $0.bytes(2), $0.bytes(3), Int($0.integer(4)))
+      found = (Int($0.integer(0)), Int($0.integer(1)), $0.bytes(2), $0.bytes(3))
     }
     guard let found, let shards = try shards(of: latest.id, found.shardSize) else { return nil }
     return Base(
       id: latest.id, number: number, size: found.size, shardSize: found.shardSize, fingerprint: found.fingerprint,
-      job: String(decoding: found.job, as: UTF8.self), carried: found.carried, shards: shards)
+      job: String(decoding: found.job, as: UTF8.self), shards: shards)
   }
 
   /// Returns the shards of a state; nil if something is missing.
@@ -246,14 +244,12 @@ final class DeltaMemory {
 
   /// Ends a state: the next job can build on it. Forgets the digests of states that no job needs any more.
   ///
-  /// - Parameters:
-  ///   - size: of the file as stored, in bytes.
-  ///   - carried: the size of the record's data, in bytes.
-  func end(_ state: Int64, _ path: VolumePath, size: Int, carried: Int, fingerprint: [UInt8]) throws(Failure) {
+  /// - Parameter size: of the file as stored, in bytes.
+  func end(_ state: Int64, _ path: VolumePath, size: Int, fingerprint: [UInt8]) throws(Failure) {
     try inTransaction { () throws(Failure) in
       try database.run(
-        "UPDATE delta_states SET size = ?2, carried = ?3, fingerprint = ?4 WHERE id = ?1",
-        [.integer(state), .integer(Int64(size)), .integer(Int64(carried)), .bytes(fingerprint)])
+        "UPDATE delta_states SET size = ?2, fingerprint = ?3 WHERE id = ?1",
+        [.integer(state), .integer(Int64(size)), .bytes(fingerprint)])
       try forgetUnneeded(path)
     }
   }

@@ -24,40 +24,48 @@ struct DeltaPlan: Sendable {
   private(set) var read: [Int] = []
   /// The shards beyond the size of `base` that do not exist: zeros, which a restore makes by itself.
   private(set) var newHoles: [Int] = []
+  /// True if a shard has other times than before, or is not settled: the file may have changed.
+  private(set) var hasSuspects = false
   /// A shard with a time from this one on, in nanoseconds since 1970, is not settled.
   private let unsettled: Int
 
   /// - Parameters:
   ///   - size: of the file, in bytes.
   ///   - now: in seconds since 1970, by this host's clock, before the file is read.
-  init(_ gfid: [UInt8], size: Int, _ shards: FileShards, on base: DeltaMemory.Base?, now: Int) {
+  ///   - isNamedByList: true if a list of changes names the file.
+  init(_ gfid: [UInt8], size: Int, _ shards: FileShards, on base: DeltaMemory.Base?, now: Int, isNamedByList: Bool = false) {
     (self.gfid, self.size, self.shards) = (gfid, size, shards)
     unsettled = (now - Self.settling) * 1_000_000_000
-    if let base, let (read, newHoles) = plan(on: base) { (self.base, self.read, self.newHoles) = (base, read, newHoles) }
+    if let base { plan(on: base, isNamedByList) }
   }
 
-  /// Returns the shards that a delta reads, and new ones that are holes; nil: the file is stored whole.
-  private func plan(on base: DeltaMemory.Base) -> (read: [Int], newHoles: [Int])? {
-    guard base.shardSize == shards.size, base.number < Self.mostDeltas else { return nil }
+  private mutating func plan(on base: DeltaMemory.Base, _ isNamedByList: Bool) {
+    guard base.shardSize == shards.size, base.number < Self.mostDeltas else { return }
     // The last block of the shorter file goes on in the longer one.
     let (shorter, isCut) = (min(base.size, size), base.size != size)
-    var (read, newHoles, changed) = ([Int](), [Int](), 0)
     for number in 0..<count {
       let (start, stamp) = (number * shards.size, stamp(of: number))
       guard let known = base.shards[number] else {
         // What is known is not all of the file.
-        guard start >= base.size else { return nil }
+        guard start >= base.size else { return (read, newHoles) = ([], []) }
         if stamp == nil { newHoles.append(number) } else { read.append(number) }
-        changed += stamp == nil ? 0 : range(of: number).count
         continue
       }
-      if known.stamp != stamp { changed += range(of: number).count }
-      if known.stamp != stamp || !known.isSettled || isCut && start < shorter && shorter < start + shards.size { read.append(number) }
+      let isSuspect = known.stamp != stamp || !known.isSettled
+      if isSuspect || isCut && start < shorter && shorter < start + shards.size { read.append(number) }
+      hasSuspects = hasSuspects || isSuspect
     }
-    // A delta may have become larger than its shards let expect.
-    guard changed * 2 <= size, base.number == 0 || base.carried * 2 <= base.size else { return nil }
-    return (read, newHoles)
+    hasSuspects = hasSuspects || isCut
+    // A hole that frees no block of the bricks changes nothing that a client sees, but the wrapper's list has the file.
+    if isNamedByList, !hasSuspects { read = Array(0..<count) }
+    self.base = base
   }
+
+  /// True if a delta may become larger than half of the file: to know that, the shards are compared first.
+  var mayBeLarge: Bool { base != nil && read.reduce(0) { $0 + range(of: $1).count } * 2 > size }
+
+  /// Stores the file whole.
+  mutating func storeWhole() { (base, read, newHoles) = (nil, [], []) }
 
   /// The number of shards, including those that do not exist.
   var count: Int { (size + shards.size - 1) / shards.size }

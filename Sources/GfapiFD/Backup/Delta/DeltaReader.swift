@@ -4,37 +4,76 @@ import GfapiJob
 import Glibc
 import Gluster
 
-/// Reads the shards of a file that a ``DeltaPlan`` names, with several pieces being fetched at once, and returns the bytes of a delta. Used on
-/// the job's thread.
-final class DeltaReader {
-  private let plan: DeltaPlan
+/// Reads the shards of a file that a ``DeltaPlan`` names, and compares them with what a delta builds on. Several pieces are fetched at once.
+/// Used on the job's thread.
+final class ShardComparison {
+  let plan: DeltaPlan
   private let base: DeltaMemory.Base
   private let file: OpenFile
   private let calls: JobCalls
   private let memory: DeltaMemory
   /// How many pieces may be fetched at once.
   private let width: Int
-  private var encoder: DeltaEncoder
   private var fetches = Deque<(piece: Ahead<ComparedPiece>, shard: Int)>()
   /// The index in `plan.read` of the next shard to fetch, and the offset in the file of its next piece.
-  private var next = 0
+  private var index = 0
   private var offset: Int?
-  /// The expected digests of the shard that is being fetched; nil: all its blocks are zeros.
-  private var expected: BlockDigests?
+  /// The known digests of the shard that is being fetched; nil: all its blocks are zeros.
+  private var known: BlockDigests?
+
+  init(_ plan: DeltaPlan, _ base: DeltaMemory.Base, _ file: OpenFile, _ calls: JobCalls, _ memory: DeltaMemory, width: Int) {
+    (self.plan, self.base, self.file, self.calls, self.memory, self.width) = (plan, base, file, calls, memory, width)
+  }
+
+  /// Returns the next piece and the number of its shard; nil at the end.
+  ///
+  /// - Throws: ``GlusterError``, ``Database/Failure``, or ``JobCalls/Ended``.
+  func next() throws -> (piece: ComparedPiece, shard: Int)? {
+    try fetch()
+    guard let fetch = fetches.popFirst() else { return nil }
+    return (try calls.wait(for: fetch.piece, isOfEntry: true), fetch.shard)
+  }
+
+  /// Starts to fetch the next pieces.
+  private func fetch() throws {
+    while fetches.count < width, index < plan.read.count {
+      let number = plan.read[index]
+      let range = plan.range(of: number)
+      if offset == nil {
+        offset = range.lowerBound
+        known = try base.shards[number].flatMap { try memory.digests(of: number, $0) }
+      }
+      let (file, start) = (file, offset!)
+      let count = min(FileReader.pieceSize, range.upperBound - start)
+      let first = (start - range.lowerBound) / BlockDigests.size
+      let blocks = BlockDigests.count(count)
+      let known: BlockDigests? = known.map { BlockDigests(Array($0.values.dropFirst(first).prefix(blocks))) }
+      fetches.append((calls.start(isUrgent: true) { try ComparedPiece(of: file, start, count, known) }, number))
+      offset = start + count
+      if offset == range.upperBound {
+        offset = nil
+        index += 1
+      }
+    }
+  }
+}
+
+/// Makes the bytes of a delta. Used on the job's thread.
+final class DeltaReader {
+  private let comparison: ShardComparison
+  private var encoder: DeltaEncoder
   /// The digests of the shard whose pieces are being returned.
   private var digests = BlockDigests()
-  private(set) var readShards: [DeltaMemory.ReadShard] = []
+  private(set) var readShards: [DeltaMemory.ReadShard]
   /// The fingerprint of the delta; nil: not all of it has been returned.
   private(set) var fingerprint: [UInt8]?
   /// True if the file was shorter than expected.
   private(set) var isShort = false
 
-  init(
-    _ plan: DeltaPlan, _ base: DeltaMemory.Base, _ header: DeltaHeader, _ file: OpenFile, _ calls: JobCalls, _ memory: DeltaMemory,
-    width: Int
-  ) {
-    (self.plan, self.base, self.file, self.calls, self.memory, self.width) = (plan, base, file, calls, memory, width)
+  init(_ comparison: ShardComparison, _ header: DeltaHeader) {
+    self.comparison = comparison
     encoder = DeltaEncoder(header)
+    let plan = comparison.plan
     readShards = plan.newHoles.map { plan.readShard($0, plan.zeros($0)) }
   }
 
@@ -44,18 +83,13 @@ final class DeltaReader {
   func nextBytes() throws -> [UInt8] {
     var bytes = encoder.takeBytes()
     while bytes.isEmpty, fingerprint == nil {
-      try fetch()
-      if let fetch = fetches.popFirst() {
-        try take(try calls.wait(for: fetch.piece, isOfEntry: true), of: fetch.shard)
-      } else {
-        fingerprint = encoder.end()
-      }
+      if let next = try comparison.next() { take(next.piece, of: next.shard) } else { fingerprint = encoder.end() }
       bytes = encoder.takeBytes()
     }
     return bytes
   }
 
-  private func take(_ piece: ComparedPiece, of shard: Int) throws {
+  private func take(_ piece: ComparedPiece, of shard: Int) {
     for run in piece.runs {
       if run.isZero {
         encoder.addHole(run.range.count, at: run.range.lowerBound)
@@ -65,6 +99,7 @@ final class DeltaReader {
     }
     if piece.isShort { isShort = true }
     digests.values += piece.digests.values
+    let plan = comparison.plan
     if piece.end == plan.range(of: shard).upperBound {
       readShards.append(plan.readShard(shard, digests))
       digests = BlockDigests()
@@ -75,29 +110,6 @@ final class DeltaReader {
   func takeShards() -> [DeltaMemory.ReadShard] {
     defer { readShards = [] }
     return readShards
-  }
-
-  /// Starts to fetch the next pieces.
-  private func fetch() throws {
-    while fetches.count < width, next < plan.read.count {
-      let number = plan.read[next]
-      let range = plan.range(of: number)
-      if offset == nil {
-        offset = range.lowerBound
-        expected = try base.shards[number].flatMap { try memory.digests(of: number, $0) }
-      }
-      let (file, start) = (file, offset!)
-      let count = min(FileReader.pieceSize, range.upperBound - start)
-      let first = (start - range.lowerBound) / BlockDigests.size
-      let blocks = BlockDigests.count(count)
-      let known: BlockDigests? = expected.map { BlockDigests(Array($0.values.dropFirst(first).prefix(blocks))) }
-      fetches.append((calls.start(isUrgent: true) { try ComparedPiece(of: file, start, count, known) }, number))
-      offset = start + count
-      if offset == range.upperBound {
-        offset = nil
-        next += 1
-      }
-    }
   }
 }
 
