@@ -61,6 +61,12 @@ private struct Image {
     return try Self.digest("\(local)/\(folder)\(tree)/image") == moments[moment].digest
   }
 
+  /// Returns true if an image was restored below a folder beside the tree.
+  func isThere(in folder: String) throws -> Bool {
+    try Scratch.remount("sharded")
+    return FileManager.default.fileExists(atPath: "\(local)/\(folder)\(tree)/image")
+  }
+
   /// Five changes: random writes, growth, truncation, holes, growth by a hole with a write into it.
   static let changes = [
     write(3000, at: 5_000_000) + "\n" + write(40_000, at: 100) + "\n" + write(9, at: 29_000_000),
@@ -141,5 +147,127 @@ struct MachineTests {
         #expect(try image.has(number, in: folder), "moment \(number), \(folder)")
       }
     }
+  }
+
+  // MARK: Jobs that the director makes of others
+
+  /// Runs a job of Bareos to its end.
+  private func run(_ bareos: Bareos, _ command: String) throws -> (id: Int, log: String) {
+    let log = try bareos.console(command, "wait", "messages")
+    let id = log.matches(of: /Job queued\. JobId=(\d+)/).last.flatMap { Int($0.1) }
+    return (try #require(id, "\(log)"), log)
+  }
+
+  private func expectRestored(
+    _ bareos: Bareos, _ image: Image, _ moment: Int, to folder: String, _ which: String = "current",
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let log = try bareos.console(
+      "restore client=client restorejob=restore fileset=GlusterMachines where=\(image.path)/\(folder) \(which) select all done yes", "wait",
+      "messages")
+    let isWell = log.contains("Restore OK") && !log.contains("Warning: ") && !log.contains("Error: ")
+    #expect(isWell, "\(log)", sourceLocation: sourceLocation)
+    #expect(try image.has(moment, in: folder), "\(folder): \(log)", sourceLocation: sourceLocation)
+  }
+
+  @Test("An image is restored from a virtual full backup, from copies, and after both", arguments: Bareos.trees)
+  func virtualFull(_ tree: String) throws {
+    var image = try Image()
+    let bareos = try Bareos(tree, line: Self.line(image.tree), machines: Machines())
+    var ids: [Int] = []
+    func backUp(_ level: String) throws -> String {
+      let job = try run(bareos, "run job=machines level=\(level) yes")
+      #expect(job.log.contains("Backup OK"), "\(job.log)")
+      ids.append(job.id)
+      try image.note()
+      return job.log
+    }
+    _ = try backUp("Full")
+    for change in Image.changes[..<2] {
+      try image.change(change)
+      #expect(try backUp("Incremental").contains("1 as deltas"))
+    }
+    let merged = try run(bareos, "run job=machines level=VirtualFull yes")
+    #expect(merged.log.contains("Backup OK"), "\(merged.log)")
+    try expectRestored(bareos, image, 2, to: "merged", "jobid=\(merged.id)")
+    for change in Image.changes[2..<4] {
+      try image.change(change)
+      _ = try backUp("Incremental")
+      try expectRestored(bareos, image, image.moments.count - 1, to: "after")
+    }
+    let copied = try run(bareos, "run job=copies yes")
+    #expect(copied.log.contains("Copying OK"), "\(copied.log)")
+    for id in ids { _ = try bareos.console("delete jobid=\(id) yes") }
+    try expectRestored(bareos, image, 4, to: "copied")
+    try image.change(Image.changes[4])
+    _ = try backUp("Incremental")
+    try expectRestored(bareos, image, 5, to: "copied")
+  }
+
+  @Test("An image that is always saved incrementally is restored after each consolidation", arguments: Bareos.trees)
+  func consolidated(_ tree: String) throws {
+    var image = try Image()
+    let bareos = try Bareos(tree, line: Self.line(image.tree), machines: Machines())
+    for (number, change) in (["true"] + Image.changes).enumerated() {
+      try image.change(change)
+      let job = try run(bareos, "run job=always level=Incremental yes")
+      #expect(job.log.contains("Backup OK") && job.log.contains(number == 0 ? "1 files whole" : " as deltas"), "\(job.log)")
+      try image.note()
+      if number >= 2 {
+        let log = try run(bareos, "run job=consolidate yes").log
+        #expect(log.contains("Backup OK") && !log.contains("Error: "), "\(log)")
+      }
+      try expectRestored(bareos, image, number, to: "restored")
+    }
+  }
+
+  @Test("The jobs after one that was cancelled or deleted build on what the catalog has", arguments: Bareos.trees)
+  func gaps(_ tree: String) throws {
+    var image = try Image()
+    let bareos = try Bareos(tree, line: Self.line(image.tree), machines: Machines())
+    func backUp(_ level: String = "Incremental") throws -> Int {
+      let job = try run(bareos, "run job=machines level=\(level) yes")
+      #expect(job.log.contains("Backup OK"), "\(job.log)")
+      try image.note()
+      return job.id
+    }
+    _ = try backUp("Full")
+    try image.change(Image.changes[0])
+    _ = try backUp()
+    // Cancelled while the shards are read.
+    try image.change(Image.changes[1])
+    try Scratch.withDelay(of: 1_000_000, for: "read", on: "sharded") {
+      let start = try bareos.console("run job=machines level=Incremental yes")
+      let id = try #require(start.matches(of: /Job queued\. JobId=(\d+)/).last.flatMap { Int($0.1) }, "\(start)")
+      let isReading = try eventually { try bareos.console("status client=client").contains("JobId \(id) ") }
+      #expect(isReading)
+      let end = try bareos.console("cancel jobid=\(id) yes", "wait", "messages")
+      #expect(end.contains("Backup Canceled"), "\(end)")
+    }
+    try image.change(Image.changes[2])
+    _ = try backUp()
+    try expectRestored(bareos, image, 2, to: "after-cancel")
+    // The last job is deleted: the next one builds on the one before it.
+    try image.change(Image.changes[3])
+    let last = try backUp()
+    _ = try bareos.console("delete jobid=\(last) yes")
+    try image.change(Image.changes[4])
+    let next = try backUp()
+    try expectRestored(bareos, image, 4, to: "after-delete")
+    // A job in the middle is deleted: the director leaves out what builds on it, and says so.
+    try image.change(Image.write(100, at: 1_000_000))
+    _ = try backUp()
+    _ = try bareos.console("delete jobid=\(next) yes")
+    let log = try bareos.console(
+      "restore client=client restorejob=restore fileset=GlusterMachines where=\(image.path)/gap current select all done yes", "wait",
+      "messages")
+    #expect(log.contains("Something is wrong with the Delta sequence of image"), "\(log)")
+    #expect(try image.has(2, in: "gap"), "\(log)")
+    // The director gives the file daemon a single record: the plugin says which job it needs.
+    let alone = try bareos.console(
+      "restore client=client restorejob=restore fileset=GlusterMachines where=\(image.path)/alone file=\(image.tree)/image current done yes",
+      "wait", "messages")
+    #expect(alone.contains("of the file, and builds on delta "), "\(alone)")
+    #expect(try !image.isThere(in: "alone"))
   }
 }
