@@ -185,6 +185,8 @@ public struct FileShards: Sendable {
   public let size: Int
   /// The shards that exist, by their numbers: 0 is the first. Where none exists, or an empty one, the file has a hole.
   public let stamps: [Int: ShardStamp]
+
+  public init(size: Int, stamps: [Int: ShardStamp]) { (self.size, self.stamps) = (size, stamps) }
 }
 
 /// What tells whether a shard has changed.

@@ -257,6 +257,8 @@ final class DeltaMemory {
   /// Needed are this job's state of the path, the last one of the chain, which the next job needs if this one fails, and that of the full
   /// backup, which a differential one needs; and what these build on.
   private func forgetUnneeded(_ path: VolumePath) throws(Failure) {
+    // If this full backup fails, the next job needs the chain before it.
+    guard !chain.isEmpty else { return }
     let states = try states(of: path)
     let byID = Dictionary(states.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     var needed = Set<Int64>()

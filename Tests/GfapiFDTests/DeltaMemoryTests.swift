@@ -1,0 +1,200 @@
+import DeltaFormat
+import Foundation
+import Gluster
+import TestSupport
+import Testing
+
+@testable import GfapiBackup
+
+@Suite("What jobs keep of files of several shards")
+struct DeltaMemoryTests {
+  private let folder: TemporaryFolder
+  private let gfid = [UInt8](repeating: 7, count: 16)
+  private let path = VolumePath("/image")
+  private static let shardSize = 4 << 20
+  /// Two shards.
+  private static let size = 2 * shardSize
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// A job with its own connection to the database.
+  private final class Job {
+    let undated: UndatedChanges
+    let memory: DeltaMemory
+    init(_ folder: String, _ name: String, after previous: String?) throws {
+      undated = UndatedChanges(
+        UndatedChanges.Job(name: name, previous: previous, since: previous == nil ? 0 : 1), directory: folder + "/state", volume: "v"
+      ) { _, _ in }
+      memory = try #require(try undated.deltaMemory())
+    }
+    func end() throws {
+      try memory.end()
+      undated.end()
+    }
+  }
+
+  /// The full name of a job: all are runs of one job.
+  private func name(_ job: String, of series: String = "job") -> String { "\(series).2026-11-27_21.05.00_\(job)" }
+
+  private func job(_ job: String, after previous: String?, of series: String = "job") throws -> Job {
+    try Job(folder.path, name(job, of: series), after: previous.map { name($0, of: series) })
+  }
+
+  private func stamp(_ number: Int) -> ShardStamp { ShardStamp(modified: number, changed: number, size: Self.shardSize, allocated: 1) }
+
+  private func read(_ number: Int, _ value: Int) -> DeltaMemory.ReadShard {
+    DeltaMemory.ReadShard(number: number, stamp: stamp(value), isSettled: true, digests: BlockDigests([UInt64(value)]))
+  }
+
+  /// Stores the file in a job: shards by their numbers, each with a value that stands for its times and its content.
+  @discardableResult
+  private func store(_ job: Job, _ shards: [Int: Int], on base: DeltaMemory.Base? = nil, size: Int = size) throws -> Int64 {
+    let state = try job.memory.begin(gfid, path, on: base, shardSize: Self.shardSize)
+    try job.memory.add(shards.map { read($0, $1) }, to: state)
+    try job.memory.end(state, path, size: size, fingerprint: [UInt8](repeating: UInt8(shards.values.max() ?? 0), count: 16))
+    return state
+  }
+
+  /// The values of the shards that a job can build on; nil: it cannot.
+  private func known(_ job: Job, number: Int) throws -> [Int: Int]? {
+    try job.memory.base(gfid, path, number: number)?.shards.mapValues { $0.stamp!.modified }
+  }
+
+  /// Runs a full backup and two deltas: `0`, `1` and `2`.
+  private func chain() throws {
+    let full = try job("0", after: nil)
+    try store(full, [0: 1, 1: 1])
+    try full.end()
+    for number in 1...2 {
+      let next = try job("\(number)", after: "\(number - 1)")
+      try store(next, [1: number + 1], on: try next.memory.base(gfid, path, number: number - 1))
+      try next.end()
+    }
+  }
+
+  @Test("A delta builds on all that the deltas before it have changed, and its digests are found")
+  func deltas() throws {
+    try chain()
+    let next = try job("3", after: "2")
+    let base = try #require(try next.memory.base(gfid, path, number: 2))
+    #expect(base.shards.mapValues { $0.stamp!.modified } == [0: 1, 1: 3])
+    #expect(base.number == 2 && base.size == Self.size && base.job == name("2") && base.fingerprint == [UInt8](repeating: 3, count: 16))
+    #expect(try next.memory.digests(of: 0, base.shards[0]!) == BlockDigests([1]))
+    #expect(try next.memory.digests(of: 1, base.shards[1]!) == BlockDigests([3]))
+  }
+
+  @Test("What contradicts the daemon is not built on: another number, another file, another path")
+  func contradictions() throws {
+    try chain()
+    let next = try job("3", after: "2")
+    #expect(try known(next, number: 1) == nil && known(next, number: 3) == nil && known(next, number: 0) == nil)
+    #expect(try next.memory.base([UInt8](repeating: 8, count: 16), path, number: 2) == nil)
+    #expect(try next.memory.base(gfid, VolumePath("/other"), number: 2) == nil)
+    #expect(try known(next, number: 2) != nil)
+  }
+
+  @Test("A differential job builds on the full one, and the next incremental one on the differential one")
+  func differential() throws {
+    try chain()
+    let differential = try job("3", after: "0")
+    #expect(try known(differential, number: 0) == [0: 1, 1: 1] && known(differential, number: 2) == nil)
+    try store(differential, [0: 4, 1: 4], on: try differential.memory.base(gfid, path, number: 0))
+    try differential.end()
+    let next = try job("4", after: "3")
+    #expect(try known(next, number: 1) == [0: 4, 1: 4] && known(next, number: 2) == nil)
+  }
+
+  @Test("A job whose end the daemon does not count is not built on, and one that did not end here neither")
+  func failed() throws {
+    try chain()
+    let failed = try job("3", after: "2")
+    try store(failed, [0: 9], on: try failed.memory.base(gfid, path, number: 2))
+    try failed.end()
+    let next = try job("4", after: "2")
+    #expect(try known(next, number: 2) == [0: 1, 1: 3] && known(next, number: 3) == nil)
+    // This one is killed.
+    try store(next, [0: 9], on: try next.memory.base(gfid, path, number: 2))
+    let last = try job("5", after: "4")
+    #expect(try known(last, number: 3) == nil && known(last, number: 2) == nil)
+  }
+
+  @Test("A record that is not complete, or of something else, hides what was stored of the path before")
+  func hidden() throws {
+    try chain()
+    let next = try job("3", after: "2")
+    _ = try next.memory.begin(gfid, path, on: try next.memory.base(gfid, path, number: 2), shardSize: Self.shardSize)
+    try next.end()
+    let after = try job("4", after: "3")
+    #expect(try known(after, number: 3) == nil && known(after, number: 2) == nil)
+    try store(after, [0: 5, 1: 5])
+    try after.end()
+    let other = try job("5", after: "4")
+    #expect(try known(other, number: 0) == [0: 5, 1: 5])
+    try other.memory.forget(path)
+    try other.memory.forget(VolumePath("/unknown"))
+    try other.end()
+    #expect(try known(try job("6", after: "5"), number: 0) == nil)
+  }
+
+  @Test("What a shorter state has cut off is not known any more, even if the file is longer again")
+  func cut() throws {
+    try chain()
+    let cut = try job("3", after: "2")
+    try store(cut, [0: 4], on: try cut.memory.base(gfid, path, number: 2), size: Self.shardSize)
+    try cut.end()
+    let grown = try job("4", after: "3")
+    #expect(try known(grown, number: 3) == [0: 4])
+    try store(grown, [:], on: try grown.memory.base(gfid, path, number: 3), size: 3 * Self.shardSize)
+    try grown.end()
+    #expect(try known(try job("5", after: "4"), number: 4) == [0: 4])
+  }
+
+  @Test("What no job needs any more is dropped, and only that")
+  func dropped() throws {
+    try chain()
+    let whole = try job("3", after: "2")
+    try store(whole, [0: 5, 1: 5])
+    try whole.end()
+    // If that job fails for the daemon, the next one needs the chain before it.
+    let again = try job("4", after: "2")
+    #expect(try known(again, number: 2) == [0: 1, 1: 3])
+    let next = try job("5", after: "3")
+    #expect(try known(next, number: 0) == [0: 5, 1: 5])
+    try store(next, [0: 6], on: try next.memory.base(gfid, path, number: 0))
+    try next.end()
+    // Now the deltas 1 and 2 are not needed; the full one is, by a differential job.
+    #expect(try known(try job("6", after: "2"), number: 2) == nil)
+    let differential = try job("7", after: "0")
+    #expect(try known(differential, number: 0) == [0: 1, 1: 1])
+    #expect(try known(try job("8", after: "5"), number: 1) == [0: 6, 1: 5])
+  }
+
+  @Test("The jobs of another name keep what they have stored of the same file")
+  func otherJobs() throws {
+    try chain()
+    let other = try job("0", after: nil, of: "other")
+    try store(other, [0: 50, 1: 50])
+    try other.end()
+    for number in 3...6 {
+      let next = try job("\(number)", after: "\(number - 1)")
+      try store(next, [1: number + 1], on: try next.memory.base(gfid, path, number: number - 1))
+      try next.end()
+    }
+    let next = try job("1", after: "0", of: "other")
+    #expect(try known(next, number: 0) == [0: 50, 1: 50])
+    #expect(try known(try job("7", after: "6"), number: 6) == [0: 1, 1: 7])
+  }
+
+  @Test("A new full backup drops what the chain before it had, when a job builds on it")
+  func newFull() throws {
+    try chain()
+    let full = try job("3", after: nil)
+    try store(full, [0: 5, 1: 5])
+    try full.end()
+    #expect(try known(try job("4", after: "2"), number: 2) == [0: 1, 1: 3])
+    let next = try job("5", after: "3")
+    try next.end()
+    #expect(try known(try job("6", after: "2"), number: 2) == nil)
+    #expect(try known(try job("7", after: "5"), number: 0) == [0: 5, 1: 5])
+  }
+}
