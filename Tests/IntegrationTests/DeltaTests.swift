@@ -418,6 +418,26 @@ struct DeltaTests {
     #expect(comparison.status == 0, "\(comparison.output)")
   }
 
+  /// Gluster never sets a time of a shard back, so such a write leaves the times as they are.
+  @Test("a write by a client whose clock is half a minute behind is in the next delta", arguments: [true, false])
+  func clocks(isDated: Bool) throws {
+    var image = try Image("delta-clocks-\(isDated)")
+    try image.write(42_000_000, at: 0)
+    try image.backUp()
+    image.expect(0)
+    if isDated { try image.change("chmod 640 $e") }
+    try Scratch.withMount(of: "sharded", clock: -30) { mount in
+      let file = mount + image.path + "/image"
+      let result = try run(
+        "sh", "-ec", "printf changed | dd of='\(file)' bs=1M seek=9000000 oflag=seek_bytes conv=notrunc,fsync status=none")
+      #expect(result.status == 0, "\(result.output)")
+    }
+    try Scratch.remount("sharded")
+    try image.backUp()
+    image.expect(1, 20_000)
+    #expect(try image.wrong(1) == "")
+  }
+
   @Test("a write while a delta is read is reported, and the next delta has it")
   func writtenMeanwhile() throws {
     var image = try Image("delta-meanwhile")

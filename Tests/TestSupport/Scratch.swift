@@ -50,6 +50,25 @@ public enum Scratch {
     guard status == 0 else { throw TestError("cannot mount \(kind)") }
   }
 
+  /// Runs `body` with another mount of a volume, of a client whose clock differs from that of this host.
+  ///
+  /// - Parameter seconds: by how much the clock is ahead; negative: behind.
+  public static func withMount(of kind: String, clock seconds: Int, _ body: (String) throws -> Void) throws {
+    try need(kind)
+    let mount = try temporaryFile(".mount")
+    try FileManager.default.createDirectory(atPath: mount, withIntermediateDirectories: false)
+    // Use `system`, not `run`: see `remount`.
+    let clock = "LD_PRELOAD=/usr/lib/$(uname -m)-linux-gnu/faketime/libfaketimeMT.so.1 FAKETIME=\(seconds)s DONT_FAKE_MONOTONIC=1"
+    guard system("\(clock) glusterfs --volfile-server=scratch --volfile-id='\(kind)' '\(mount)' > /dev/null 2>&1") == 0 else {
+      throw TestError("cannot mount \(kind) with another clock")
+    }
+    defer {
+      _ = try? run("umount", "-l", mount)
+      try? FileManager.default.removeItem(atPath: mount)
+    }
+    try body(mount)
+  }
+
   /// Runs Gluster's command line. Retries for a while if glusterd is busy.
   @discardableResult
   public static func gluster(_ arguments: String...) throws -> String { try gluster(arguments) }
