@@ -18,6 +18,9 @@ public final class ShardTimes: Sendable {
   private let distribution: Distribution?
   private let since: Int
   private let keepsStamps: Bool
+  /// True if a listing tells the times and the size of each shard as they are. On a dispersed volume they come from one brick, which may be
+  /// behind, so each shard is looked up.
+  private let trustsListings: Bool
   private let setProcess: SetProcess
   private typealias SetProcess = @convention(c) @Sendable (OpaquePointer, pid_t) -> Int32
   /// nil: the shards have not been listed yet.
@@ -29,6 +32,8 @@ public final class ShardTimes: Sendable {
     var changed = Set<[UInt8]>()
     /// The shards of each file, by its identity as text.
     var stamps: [[UInt8]: [Int: ShardStamp]] = [:]
+    /// The latest time of any shard, in nanoseconds since 1970.
+    var latest = 0
   }
 
   /// Opens another connection to a volume.
@@ -46,6 +51,7 @@ public final class ShardTimes: Sendable {
     (self.since, self.keepsStamps) = (since, keepsStamps)
     volume = try Volume(uri, logging: logging, attributeAge: 0, retry: retry)
     distribution = Distribution(volume)
+    trustsListings = VolumeTraits(volume).listingsTellSizes
   }
 
   /// The error of listing the shards; nil if the listing succeeded, or if nobody has asked for a shard yet.
@@ -64,7 +70,8 @@ public final class ShardTimes: Sendable {
   /// - Parameter identity: the file's identity, see ``Object/identity()``.
   /// - Throws: ``GlusterError``, if the shards cannot be listed, or if there is no such file.
   public func shards(of identity: [UInt8]) throws(GlusterError) -> FileShards {
-    var stamps = try listed().stamps[Self.name(of: identity)] ?? [:]
+    let listing = try listed()
+    var stamps = listing.stamps[Self.name(of: identity)] ?? [:]
     return try raw { () throws(GlusterError) in
       let (object, status) = try volume.lookUp(identity: identity)
       guard let value = try object.extendedAttribute("trusted.glusterfs.shard.block-size".utf8), value.count == 8 else {
@@ -74,8 +81,9 @@ public final class ShardTimes: Sendable {
       guard size > 0, size <= UInt64(Int32.max) * 4096 else {
         throw GlusterError(errno: .invalidArgument, call: "size of the file's shards")
       }
-      stamps[0] = ShardStamp(status)
-      return FileShards(size: Int(size), stamps: stamps)
+      let first = ShardStamp(status)
+      stamps[0] = first
+      return FileShards(size: Int(size), stamps: stamps, latest: max(listing.latest, first.modified, first.changed))
     }
   }
 
@@ -151,17 +159,18 @@ public final class ShardTimes: Sendable {
       guard let (identity, number) = Self.identity(entry.name) else { continue }
       var status: stat
       do {
-        if let found = entry.found { status = found.status } else { status = try folder.lookUp(entry.name).status }
+        if trustsListings, let found = entry.found { status = found.status } else { status = try folder.lookUp(entry.name).status }
         guard keepsStamps || isNew(status) else { continue }
         // An empty shard does not count as changed: reading a hole creates empty shards, with a new time and without data (10.3). An
-        // operation that shrinks a shard changes the file's size as well. On dispersed volumes a listing may report an old size, so the
-        // shard is looked up.
-        if status.st_size == 0 { status = try folder.lookUp(entry.name).status }
+        // operation that shrinks a shard changes the file's size as well.
       } catch let error where error.meansMissing {
         continue
       }
       if status.st_size > 0, isNew(status) { listing.changed.insert(identity) }
-      if keepsStamps { listing.stamps[identity, default: [:]][number] = ShardStamp(status) }
+      guard keepsStamps else { continue }
+      let stamp = ShardStamp(status)
+      listing.stamps[identity, default: [:]][number] = stamp
+      listing.latest = max(listing.latest, stamp.modified, stamp.changed)
     }
   }
 
@@ -184,9 +193,11 @@ public struct FileShards: Sendable {
   /// The size of each shard but the last, in bytes.
   public let size: Int
   /// The shards that exist, by their numbers: 0 is the first. Where none exists, or an empty one, the file has a hole.
-  public let stamps: [Int: ShardStamp]
+  public var stamps: [Int: ShardStamp]
+  /// The latest time of any shard of the volume that was listed, in nanoseconds since 1970.
+  public let latest: Int
 
-  public init(size: Int, stamps: [Int: ShardStamp]) { (self.size, self.stamps) = (size, stamps) }
+  public init(size: Int, stamps: [Int: ShardStamp], latest: Int) { (self.size, self.stamps, self.latest) = (size, stamps, latest) }
 }
 
 /// What tells whether a shard has changed.

@@ -192,7 +192,7 @@ struct MachineTests {
     try expectRestored(bareos, image, 2, to: "merged", "jobid=\(merged.id)")
     for change in Image.changes[2..<4] {
       try image.change(change)
-      _ = try backUp("Incremental")
+      #expect(try backUp("Incremental").contains("1 as deltas"))
       try expectRestored(bareos, image, image.moments.count - 1, to: "after")
     }
     let copied = try run(bareos, "run job=copies yes")

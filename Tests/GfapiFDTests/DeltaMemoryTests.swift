@@ -21,11 +21,11 @@ struct DeltaMemoryTests {
   private final class Job {
     let undated: UndatedChanges
     let memory: DeltaMemory
-    init(_ folder: String, _ name: String, after previous: String?) throws {
+    init(_ folder: String, _ name: String, after previous: String?, since: Int, line: String) throws {
       undated = UndatedChanges(
-        UndatedChanges.Job(name: name, previous: previous, since: previous == nil ? 0 : 1), directory: folder + "/state", volume: "v"
+        UndatedChanges.Job(name: name, previous: previous, since: since), directory: folder + "/state", volume: "v"
       ) { _, _ in }
-      memory = try #require(try undated.deltaMemory())
+      memory = try #require(try undated.deltaMemory(line))
     }
     func end() throws {
       try memory.end()
@@ -36,8 +36,9 @@ struct DeltaMemoryTests {
   /// The full name of a job: all are runs of one job.
   private func name(_ job: String, of series: String = "job") -> String { "\(series).2026-11-27_21.05.00_\(job)" }
 
-  private func job(_ job: String, after previous: String?, of series: String = "job") throws -> Job {
-    try Job(folder.path, name(job, of: series), after: previous.map { name($0, of: series) })
+  private func job(_ job: String, after previous: String?, of series: String = "job", since: Int = 1, line: String = "line") throws -> Job {
+    try Job(
+      folder.path, name(job, of: series), after: previous.map { name($0, of: series) }, since: previous == nil ? 0 : since, line: line)
   }
 
   private func stamp(_ number: Int) -> ShardStamp { ShardStamp(modified: number, changed: number, size: Self.shardSize, allocated: 1) }
@@ -81,6 +82,76 @@ struct DeltaMemoryTests {
     #expect(base.number == 2 && base.size == Self.size && base.job == name("2") && base.fingerprint == [UInt8](repeating: 3, count: 16))
     #expect(try next.memory.digests(of: 0, base.shards[0]!) == BlockDigests([1]))
     #expect(try next.memory.digests(of: 1, base.shards[1]!) == BlockDigests([3]))
+  }
+
+  @Test("What an earlier job has found unchanged is known; what it has not found was away, and is not")
+  func seen() throws {
+    try chain()
+    for number in 3...5 {
+      let next = try job("\(number)", after: "\(number - 1)")
+      next.memory.saw(try #require(try next.memory.base(gfid, path, number: 2)))
+      try next.end()
+    }
+    // The file has another name meanwhile. (A virtual full backup keeps the deltas of the old one.)
+    #expect(try known(try job("6", after: "5"), number: 2) == [0: 1, 1: 3])
+    try job("6", after: "5").end()
+    #expect(try known(try job("7", after: "6"), number: 2) == nil)
+  }
+
+  @Test("A virtual full backup stands for the jobs of this name; the daemon does not know its last record of a file")
+  func merged() throws {
+    let other = try job("0", after: nil, of: "other")
+    try store(other, [0: 50, 1: 50])
+    try other.end()
+    try chain()
+    let began = time(nil)
+    let database = try Database(folder.path + "/state/v.db")
+    try database.run("UPDATE jobs SET started = ?1 WHERE name <> ?2", [.integer(Int64(began - 400)), .text(name("2"))])
+    for number in 0...2 {
+      #expect(try known(try job("3", after: "virtual", since: began), number: number)?[0] == 1, "\(number)")
+    }
+    #expect(try known(try job("3", after: "virtual", since: began), number: 3) == nil)
+    #expect(try known(try job("3", after: "virtual", since: began - 1000), number: 2) == nil)
+  }
+
+  @Test("Two runs at the same time: the daemon may have the record of the one that is not in the chain")
+  func atOnce() throws {
+    try chain()
+    let (third, fourth) = (try job("3", after: "2"), try job("4", after: "2"))
+    try store(third, [0: 8, 1: 8])
+    fourth.memory.saw(try #require(try fourth.memory.base(gfid, path, number: 2)))
+    try third.end()
+    try fourth.end()
+    #expect(try known(try job("5", after: "4"), number: 2) == [0: 1, 1: 3])
+    let (sixth, seventh) = (try job("6", after: "2"), try job("7", after: "2"))
+    try store(sixth, [0: 9, 1: 9], on: try sixth.memory.base(gfid, path, number: 2))
+    try store(seventh, [0: 7], on: try seventh.memory.base(gfid, path, number: 2))
+    try sixth.end()
+    try seventh.end()
+    let eighth = try job("8", after: "7")
+    #expect(try known(eighth, number: 3) == [0: 7, 1: 3])
+    eighth.memory.saw(try #require(try eighth.memory.base(gfid, path, number: 3)))
+    // This one stored the same number, and has ended before the last job of the chain began.
+    let ninth = try job("9", after: "2")
+    try store(ninth, [0: 5], on: try ninth.memory.base(gfid, path, number: 2))
+    try ninth.end()
+    try eighth.end()
+    try job("10", after: "8").end()
+    #expect(try known(try job("11", after: "10"), number: 3) == nil)
+  }
+
+  @Test("Two jobs with one plugin line may have one FileSet, in which the daemon does not tell their records apart")
+  func sameLine() throws {
+    try chain()
+    for (line, isAmbiguous) in [("other line", false), ("line", true)] {
+      let other = try job("0 of \(line)", after: nil, of: "other", line: line)
+      try store(other, [0: 50, 1: 50])
+      try other.end()
+      let next = try job("3", after: "0")
+      var named: [String] = []
+      let base = try next.memory.base(gfid, path, number: 0) { named.append($0) }
+      #expect((base == nil) == isAmbiguous && named == (isAmbiguous ? ["other"] : []))
+    }
   }
 
   @Test("What contradicts the daemon is not built on: another number, another file, another path")
@@ -164,15 +235,14 @@ struct DeltaMemoryTests {
     try next.end()
     // Now the deltas 1 and 2 are not needed; the full one is, by a differential job.
     #expect(try known(try job("6", after: "2"), number: 2) == nil)
-    let differential = try job("7", after: "0")
-    #expect(try known(differential, number: 0) == [0: 1, 1: 1])
+    #expect(try known(try job("7", after: "0"), number: 0) == [0: 1, 1: 1])
     #expect(try known(try job("8", after: "5"), number: 1) == [0: 6, 1: 5])
   }
 
   @Test("The jobs of another name keep what they have stored of the same file")
   func otherJobs() throws {
     try chain()
-    let other = try job("0", after: nil, of: "other")
+    let other = try job("0", after: nil, of: "other", line: "other line")
     try store(other, [0: 50, 1: 50])
     try other.end()
     for number in 3...6 {
@@ -180,7 +250,7 @@ struct DeltaMemoryTests {
       try store(next, [1: number + 1], on: try next.memory.base(gfid, path, number: number - 1))
       try next.end()
     }
-    let next = try job("1", after: "0", of: "other")
+    let next = try job("1", after: "0", of: "other", line: "other line")
     #expect(try known(next, number: 0) == [0: 50, 1: 50])
     #expect(try known(try job("7", after: "6"), number: 6) == [0: 1, 1: 7])
   }
@@ -193,6 +263,7 @@ struct DeltaMemoryTests {
     try full.end()
     #expect(try known(try job("4", after: "2"), number: 2) == [0: 1, 1: 3])
     let next = try job("5", after: "3")
+    next.memory.saw(try #require(try next.memory.base(gfid, path, number: 0)))
     try next.end()
     #expect(try known(try job("6", after: "2"), number: 2) == nil)
     #expect(try known(try job("7", after: "5"), number: 0) == [0: 5, 1: 5])

@@ -21,6 +21,8 @@ struct DocumentedMessagesTests {
     ("StateDatabase.swift", "SELECT *", sql), ("StateDatabase.swift", "INSERT *", sql), ("StateDatabase.swift", "UPDATE *", sql),
     ("StateDatabase.swift", "BEGIN IMMEDIATE", sql),
     ("DeltaMemory.swift", "CREATE *", sql), ("DeltaMemory.swift", "SELECT *", sql), ("DeltaMemory.swift", "INSERT *", sql),
+    ("DeltaStates.swift", "SELECT *", sql), ("DeltaStates.swift", "INSERT *", sql), ("DeltaStates.swift", "UPDATE *", sql),
+    ("DeltaStates.swift", "DELETE *", sql),
     ("DeltaMemory.swift", "UPDATE *", sql), ("DeltaMemory.swift", "DELETE *", sql),
     ("DeltaMemory.swift", "\n      CREATE *", sql), ("DeltaMemory.swift", "\n      SELECT *", sql),
     ("StateDatabase.swift", "PRIMARY KEY *", sql), ("Database.swift", "no memory", "SQLite's own reason when it has none"),

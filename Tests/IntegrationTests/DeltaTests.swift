@@ -83,6 +83,7 @@ private struct Image {
   func removeState() throws { try FileManager.default.removeItem(atPath: state) }
 
   var restoredFolder: String { target.local + path }
+  var restoredPrefix: String { target.path }
 
   /// The names in the folder that was restored.
   func restoredNames() -> [String] { ((try? FileManager.default.contentsOfDirectory(atPath: restoredFolder)) ?? []).sorted() }
@@ -187,6 +188,94 @@ struct DeltaTests {
     try image.backUp(.differential)
     image.expect(1, 80_000)
     for moment in image.moments.indices { #expect(try image.wrong(moment) == "", "moment \(moment)") }
+  }
+
+  @Test("deltas are restored onto a volume of another kind", arguments: ["plain", "distributed", "replicated", "dispersed"])
+  func kinds(_ kind: String) throws {
+    var image = try Image("delta-onto-\(kind)")
+    try image.write(12_000_000, at: 0)
+    try image.backUp()
+    try image.change("fallocate -p -o 4194304 -l 4194304 $e; fallocate -p -o 100001 -l 300001 $e")
+    try image.backUp()
+    try image.change("truncate -s 11111111 $e")
+    try image.backUp()
+    try image.change("truncate -s 20000001 $e")
+    try image.write(3, at: 19_999_998)
+    try image.backUp()
+    image.expect(3)
+    let (local, path) = try Scratch.folder(on: kind, "delta-onto")
+    var options = MiniJob.Options()
+    options.pluginOptions = "gfapi:volume=gluster\\://scratch/\(kind)\(path)"
+    let messages = try withJob(options) { job throws in
+      _ = try MemoryBackup(image.moments[3].items).restore(job, image.chain.line)
+      return job
+    }.messages
+    #expect(messages.allSatisfy { $0.severity == .info }, "\(messages)")
+    try Scratch.remount(kind)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: local + "/image")) == Data(contentsOf: URL(fileURLWithPath: image.file)))
+  }
+
+  @Test("the jobs of a restore may name the servers of the volume differently")
+  func servers() throws {
+    var image = try Image("delta-servers")
+    try image.write(10_000_000, at: 0)
+    try image.backUp()
+    try image.write(10, at: 9_000_000)
+    try image.backUp()
+    let items = image.moments[1].items.filter(image.isImage)
+    let messages = try withJob { job throws in
+      var options = RestoreOptions()
+      options.prefix = Array(image.restoredPrefix.utf8)
+      var restore = Restore(job, image.chain.line, options)
+      for item in items {
+        if item.entry.delta == 1 { restore.goOn(with: image.chain.line.replacing("//scratch/", with: "//scratch,localhost/")) }
+        _ = try restore.restore(item.entry, length: item.data.count) { write in _ = item.data.withUnsafeBytes { write(0, $0) } }
+      }
+      _ = restore.end()
+      return job
+    }.messages
+    #expect(messages.allSatisfy { $0.severity == .info }, "\(messages)")
+    try Scratch.remount("sharded")
+    #expect(try image.restoredDigest() == Data(contentsOf: URL(fileURLWithPath: image.file)))
+  }
+
+  @Test("delta=yes in the options of a job has no effect, because a restore would not know it")
+  func options() throws {
+    let (_, path) = try Scratch.folder(on: "sharded", "delta-options")
+    var options = MiniJob.Options()
+    options.pluginOptions = "gfapi:delta=yes"
+    let all = try withJob(options) { job throws in
+      _ = try job.backup(Scratch.line("sharded", path), to: MemoryBackup())
+      return job
+    }.messages
+    let messages = all.filter { $0.severity != .info }
+    #expect(messages.count == 1 && messages[0].text.contains("GFD-046 delta= in the plugin options of a job has no effect"), "\(messages)")
+  }
+
+  /// The shards of all files are listed at the first one.
+  @Test("data that a file got after the shards were listed are not taken for a hole", arguments: ["", ":readahead=0"])
+  func grownAfterListing(_ more: String) throws {
+    var image = try Image("delta-listing", more)
+    try image.change("mkdir $(dirname $e)/z; head -c 20000000 /dev/urandom > $(dirname $e)/z/later")
+    try image.write(10_000_000, at: 0)
+    try image.backUp()
+    try image.write(10, at: 100)
+    try image.change("printf x >> $(dirname $e)/z/later")
+    let later = image.local + "/z/later"
+    let path = image.path
+    image.chain.onBegin = { entry in
+      guard entry.path == Array("\(path)/image".utf8) else { return }
+      _ = try? run("sh", "-c", "head -c 20000000 /dev/urandom >> '\(later)'; sync '\(later)'")
+    }
+    try image.chain.backUp()
+    let restored = try image.restore(image.chain.items)
+    #expect(restored.allSatisfy { $0.severity == .info || $0.text.contains("GFD-071") }, "\(restored)")
+    try Scratch.remount("sharded")
+    let (now, then) = (
+      try Data(contentsOf: URL(fileURLWithPath: later)), try Data(contentsOf: URL(fileURLWithPath: image.restoredFolder + "/z/later"))
+    )
+    // The size is that of the moment when the file was found.
+    #expect([20_000_001, 40_000_001].contains(then.count) && now.prefix(then.count) == then)
   }
 
   @Test("a job builds on what the daemon has, not on a job that has failed")

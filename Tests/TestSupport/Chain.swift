@@ -16,6 +16,8 @@ public struct Chain {
   /// The paths that the last job backed up, and those that it reported as deleted.
   public private(set) var backedUp: [String] = []
   public private(set) var deleted: [String] = []
+  /// Called for each record of a job before its data.
+  public var onBegin: ((SavedEntry) -> Void)?
   /// A finished job: the time of its start and its unique name.
   private typealias Job = (began: Int, name: String)
   private var last: Job?
@@ -62,6 +64,7 @@ public struct Chain {
     let began = Int(Date().timeIntervalSince1970)
     let job = (began: began, name: options.jobName ?? "")
     let backup = MemoryBackup()
+    backup.onBegin = onBegin
     // Some messages are only sent at the end of the job.
     messages = try withJob(options, abi: abi) { job throws in
       _ = try job.backup(line + more, to: backup)

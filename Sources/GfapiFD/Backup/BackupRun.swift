@@ -40,7 +40,7 @@ package final class BackupRun {
     (self.session, self.daemon, self.isEstimate, self.undated) = (session, daemon, isEstimate, undated)
     calls = JobCalls(volume, daemon)
     deltas =
-      volume.definition.makesDeltas && !isEstimate ? Deltas(undated, session.fetcher, calls, daemon, isIncremental: since > 0) : nil
+      volume.definition.makesDeltas && !isEstimate ? Deltas(undated, session, calls, daemon, since: since) : nil
     failures = BackupFailures(daemon, calls)
     choice = EntryChoice(
       session, daemon, since: since, searched: searched, comparesSigns: undated != nil, checksAttributes: volume.definition.checksAttributes

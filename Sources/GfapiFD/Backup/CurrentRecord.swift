@@ -133,7 +133,8 @@ final class CurrentRecord {
         throw error
       } catch let failure as Database.Failure {
         isUnread = true
-        throw GlusterError(errno: .ioError, call: "the state database: \(failure)")
+        image?.fail(failure)
+        throw GlusterError(errno: .ioError, call: "the state database")
       }
       atEnd = deltaBytes.isEmpty
       return

@@ -76,6 +76,9 @@ extension PluginDefinition {
       return line
     }
 
+    /// True for `delta=yes`.
+    package var makesDeltas: Bool { values[.delta].map { String(decoding: $0, as: UTF8.self).lowercased() } == "yes" }
+
     /// Returns these arguments with another value for one key.
     package func setting(_ key: Key, _ value: [UInt8]) -> Arguments {
       var result = self

@@ -37,6 +37,8 @@ package struct PluginDefinition: Equatable, Sendable {
     with URI = \(VolumeURI.grammar), and a \\ before each colon in a value
     """
 
+  /// The arguments as a line.
+  package let line: String
   package var volume: VolumeURI
   /// What a backup reads.
   package enum Moment: Equatable, Sendable {
@@ -95,6 +97,7 @@ package struct PluginDefinition: Equatable, Sendable {
       }
       return text
     }
+    line = String(decoding: arguments.line, as: UTF8.self)
     guard let uri = arguments.values[.volume] else { throw ParseError(argument: "volume", reason: "missing") }
     do {
       volume = try VolumeURI(uri)
@@ -152,12 +155,10 @@ package struct PluginDefinition: Equatable, Sendable {
       }
       checksAttributes = checks
     }
-    if let delta = try text(.delta) {
-      guard let makes = ["yes": true, "no": false][delta.lowercased()] else {
-        throw ParseError(argument: "delta=\(delta)", reason: "not yes or no")
-      }
-      makesDeltas = makes
+    if let delta = try text(.delta), !["yes", "no"].contains(delta.lowercased()) {
+      throw ParseError(argument: "delta=\(delta)", reason: "not yes or no")
     }
+    makesDeltas = arguments.makesDeltas
     stateDirectory = try text(.statedir)
     if let directory = stateDirectory, !directory.hasPrefix("/") {
       throw ParseError(argument: "statedir=\(directory)", reason: "the path of the directory is absolute")

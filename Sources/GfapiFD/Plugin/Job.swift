@@ -22,6 +22,8 @@ package final class Job {
   private var mayRestore = true
   /// The servers and the volume of the current restore.
   private var restoreTarget: String?
+  /// The identity of the volume of the current restore.
+  private var restoredVolume: String?
   private var introduction = JobIntroduction()
   /// The metrics of the current plugin line; nil: none are written.
   private var metrics: JobMetrics?
@@ -163,8 +165,7 @@ package final class Job {
       }
       let definition = try PluginDefinition(original.overridden(by: options))
       // The volume in an old plugin line matters only for its base directory, so a line that is invalid by now is no error.
-      let made = try? PluginDefinition(original)
-      let source = made?.volume
+      let source = (try? PluginDefinition(original))?.volume
       let rebase = Rebase(
         original: source?.directory ?? .root, overridden: options.values[.volume] == nil ? .root : definition.volume.directory)
       let target = "\(definition.volume.servers) \(definition.volume.volume)"
@@ -175,9 +176,9 @@ package final class Job {
       let connected = connect(.restore, definition) {
         let root = try TargetDirectory(rootOf: $0.volume, restored: before)
         try root.open()
-        return root
+        return (root: root, identity: $0.identity)
       }
-      guard let (volume, traits, root) = connected else {
+      guard let (volume, traits, (root, identity)) = connected else {
         keepMetrics(JobMetrics.Numbers())
         return false
       }
@@ -185,7 +186,8 @@ package final class Job {
       introduction.reportBeginning(daemon, "restore onto", volume, traits)
       restore = RestoreRun(
         onto: root, volume, daemon: daemon, rebase: rebase, earlier: earlier.rebases[way] ?? [],
-        firstNames: earlier.firstNames, images: earlier.images[target] ?? RestoredImages(), keepsImages: made?.makesDeltas ?? false)
+        firstNames: earlier.firstNames, images: earlier.images[identity] ?? RestoredImages(), keepsImages: original.makesDeltas)
+      restoredVolume = identity
       earlier.rebases[way, default: []].append(rebase)
       return true
     } catch {
@@ -213,8 +215,8 @@ package final class Job {
     earlier.firstNames = restore.firstNames
     if let target = restoreTarget {
       earlier.directories[target] = restore.restoredDirectories
-      earlier.images[target] = restore.images
     }
+    if let volume = restoredVolume { earlier.images[volume] = restore.images }
     let leavesSome = restore.leavesSome
     disconnect(waits: leavesSome)
   }
@@ -241,7 +243,14 @@ package final class Job {
 
   private func definition(_ line: [UInt8]) -> PluginDefinition? {
     do {
-      return try PluginDefinition(PluginDefinition.Arguments(line).overridden(by: overrides))
+      let own = try PluginDefinition.Arguments(line)
+      var definition = try PluginDefinition(own.overridden(by: overrides))
+      // A restore has the FileSet's line only, and must know whether there are deltas.
+      definition.makesDeltas = own.makesDeltas
+      if overrides.values[.delta] != nil, overrides.makesDeltas != own.makesDeltas {
+        daemon.report(.warning, "GFD-046", "delta= in the plugin options of a job has no effect: set it in the plugin line of the FileSet")
+      }
+      return definition
     } catch {
       daemon.report(.fatal, "GFD-001", "\(error)")
       return nil

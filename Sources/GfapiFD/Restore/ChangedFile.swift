@@ -1,3 +1,4 @@
+import DeltaFormat
 import GfapiDefinition
 import Glibc
 import Gluster
@@ -14,7 +15,10 @@ extension TargetEntry {
   /// The name of a file while a delta changes it, and afterwards if that fails.
   private var unfinishedName: [UInt8] {
     let end = Array(".gfapi-fd-incomplete".utf8)
-    return name.prefix(255 - end.count) + end
+    guard name.count + end.count > 255 else { return name + end }
+    // Two long names may begin alike.
+    let digest = Array(name.withUnsafeBytes { String(BlockDigests.digest($0), radix: 36) }.utf8)
+    return name.prefix(254 - digest.count - end.count) + [UInt8(ascii: ".")] + digest + end
   }
 
   var isLeft: String { "the file is left as \(printable(unfinishedName))" }
@@ -27,7 +31,7 @@ extension TargetEntry {
   ///   - length: the length with the delta.
   func beginDelta(on identity: [UInt8], before: Int, length: Int) throws {
     try state.withLock { state in
-      let found = try directory.onWhole { above in
+      let made = try directory.onWhole { above in
         let found = try above.lookUp(name)
         guard try found.status.isRegular && found.object.identity() == identity else {
           throw RestoreProblem("another entry has taken the place of the file that this restore has made")
@@ -35,12 +39,11 @@ extension TargetEntry {
         guard found.status.st_size == before else {
           throw RestoreProblem("the file has \(found.status.st_size) bytes, and not the \(before) that this restore has written")
         }
+        let file = WrittenFile(try found.object.openForWriting())
         try above.rename(name, to: unfinishedName)
-        return found
+        return Made(object: found.object, file: file, inheritsACL: true, temporary: unfinishedName, isChanged: true)
       }
-      state.made = Made(
-        object: found.object, file: WrittenFile(try found.object.openForWriting()), inheritsACL: true, temporary: unfinishedName,
-        isChanged: true)
+      state.made = made
       if length != before { try state.made?.file?.truncate(to: length) }
     }
   }

@@ -77,13 +77,18 @@ package struct RestoredImages {
     switch states[path] {
     case .restored(let image):
       guard image.number == Int(header.number) - 1, image.size == header.sizeBefore, image.fingerprint == header.fingerprintBefore else {
-        throw problem("this restore has another state of the file: restore that job as well, and none that is not needed")
+        throw problem(
+          "this restore has another state of the file (\(image.number == 0 ? "whole" : "delta \(image.number)"), \(image.size) bytes): restore that job as well, and none that is not needed"
+        )
       }
       return image
     case .skipped:
       throw problem("the restore has kept the file that is there, which is older than this delta: restore with Replace = always")
     case .failed: throw problem("that could not be restored")
-    case nil: throw problem("this restore does not have it: restore that job as well")
+    case nil:
+      throw problem(
+        "this restore does not have it: restore that job as well; with Bareos, select the file in bconsole's tree, because file= and the WebUI take its last record alone"
+      )
     }
   }
 }

@@ -6,13 +6,15 @@ import Gluster
 /// Tables:
 ///
 /// - `delta_jobs`: one row for each job. `job` is its number in the table `jobs`, `previous` the number of the job that the daemon compared it
-///   with; NULL: none. `series` is the job's name without the time of the run. `complete` is 1 if the job has kept everything here.
+///   with; NULL: none. `series` is the job's name without the time of the run, `line` its plugin line. `complete` is 1 if the job has kept
+///   everything here.
 /// - `delta_states`: one row for each record that such a job stored of a path. `number` is the number of the delta, 0 for a whole file; `base`
 ///   is the state that a delta builds on; `fingerprint` is that of ``DeltaHeader``. If it is NULL, nothing can build on this state: it was not
 ///   stored completely, it is not a file of several shards, or it is not needed any more. The row stays, because the daemon's last record of the
 ///   path is the one that this row is about.
 /// - `delta_shards`: the shards of a state that were read for it: their times, and the digests of their blocks. The other shards are those of
 ///   the state that it builds on.
+/// - `delta_seen`: the states whose file a job has found unchanged.
 ///
 /// The jobs that a job is compared with form a chain: from the previous one, over that one's previous one, to a full backup. These are the jobs
 /// whose records the daemon has in its accurate list. A failed job is in no chain.
@@ -44,25 +46,33 @@ final class DeltaMemory {
     let state: Int64
   }
 
-  private let database: Database
-  private let inTransaction: (() throws(Failure) -> Void) throws(Failure) -> Void
-  private let job: Int64
-  private let series: String
+  let database: Database
+  let inTransaction: (() throws(Failure) -> Void) throws(Failure) -> Void
+  let job: Int64
+  let series: String
   /// The jobs that this one is compared with, the previous one first.
-  private let chain: [Int64]
+  let chain: [Int64]
+
+  /// True if the daemon's previous job is one that the director has put together from other jobs (a virtual full backup). Such a job has all
+  /// records of a file with one time, so the daemon does not know which of them is the last.
+  private let isMerged: Bool
+  /// The states whose file this job has found unchanged.
+  private var seen: [Int64] = []
 
   /// - Parameters:
   ///   - job: the number of the running job.
-  ///   - previous: the number of the job that the daemon compares with; nil: none.
   ///   - name: the daemon's unique name of the running job: `NAME.DATE_HH.MM.SS_NN`.
-  init(_ state: StateDatabase, job: Int64, previous: Int64?, name: String) throws(Failure) {
+  ///   - line: its plugin line.
+  ///   - previous: the unique name of the job that the daemon compares with; nil: the daemon does not report it.
+  ///   - since: when that job began, in seconds since 1970; 0: nothing is compared.
+  init(_ state: StateDatabase, job: Int64, name: String, line: String, previous: String?, since: Int) throws(Failure) {
     (database, inTransaction) = (state.database, state.inTransaction)
     self.job = job
     series = name.split(separator: ".").dropLast(3).joined(separator: ".")
     try database.execute(
       """
       CREATE TABLE IF NOT EXISTS delta_jobs (
-        job INTEGER PRIMARY KEY, previous INTEGER, series TEXT NOT NULL, complete INTEGER NOT NULL)
+        job INTEGER PRIMARY KEY, previous INTEGER, series TEXT NOT NULL, line TEXT NOT NULL, complete INTEGER NOT NULL)
       """,
       """
       CREATE TABLE IF NOT EXISTS delta_states (
@@ -71,20 +81,25 @@ final class DeltaMemory {
       """,
       "CREATE INDEX IF NOT EXISTS delta_states_path ON delta_states (path)",
       """
+      CREATE TABLE IF NOT EXISTS delta_seen (job INTEGER NOT NULL, state INTEGER NOT NULL, PRIMARY KEY (job, state)) WITHOUT ROWID
+      """,
+      """
       CREATE TABLE IF NOT EXISTS delta_shards (
         state INTEGER NOT NULL, shard INTEGER NOT NULL, modified INTEGER, changed INTEGER, size INTEGER, allocated INTEGER,
         settled INTEGER NOT NULL, digests BLOB NOT NULL, PRIMARY KEY (state, shard)) WITHOUT ROWID
       """)
+    let (head, isMerged) = try Self.head(database, series, previous, since)
+    self.isMerged = isMerged
     // Until the job ends, no other is compared with it. (A job of several plugin lines ends several times.)
     try database.run(
-      "INSERT OR REPLACE INTO delta_jobs VALUES (?1, ?2, ?3, 0)",
-      [.integer(job), previous.map { .integer($0) } ?? .null, .text(series)])
-    var (chain, next) = ([Int64](), previous)
+      "INSERT OR REPLACE INTO delta_jobs VALUES (?1, ?2, ?3, ?4, 0)",
+      [.integer(job), head.map { .integer($0) } ?? .null, .text(series), .text(line)])
+    var (chain, next) = ([Int64](), head)
     while let number = next, !chain.contains(number) {
       var found: Int64??
-      try database.run("SELECT previous FROM delta_jobs WHERE job = ?1 AND complete = 1", [.integer(number)]) {
-        found = .some($0.isNull(0) ? nil : $0.integer(0))
-      }
+      try database.run(
+        "SELECT previous FROM delta_jobs WHERE job = ?1 AND complete = 1 AND series = ?2", [.integer(number), .text(series)]
+      ) { found = .some($0.isNull(0) ? nil : $0.integer(0)) }
       guard let found else { break }
       chain.append(number)
       next = found
@@ -92,35 +107,72 @@ final class DeltaMemory {
     self.chain = chain
   }
 
+  /// Returns the number of the job that the daemon compares with; nil if this database does not have what that job stored.
+  private static func head(
+    _ database: Database, _ series: String, _ previous: String?, _ since: Int
+  ) throws(Failure) -> (number: Int64?, isMerged: Bool) {
+    var (number, isKnown) = (Int64?.none, false)
+    guard since > 0 else { return (nil, false) }
+    if let previous {
+      try database.run("SELECT id, complete FROM jobs WHERE name = ?1", [.text(previous)]) {
+        (number, isKnown) = ($0.integer(1) != 0 ? $0.integer(0) : nil, true)
+      }
+      guard !isKnown else { return (number, false) }
+    }
+    // A job that the director has put together has a name of its own, and the time of the last of those jobs.
+    try database.run(
+      """
+      SELECT id FROM jobs JOIN delta_jobs ON job = id
+      WHERE series = ?1 AND jobs.complete = 1 AND started BETWEEN ?2 AND ?3 ORDER BY id LIMIT 1
+      """,
+      [.text(series), .integer(Int64(since)), .integer(Int64(since + StateDatabase.longestWait))]
+    ) { number = $0.integer(0) }
+    return (number, previous != nil)
+  }
+
   /// Ends the job: later ones can be compared with it.
   func end() throws(Failure) {
     try inTransaction { () throws(Failure) in
+      for state in seen { try database.run("INSERT OR IGNORE INTO delta_seen VALUES (?1, ?2)", [.integer(job), .integer(state)]) }
+      seen = []
       try database.run("UPDATE delta_jobs SET complete = 1 WHERE job = ?1", [.integer(job)])
       // No chain goes back behind its full backup.
-      guard let full = chain.last else { return }
+      guard let full = chain.last, let head = chain.first else { return }
       let old = "SELECT id FROM delta_states WHERE job < ?1 AND job IN (SELECT job FROM delta_jobs WHERE series = ?2)"
       try database.run("DELETE FROM delta_shards WHERE state IN (\(old))", [.integer(full), .text(series)])
       try database.run("DELETE FROM delta_states WHERE id IN (\(old))", [.integer(full), .text(series)])
+      try database.run(
+        "DELETE FROM delta_seen WHERE job < ?1 AND job IN (SELECT job FROM delta_jobs WHERE series = ?2)", [.integer(head), .text(series)])
     }
   }
 
   // MARK: What was stored
 
-  private struct State {
+  struct State {
     let id: Int64
     let job: Int64
     let base: Int64?
+    /// The number of the delta, 0 for anything else.
+    let number: Int
     let isUsable: Bool
+    let series: String
+    let line: String
   }
 
   /// The states of a path, the newest first.
-  private func states(of path: VolumePath) throws(Failure) -> [State] {
+  func states(of path: VolumePath) throws(Failure) -> [State] {
     var states: [State] = []
     try database.run(
-      "SELECT id, job, base, fingerprint FROM delta_states WHERE path = ?1 ORDER BY job DESC, id DESC", [.bytes(path.bytes)]
-    ) {
+      """
+      SELECT id, job, base, number, fingerprint, CAST(series AS BLOB), CAST(line AS BLOB) FROM delta_states JOIN delta_jobs USING (job)
+      WHERE path = ?1 ORDER BY job DESC, id DESC
+      """, [.bytes(path.bytes)]
+    ) { row in
       states.append(
-        State(id: $0.integer(0), job: $0.integer(1), base: $0.isNull(2) ? nil : $0.integer(2), isUsable: !$0.isNull(3)))
+        State(
+          id: row.integer(0), job: row.integer(1), base: row.isNull(2) ? nil : row.integer(2), number: Int(row.integer(3)),
+          isUsable: !row.isNull(4), series: String(decoding: row.bytes(5), as: UTF8.self),
+          line: String(decoding: row.bytes(6), as: UTF8.self)))
     }
     return states
   }
@@ -130,22 +182,45 @@ final class DeltaMemory {
   /// - Parameters:
   ///   - gfid: the file's identity.
   ///   - number: the number of the delta in the daemon's last record of the path.
-  func base(_ gfid: [UInt8], _ path: VolumePath, number: Int) throws(Failure) -> Base? {
-    guard let latest = try states(of: path).first(where: { chain.contains($0.job) }), latest.isUsable else { return nil }
+  ///   - onAmbiguity: called with the name of another job whose record the daemon may have.
+  func base(_ gfid: [UInt8], _ path: VolumePath, number: Int, _ onAmbiguity: (String) -> Void = { _ in }) throws(Failure) -> Base? {
+    let states = try states(of: path)
+    guard let latest = states.first(where: { chain.contains($0.job) }), latest.isUsable else { return nil }
+    guard number == latest.number || isMerged && number < latest.number else { return nil }
+    // The daemon's list may have the record of a later job that is not in the chain: of a run at the same time as one of the chain, or of
+    // another job with the same FileSet.
+    let later = states.prefix { $0.id != latest.id }.filter { $0.job != job && $0.number == latest.number }
+    if later.contains(where: { $0.series == series && $0.job < chain[0] }) { return nil }
+    if let other = later.first(where: { $0.series != series && $0.line == latest.line }) {
+      onAmbiguity(other.series)
+      return nil
+    }
+    if latest.job != chain.first, try !wasSeen(latest.id) { return nil }
     var found: (size: Int, shardSize: Int, fingerprint: [UInt8], job: [UInt8])?
     try database.run(
       """
       SELECT size, shard_size, fingerprint, CAST(jobs.name AS BLOB) FROM delta_states JOIN jobs ON jobs.id = job
-      WHERE delta_states.id = ?1 AND gfid = ?2 AND number = ?3
-      """, [.integer(latest.id), .bytes(gfid), .integer(Int64(number))]
+      WHERE delta_states.id = ?1 AND gfid = ?2
+      """, [.integer(latest.id), .bytes(gfid)]
     ) {
       found = (Int($0.integer(0)), Int($0.integer(1)), $0.bytes(2), $0.bytes(3))
     }
     guard let found, let shards = try shards(of: latest.id, found.shardSize) else { return nil }
     return Base(
-      id: latest.id, number: number, size: found.size, shardSize: found.shardSize, fingerprint: found.fingerprint,
+      id: latest.id, number: latest.number, size: found.size, shardSize: found.shardSize, fingerprint: found.fingerprint,
       job: String(decoding: found.job, as: UTF8.self), shards: shards)
   }
+
+  /// Returns true if the previous job has found the file of a state. If it has not, the file was away meanwhile: renamed, and renamed back.
+  private func wasSeen(_ state: Int64) throws(Failure) -> Bool {
+    guard let head = chain.first else { return false }
+    var was = false
+    try database.run("SELECT 1 FROM delta_seen WHERE job = ?1 AND state = ?2", [.integer(head), .integer(state)]) { _ in was = true }
+    return was
+  }
+
+  /// Notes that this job has found the file of a state unchanged.
+  func saw(_ base: Base) { seen.append(base.id) }
 
   /// Returns the shards of a state; nil if something is missing.
   private func shards(of id: Int64, _ shardSize: Int) throws(Failure) -> [Int: Shard]? {
@@ -185,93 +260,5 @@ final class DeltaMemory {
     ) { found = BlockDigests(bytes: $0.bytes(0)) }
     guard let found else { throw Failure(description: "the digests of a shard are missing", isDamage: true) }
     return found.values.isEmpty ? nil : found
-  }
-
-  // MARK: What is stored now
-
-  /// Notes that this job stores a record of a path that nothing can build on, if anything is known about the path.
-  func forget(_ path: VolumePath) throws(Failure) {
-    guard try !states(of: path).isEmpty else { return }
-    try database.run("INSERT INTO delta_states (path, job) VALUES (?1, ?2)", [.bytes(path.bytes), .integer(job)])
-  }
-
-  /// Begins a state. Until it ends, nothing can build on it.
-  ///
-  /// - Returns: its number.
-  func begin(_ gfid: [UInt8], _ path: VolumePath, on base: Base?, shardSize: Int) throws(Failure) -> Int64 {
-    var id: Int64 = 0
-    try inTransaction { () throws(Failure) in
-      try database.run(
-        "INSERT INTO delta_states (path, gfid, job, number, base, shard_size) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        [
-          .bytes(path.bytes), .bytes(gfid), .integer(job), .integer(Int64(base.map { $0.number + 1 } ?? 0)),
-          base.map { .integer($0.id) } ?? .null, .integer(Int64(shardSize)),
-        ])
-      try database.run("SELECT last_insert_rowid()", []) { id = $0.integer(0) }
-    }
-    return id
-  }
-
-  /// A shard as this job has read it.
-  struct ReadShard {
-    let number: Int
-    /// nil: there was none, or an empty one.
-    let stamp: ShardStamp?
-    let isSettled: Bool
-    /// nil: all blocks are whole, and zeros.
-    let digests: BlockDigests?
-  }
-
-  /// Keeps shards of a state.
-  func add(_ shards: [ReadShard], to state: Int64) throws(Failure) {
-    try inTransaction { () throws(Failure) in
-      for shard in shards {
-        func value(_ path: KeyPath<ShardStamp, Int>) -> Database.Value { shard.stamp.map { .integer(Int64($0[keyPath: path])) } ?? .null }
-        try database.run(
-          "INSERT OR REPLACE INTO delta_shards VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-          [
-            .integer(state), .integer(Int64(shard.number)), value(\.modified), value(\.changed), value(\.size), value(\.allocated),
-            .integer(shard.isSettled ? 1 : 0), .bytes(shard.digests?.bytes ?? []),
-          ])
-      }
-    }
-  }
-
-  /// Drops the shards of a state: its file is read once more.
-  func restart(_ state: Int64) throws(Failure) {
-    try database.run("DELETE FROM delta_shards WHERE state = ?1", [.integer(state)])
-  }
-
-  /// Ends a state: the next job can build on it. Forgets the digests of states that no job needs any more.
-  ///
-  /// - Parameter size: of the file as stored, in bytes.
-  func end(_ state: Int64, _ path: VolumePath, size: Int, fingerprint: [UInt8]) throws(Failure) {
-    try inTransaction { () throws(Failure) in
-      try database.run(
-        "UPDATE delta_states SET size = ?2, fingerprint = ?3 WHERE id = ?1",
-        [.integer(state), .integer(Int64(size)), .bytes(fingerprint)])
-      try forgetUnneeded(path)
-    }
-  }
-
-  /// Needed are this job's state of the path, the last one of the chain, which the next job needs if this one fails, and that of the full
-  /// backup, which a differential one needs; and what these build on.
-  private func forgetUnneeded(_ path: VolumePath) throws(Failure) {
-    // If this full backup fails, the next job needs the chain before it.
-    guard !chain.isEmpty else { return }
-    let states = try states(of: path)
-    let byID = Dictionary(states.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-    var needed = Set<Int64>()
-    let roots = [states.first { $0.job == job }, states.first { chain.contains($0.job) }, states.first { $0.job == chain.last }]
-    for case let root? in roots {
-      var next = Optional(root.id)
-      while let id = next, needed.insert(id).inserted { next = byID[id]?.base }
-    }
-    var ours = Set<Int64>()
-    try database.run("SELECT job FROM delta_jobs WHERE series = ?1", [.text(series)]) { ours.insert($0.integer(0)) }
-    for state in states where state.isUsable && state.job < job && ours.contains(state.job) && !needed.contains(state.id) {
-      try database.run("DELETE FROM delta_shards WHERE state = ?1", [.integer(state.id)])
-      try database.run("UPDATE delta_states SET fingerprint = NULL WHERE id = ?1", [.integer(state.id)])
-    }
   }
 }

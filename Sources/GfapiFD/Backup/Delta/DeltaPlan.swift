@@ -57,7 +57,7 @@ struct DeltaPlan: Sendable {
     }
     hasSuspects = hasSuspects || isCut
     // A hole that frees no block of the bricks changes nothing that a client sees, but the wrapper's list has the file.
-    if isNamedByList, !hasSuspects { read = Array(0..<count) }
+    if isNamedByList { read = Array(0..<count) }
     self.base = base
   }
 

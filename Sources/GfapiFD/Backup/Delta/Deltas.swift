@@ -19,17 +19,20 @@ final class Deltas {
   private let shards: ShardTimes
   private let fetcher: EntryFetcher
   private let calls: JobCalls
-  private let isIncremental: Bool
+  /// The since time of the job, in seconds since 1970; 0: everything is saved.
+  private let since: Int
+  private let isSnapshot: Bool
   private let report: (Severity, JobMessage) -> Void
   /// True if something could not be kept. No later job builds on this one then.
   private var hasFailed = false
   private var hasReportedShards = false
+  private var hasReportedAmbiguity = false
   var counts = Counts()
 
-  /// - Parameter isIncremental: true if the job saves changes, and not everything.
+  /// - Parameter since: the since time of the job, in seconds since 1970; 0: everything is saved.
   /// - Returns: nil if files are stored whole, and no later job can build on them. A message has reported why.
-  init?(_ undated: UndatedChanges?, _ fetcher: EntryFetcher, _ calls: JobCalls, _ daemon: any Daemon, isIncremental: Bool) {
-    (self.fetcher, self.calls, self.isIncremental) = (fetcher, calls, isIncremental)
+  init?(_ undated: UndatedChanges?, _ session: BackupSession, _ calls: JobCalls, _ daemon: any Daemon, since: Int) {
+    (self.fetcher, self.calls, self.since, isSnapshot) = (session.fetcher, calls, since, session.isSnapshot)
     report = { [unowned daemon] in daemon.report($0, $1) }
     func refuse(_ reason: String) { daemon.report(.warning, "GFD-046", "delta=yes has no effect, files are saved whole: \(reason)") }
     guard let shards = fetcher.shards else {
@@ -37,13 +40,13 @@ final class Deltas {
       return nil
     }
     do {
-      guard let memory = try undated?.deltaMemory() else { return nil }
+      guard let memory = try undated?.deltaMemory(calls.volume.definition.line) else { return nil }
       (self.memory, self.shards) = (memory, shards)
     } catch {
       refuse("the state database cannot be used: \(error)")
       return nil
     }
-    if isIncremental, !daemon.isAccurate {
+    if since > 0, !daemon.isAccurate {
       refuse("the job is not accurate, so the daemon does not tell which records it has: set Accurate = yes")
     }
   }
@@ -67,7 +70,15 @@ final class Deltas {
   /// - Parameter number: the number of the delta in the daemon's last record of the path.
   func mayHaveChanged(_ entry: SourceEntry, number: Int?) throws -> Bool {
     guard number != nil else { return false }
-    do { return try plan(entry, number)?.hasSuspects ?? false } catch let failure as Database.Failure {
+    do {
+      guard let plan = try plan(entry, number) else { return false }
+      guard let base = plan.base else {
+        // The last record says nothing about the shards, which may have been written while it was made.
+        return plan.shards.stamps.values.contains { max($0.modified, $0.changed) >= (since - DeltaPlan.settling) * 1_000_000_000 }
+      }
+      if !plan.hasSuspects { memory.saw(base) }
+      return plan.hasSuspects
+    } catch let failure as Database.Failure {
       fail(failure)
       return false
     }
@@ -116,8 +127,9 @@ final class Deltas {
 
   private func plan(_ entry: SourceEntry, _ number: Int?) throws -> DeltaPlan? {
     guard !hasFailed else { return nil }
-    let (size, now, shards) = (Int(entry.status.st_size), time(nil), shards)
-    let found: (gfid: [UInt8], shards: FileShards)
+    let (size, shards) = (Int(entry.status.st_size), shards)
+    var now = time(nil)
+    var found: (gfid: [UInt8], shards: FileShards)
     do {
       found = try calls.run {
         let gfid = try entry.object.identity()
@@ -132,8 +144,27 @@ final class Deltas {
       return nil
     }
     guard size > found.shards.size, found.shards.size % BlockDigests.size == 0 else { return nil }
-    let base = try isIncremental ? number.flatMap { try memory.base(found.gfid, entry.path, number: $0) } : nil
-    return DeltaPlan(found.gfid, size: size, found.shards, on: base, now: now, isNamedByList: entry.isNamedByList)
+    // What a snapshot has was written before this job began, nobody knows how long.
+    if isSnapshot { now = min(now, found.shards.latest / 1_000_000_000) - DeltaPlan.settling }
+    let base = try since > 0 ? number.flatMap { try memory.base(found.gfid, entry.path, number: $0, reportAmbiguity) } : nil
+    func plan() -> DeltaPlan { DeltaPlan(found.gfid, size: size, found.shards, on: base, now: now, isNamedByList: entry.isNamedByList) }
+    let first = plan()
+    guard !first.newHoles.isEmpty else { return first }
+    // The shards were listed earlier than the file was found, which may have grown meanwhile.
+    let there = try stamps(first.newHoles, of: found.gfid)
+    found.shards.stamps.merge(there) { $1 }
+    return plan()
+  }
+
+  private func reportAmbiguity(_ other: String) {
+    guard !hasReportedAmbiguity else { return }
+    hasReportedAmbiguity = true
+    report(
+      .warning,
+      JobMessage(
+        "GFD-048",
+        "delta=yes: files are saved whole: the job \(other) saves the same files with the same plugin line, so the records of the two may be taken for one another: give each job a FileSet of its own, with another statedir= in its plugin line"
+      ))
   }
 
   /// Stops keeping what this job stores.
@@ -145,10 +176,10 @@ final class Deltas {
       JobMessage("GFD-047", "delta=yes: the next job saves files of several shards whole: the state database cannot be used: \(failure)"))
   }
 
-  /// Returns the times of some shards of a file as they are now.
-  func stamps(_ plan: DeltaPlan) throws -> [Int: ShardStamp] {
+  /// Returns the times of some shards of a file as they are now; without those that do not exist.
+  func stamps(_ numbers: [Int], of gfid: [UInt8]) throws -> [Int: ShardStamp] {
     let shards = shards
-    return try calls.run { try shards.stamps(plan.read, of: plan.gfid) }
+    return try calls.run { try shards.stamps(numbers, of: gfid) }
   }
 
   /// Ends the job.

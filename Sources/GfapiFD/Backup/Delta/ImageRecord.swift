@@ -27,6 +27,9 @@ final class ImageRecord {
   /// How many shards are kept at once.
   private static let batch = 64
 
+  /// Reports that the state database cannot be used.
+  func fail(_ failure: Database.Failure) { keeping { () throws(Database.Failure) in throw failure } }
+
   private func keeping(_ body: () throws(Database.Failure) -> Void) {
     guard !isBroken else { return }
     do { try body() } catch {
@@ -116,7 +119,7 @@ final class ImageRecord {
   /// Looks at the shards again that were read. A change means that the delta may have a part of it; the next job reads these shards again.
   private func changedShards() throws -> String? {
     let now: [Int: ShardStamp]
-    do { now = try deltas.stamps(plan) } catch is GlusterError { return nil }
+    do { now = try deltas.stamps(plan.read, of: plan.gfid) } catch is GlusterError { return nil }
     let changed = plan.read.count { number in
       let stamp = now[number].flatMap { number > 0 && $0.size == 0 ? nil : $0 }
       return stamp != plan.stamp(of: number)

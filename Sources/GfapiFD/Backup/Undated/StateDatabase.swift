@@ -144,7 +144,7 @@ final class StateDatabase {
   }
 
   /// The maximum time from the start of a job by the director to its beginning on this host, in seconds.
-  private static let longestWait = 300
+  static let longestWait = 300
 
   // MARK: Entries
 

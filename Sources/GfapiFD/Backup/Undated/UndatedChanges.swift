@@ -34,6 +34,7 @@ package final class UndatedChanges {
   private let report: (Severity, JobMessage) -> Void
   private let name: String?
   private let isEstimate: Bool
+  private let compared: Job
   private let path: String
   private var database: StateDatabase?
   /// The number of the running job; nil if what the job sees is not kept.
@@ -50,7 +51,7 @@ package final class UndatedChanges {
   ///   - volume: the volume's identity, as text.
   ///   - report: called with each message for the job's log.
   package init(_ job: Job, directory: String, volume: String, report: @escaping (Severity, JobMessage) -> Void) {
-    (self.report, name, isEstimate) = (report, job.name, job.isEstimate)
+    (self.report, name, isEstimate, compared) = (report, job.name, job.isEstimate, job)
     path = StateDatabase.path(directory: directory, volume: volume)
     let problem = open(job, directory, volume)
     guard job.since > 0, baseline == nil else {
@@ -99,9 +100,12 @@ package final class UndatedChanges {
   }
 
   /// Returns what earlier jobs stored of files of several shards; nil: what this job stores cannot be kept. A message has reported that.
-  func deltaMemory() throws(Database.Failure) -> DeltaMemory? {
+  ///
+  /// - Parameter line: the plugin line.
+  func deltaMemory(_ line: String) throws(Database.Failure) -> DeltaMemory? {
     guard let database, let job else { return nil }
-    return try DeltaMemory(database, job: job, previous: baseline, name: name ?? "")
+    return try DeltaMemory(
+      database, job: job, name: name ?? "", line: line, previous: compared.previous, since: baseline == nil ? 0 : compared.since)
   }
 
   /// Returns true if an entry with unchanged times has changed.
