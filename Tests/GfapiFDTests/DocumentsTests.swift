@@ -22,6 +22,14 @@ struct DocumentsTests {
       .map { $0.replacing(/[ ]+# .*$/, with: "") }.filter { !$0.isEmpty }.joined(separator: "\n")
   }
 
+  @Test("docs/virtual-machines.md shows the format of a delta as the code describes it")
+  func deltaFormat() throws {
+    let lines = try Self.text("Sources/DeltaFormat/DeltaHeader.swift").split(separator: "\n").filter { $0.hasPrefix("///     ") }
+    let page = try Self.text("docs/virtual-machines.md")
+    #expect(lines.count >= 13)
+    for line in lines { #expect(page.contains("\n" + line.dropFirst(8) + "\n"), "\(line)") }
+  }
+
   @Test("The documentation shows each example file as it is, apart from comments")
   func examples() throws {
     let shown = try Self.documents().map { resource(try Self.text($0)) }

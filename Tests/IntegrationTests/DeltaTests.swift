@@ -119,7 +119,9 @@ private struct Image {
 
 @Suite("Deltas of files of several shards")
 struct DeltaTests {
-  @Test("a full backup and five incremental ones restore each of the six moments", arguments: [ABI.bareos26, .bacula9])
+  @Test(
+    "a full backup and five incremental ones restore each of the six moments",
+    arguments: Soak.cases([ABI.bacula9], of: [.bacula9, .bacula15, .bareos21, .bareos26]))
   func moments(_ abi: ABI) throws {
     var image = try Image("delta-\(abi)", abi: abi)
     try image.write(42_000_000, at: 0)
@@ -190,7 +192,9 @@ struct DeltaTests {
     for moment in image.moments.indices { #expect(try image.wrong(moment) == "", "moment \(moment)") }
   }
 
-  @Test("deltas are restored onto a volume of another kind", arguments: ["plain", "distributed", "replicated", "dispersed"])
+  @Test(
+    "deltas are restored onto a volume of another kind",
+    arguments: Soak.cases(["dispersed"], of: ["plain", "distributed", "replicated", "dispersed"]))
   func kinds(_ kind: String) throws {
     var image = try Image("delta-onto-\(kind)")
     try image.write(12_000_000, at: 0)
@@ -253,7 +257,9 @@ struct DeltaTests {
   }
 
   /// The shards of all files are listed at the first one.
-  @Test("data that a file got after the shards were listed are not taken for a hole", arguments: ["", ":readahead=0"])
+  @Test(
+    "data that a file got after the shards were listed are not taken for a hole",
+    arguments: Soak.cases([":readahead=0"], of: ["", ":readahead=0", ":workers=0"]))
   func grownAfterListing(_ more: String) throws {
     var image = try Image("delta-listing", more)
     try image.change("mkdir $(dirname $e)/z; head -c 20000000 /dev/urandom > $(dirname $e)/z/later")

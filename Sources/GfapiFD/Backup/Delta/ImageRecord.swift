@@ -24,8 +24,8 @@ final class ImageRecord {
   /// The number of the record on which the delta builds; nil: the file is stored whole.
   var deltaBase: Int? { plan.base?.number }
 
-  /// How many shards are kept at once.
-  private static let batch = 64
+  /// How many shards, or digests of a whole file, are kept at once: each time takes a few milliseconds of the disk.
+  private static let (batch, digestBatch) = (64, 256 << 10)
 
   /// Reports that the state database cannot be used.
   func fail(_ failure: Database.Failure) { keeping { () throws(Database.Failure) in throw failure } }
@@ -62,7 +62,7 @@ final class ImageRecord {
     } else {
       content.add(bytes)
       digests += content.takeDigests()
-      keepWholeShards()
+      if digests.count >= Self.digestBatch { keepWholeShards() }
     }
   }
 
