@@ -13,11 +13,11 @@ private struct Image {
   /// The records and the content at each moment.
   private(set) var moments: [(items: [MemoryBackup.Item], content: Data)] = []
 
-  init(_ name: String, abi: ABI = .bareos26, _ more: String = "") throws {
-    (local, path) = try Scratch.folder(on: "sharded", name)
-    target = try Scratch.folder(on: "sharded", name + "-restored")
+  init(_ name: String, abi: ABI = .bareos26, _ more: String = "", on volume: String = "sharded") throws {
+    (local, path) = try Scratch.folder(on: volume, name)
+    target = try Scratch.folder(on: volume, name + "-restored")
     state = try Scratch.temporaryFolder() + "/" + UUID().uuidString
-    chain = Chain(Scratch.line("sharded", path, ":delta=yes:statedir=\(state)\(more)"), abi: abi)
+    chain = Chain(Scratch.line(volume, path, ":delta=yes:statedir=\(state)\(more)"), abi: abi)
   }
 
   var file: String { local + "/image" }
@@ -282,6 +282,32 @@ struct DeltaTests {
     )
     // The size is that of the moment when the file was found.
     #expect([20_000_001, 40_000_001].contains(then.count) && now.prefix(then.count) == then)
+  }
+
+  @Test("deltas of snapshots restore the moments of the snapshots")
+  func snapshots() throws {
+    let volume = "sharded-thin"
+    var image = try Image("delta-snapshots", on: volume)
+    try image.write(20_000_000, at: 0)
+    var contents: [Data] = []
+    for number in 0..<4 {
+      let name = "delta\(number)"
+      try Scratch.gluster("snapshot", "create", name, volume, "no-timestamp")
+      defer { _ = try? Scratch.gluster("snapshot", "delete", name) }
+      try Scratch.gluster("snapshot", "activate", name)
+      contents.append(try Data(contentsOf: URL(fileURLWithPath: image.file)))
+      // Between the snapshot and the job, and between the job and the next snapshot.
+      try image.write(100, at: 5_000_000 * number)
+      try image.chain.backUp(":snapshot=\(name)")
+      #expect(image.chain.messages.allSatisfy { $0.severity == .info }, "\(image.chain.messages)")
+      image.expect(UInt32(number), number == 0 ? .max : 40_000)
+      let items = image.chain.items
+      let messages = try image.restore(items).filter { $0.severity != .info }
+      #expect(messages.isEmpty, "\(messages)")
+      try Scratch.remount(volume)
+      #expect(try image.restoredDigest() == contents[number], "\(number)")
+      try image.write(100, at: 5_000_000 * number + 1_000_000)
+    }
   }
 
   @Test("a job builds on what the daemon has, not on a job that has failed")
