@@ -68,17 +68,16 @@ public final class ShardTimes: Sendable {
   /// Returns the shards of a file, as they are now (the first one) and as they were when they were listed (the others).
   ///
   /// - Parameter identity: the file's identity, see ``Object/identity()``.
+  /// - Returns: nil if the file is older than the sharding of the volume, and has no shards.
   /// - Throws: ``GlusterError``, if the shards cannot be listed, or if there is no such file.
-  public func shards(of identity: [UInt8]) throws(GlusterError) -> FileShards {
+  public func shards(of identity: [UInt8]) throws(GlusterError) -> FileShards? {
     let listing = try listed()
     var stamps = listing.stamps[Self.name(of: identity)] ?? [:]
     return try raw { () throws(GlusterError) in
       let (object, status) = try volume.lookUp(identity: identity)
-      guard let value = try object.extendedAttribute("trusted.glusterfs.shard.block-size".utf8), value.count == 8 else {
-        throw GlusterError(errno: .noData, call: "size of the file's shards")
-      }
+      guard let value = try object.extendedAttribute("trusted.glusterfs.shard.block-size".utf8) else { return nil }
       let size = value.reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-      guard size > 0, size <= UInt64(Int32.max) * 4096 else {
+      guard value.count == 8, size > 0, size <= UInt64(Int32.max) * 4096 else {
         throw GlusterError(errno: .invalidArgument, call: "size of the file's shards")
       }
       let first = ShardStamp(status)

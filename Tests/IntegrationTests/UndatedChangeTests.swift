@@ -215,6 +215,14 @@ struct UndatedChangeTests {
       try chain.backUp(accurate: false)
       try chain.backUp(accurate: false)
       #expect(chain.backedUp == [] && chain.messages.allSatisfy { $0.severity == .info }, "\(chain.backedUp) \(chain.messages)")
+      // Such a file has no shards of which a delta could be made.
+      var deltas = Chain(Scratch.line("later", "", ":delta=yes"))
+      try deltas.backUp()
+      _ = try run("sh", "-ec", "cd '\(local)'; printf x >> old")
+      nextSecond()
+      try deltas.backUp()
+      #expect(deltas.backedUp == ["/old"] && deltas.messages.allSatisfy { $0.severity == .info }, "\(deltas.backedUp) \(deltas.messages)")
+      #expect(deltas.items.contains { $0.entry.delta == 0 && $0.data.count == 9_000_001 })
     }
   }
 

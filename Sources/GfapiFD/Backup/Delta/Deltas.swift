@@ -129,9 +129,10 @@ final class Deltas {
     guard !hasFailed else { return nil }
     let (size, shards) = (Int(entry.status.st_size), shards)
     var now = time(nil)
-    var found: (gfid: [UInt8], shards: FileShards)
+    let gfid: [UInt8]
+    let found: FileShards?
     do {
-      found = try calls.run {
+      (gfid, found) = try calls.run {
         let gfid = try entry.object.identity()
         return (gfid, try shards.shards(of: gfid))
       }
@@ -143,16 +144,16 @@ final class Deltas {
       }
       return nil
     }
-    guard size > found.shards.size, found.shards.size % BlockDigests.size == 0 else { return nil }
+    guard var fileShards = found, size > fileShards.size, fileShards.size % BlockDigests.size == 0 else { return nil }
     // What a snapshot has was written before this job began, nobody knows how long.
-    if isSnapshot { now = min(now, found.shards.latest / 1_000_000_000) - DeltaPlan.settling }
-    let base = try since > 0 ? number.flatMap { try memory.base(found.gfid, entry.path, number: $0, reportAmbiguity) } : nil
-    func plan() -> DeltaPlan { DeltaPlan(found.gfid, size: size, found.shards, on: base, now: now, isNamedByList: entry.isNamedByList) }
+    if isSnapshot { now = min(now, fileShards.latest / 1_000_000_000) - DeltaPlan.settling }
+    let base = try since > 0 ? number.flatMap { try memory.base(gfid, entry.path, number: $0, reportAmbiguity) } : nil
+    func plan() -> DeltaPlan { DeltaPlan(gfid, size: size, fileShards, on: base, now: now, isNamedByList: entry.isNamedByList) }
     let first = plan()
     guard !first.newHoles.isEmpty else { return first }
     // The shards were listed earlier than the file was found, which may have grown meanwhile.
-    let there = try stamps(first.newHoles, of: found.gfid)
-    found.shards.stamps.merge(there) { $1 }
+    let there = try stamps(first.newHoles, of: gfid)
+    fileShards.stamps.merge(there) { $1 }
     return plan()
   }
 
