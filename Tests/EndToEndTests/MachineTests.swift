@@ -130,11 +130,11 @@ struct MachineTests {
       #expect(log.contains("Backup OK") && !log.contains("Warning: ") && !log.contains("Error: "), "\(log)")
       for word in words { #expect(log.contains(word), "\(log)") }
     }
-    expectWell(try daemons.backUp("Full"), "1 files whole, 0 as deltas")
+    expectWell(try daemons.backUp("Full"), "of several shards 1 files whole, 0 as deltas")
     try image.note()
     for change in Image.changes {
       try image.change(change)
-      expectWell(try daemons.backUp("Incremental"), "0 files whole, 1 as deltas")
+      expectWell(try daemons.backUp("Incremental"), "of several shards 0 files whole, 1 as deltas")
       try image.note()
     }
     let (last, middle) = (image.moments.count - 1, 2)

@@ -14,12 +14,24 @@ struct DeltaPlan: Sendable {
   /// How many deltas build on one whole file at most.
   static let mostDeltas = 30
 
+  /// Why an incremental job stores a file whole, as the job's log says it.
+  enum WholeReason: String, CaseIterable {
+    /// The daemon's list does not have the path, or the job is not accurate.
+    case unlisted = "not in the daemon's list"
+    /// The plugin does not know the daemon's last record of the path.
+    case unknown = "not known from the last job"
+    case large = "changed by more than half"
+    case tooMany = "after 30 deltas"
+  }
+
   let gfid: [UInt8]
   /// In bytes.
   let size: Int
   let shards: FileShards
   /// What a delta builds on; nil: the file is stored whole.
   private(set) var base: DeltaMemory.Base?
+  /// Why the file is stored whole; nil: it is not, or everything is saved.
+  private(set) var wholeReason: WholeReason?
   /// The shards that a delta reads, in order.
   private(set) var read: [Int] = []
   /// The shards beyond the size of `base` that do not exist: zeros, which a restore makes by itself.
@@ -33,14 +45,19 @@ struct DeltaPlan: Sendable {
   ///   - size: of the file, in bytes.
   ///   - now: in seconds since 1970, by this host's clock, before the file is read.
   ///   - isNamedByList: true if a list of changes names the file.
-  init(_ gfid: [UInt8], size: Int, _ shards: FileShards, on base: DeltaMemory.Base?, now: Int, isNamedByList: Bool = false) {
-    (self.gfid, self.size, self.shards) = (gfid, size, shards)
+  ///   - reason: why the file is stored whole if there is no `base`; nil: everything is saved.
+  init(
+    _ gfid: [UInt8], size: Int, _ shards: FileShards, on base: DeltaMemory.Base?, now: Int, isNamedByList: Bool = false,
+    otherwise reason: WholeReason? = nil
+  ) {
+    (self.gfid, self.size, self.shards, wholeReason) = (gfid, size, shards, reason)
     unsettled = (now - Self.settling) * 1_000_000_000
     if let base { plan(on: base, isNamedByList) }
   }
 
   private mutating func plan(on base: DeltaMemory.Base, _ isNamedByList: Bool) {
-    guard base.shardSize == shards.size, base.number < Self.mostDeltas else { return }
+    guard base.number < Self.mostDeltas else { return wholeReason = .tooMany }
+    guard base.shardSize == shards.size else { return }
     // The last block of the shorter file goes on in the longer one.
     let (shorter, isCut) = (min(base.size, size), base.size != size)
     for number in 0..<count {
@@ -58,14 +75,14 @@ struct DeltaPlan: Sendable {
     hasSuspects = hasSuspects || isCut
     // A hole that frees no block of the bricks changes nothing that a client sees, but the wrapper's list has the file.
     if isNamedByList { read = Array(0..<count) }
-    self.base = base
+    (self.base, wholeReason) = (base, nil)
   }
 
   /// True if a delta may become larger than half of the file: to know that, the shards are compared first.
   var mayBeLarge: Bool { base != nil && read.reduce(0) { $0 + range(of: $1).count } * 2 > size }
 
   /// Stores the file whole.
-  mutating func storeWhole() { (base, read, newHoles) = (nil, [], []) }
+  mutating func storeWhole(_ reason: WholeReason) { (base, read, newHoles, wholeReason) = (nil, [], [], reason) }
 
   /// The number of shards, including those that do not exist.
   var count: Int { (size + shards.size - 1) / shards.size }

@@ -9,7 +9,7 @@ import Gluster
 final class Deltas {
   /// How many files and bytes were stored, for the job's log.
   struct Counts {
-    var whole = 0
+    var whole: [DeltaPlan.WholeReason?: Int] = [:]
     var deltas = 0
     var carried = 0
     var spared = 0
@@ -53,8 +53,10 @@ final class Deltas {
 
   /// What was stored, as text for the job's log.
   var account: String {
-    "; of several shards \(counts.whole) files whole, \(counts.deltas) as deltas: \(sizeInWords(Double(counts.carried))) read, "
-      + "\(sizeInWords(Double(counts.spared))) spared"
+    let reasons = DeltaPlan.WholeReason.allCases.compactMap { reason in counts.whole[reason].map { "\($0) \(reason.rawValue)" } }
+    return "; of several shards \(counts.whole.values.reduce(0, +)) files whole"
+      + (reasons.isEmpty ? "" : " (\(reasons.joined(separator: ", ")))")
+      + ", \(counts.deltas) as deltas: \(sizeInWords(Double(counts.carried))) stored, \(sizeInWords(Double(counts.spared))) spared"
   }
 
   /// Returns true if a file may have several shards: its data are not read before ``begin(_:number:)``.
@@ -97,7 +99,7 @@ final class Deltas {
         try memory.forget(entry.path)
         return nil
       }
-      if plan.mayBeLarge, try isLarge(plan, entry) { plan.storeWhole() }
+      if plan.mayBeLarge, try isLarge(plan, entry) { plan.storeWhole(.large) }
       let state = try memory.begin(plan.gfid, entry.path, on: plan.base, shardSize: plan.shards.size)
       return ImageRecord(plan, state, entry.path, self, memory, calls)
     } catch let error as GlusterError where !error.meansVolumeIsGone {
@@ -148,7 +150,10 @@ final class Deltas {
     // What a snapshot has was written before this job began, nobody knows how long.
     if isSnapshot { now = min(now, fileShards.latest / 1_000_000_000) - DeltaPlan.settling }
     let base = try since > 0 ? number.flatMap { try memory.base(gfid, entry.path, number: $0, reportAmbiguity) } : nil
-    func plan() -> DeltaPlan { DeltaPlan(gfid, size: size, fileShards, on: base, now: now, isNamedByList: entry.isNamedByList) }
+    let reason: DeltaPlan.WholeReason? = since > 0 ? (number == nil ? .unlisted : .unknown) : nil
+    func plan() -> DeltaPlan {
+      DeltaPlan(gfid, size: size, fileShards, on: base, now: now, isNamedByList: entry.isNamedByList, otherwise: reason)
+    }
     let first = plan()
     guard !first.newHoles.isEmpty else { return first }
     // The shards were listed earlier than the file was found, which may have grown meanwhile.

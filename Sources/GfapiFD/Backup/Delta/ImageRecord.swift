@@ -101,7 +101,7 @@ final class ImageRecord {
       deltas.counts.spared += max(plan.size - carried, 0)
       change = reader.isShort ? "it had \(plan.size) bytes, and has fewer" : try changedShards()
     } else {
-      deltas.counts.whole += 1
+      deltas.counts.whole[plan.wholeReason, default: 0] += 1
       let fingerprint = content.end()
       digests += content.takeDigests()
       // A file that was longer or shorter than its record says is stored whole again.
