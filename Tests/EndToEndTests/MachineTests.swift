@@ -77,34 +77,50 @@ private struct Image {
 
 /// The real daemons of one family.
 private struct Daemons {
-  /// Runs commands of the console, waits for the job that they start, and returns its log.
-  let job: ([String]) throws -> String
+  /// Runs commands of the console, waits for the job that they start, and returns its number and its log.
+  let run: ([String]) throws -> (id: Int, log: String)
+  /// Runs commands of the console and returns its output.
+  let console: ([String]) throws -> String
+  let fileSet: String
+
+  func job(_ commands: [String]) throws -> String { try run(commands).log }
+
+  /// The number of the job that commands have started.
+  static func id(_ output: String) throws -> Int {
+    try #require(output.matches(of: /Job queued\. JobId=(\d+)/).last.flatMap { Int($0.1) }, "\(output)")
+  }
 
   func backUp(_ level: String, job name: String = "machines") throws -> String { try job(["run job=\(name) level=\(level) yes"]) }
+
+  /// Restores the whole tree.
+  func restoreAll(_ image: Image, to folder: String, _ which: String = "current") throws -> String {
+    try job(["restore client=client restorejob=restore fileset=\(fileSet) where=\(image.path)/\(folder) \(which) select all done yes"])
+  }
 
   /// Restores the whole tree, or only the image, as of a time.
   func restore(_ image: Image, to folder: String, before time: String, only: Bool = false) throws -> String {
     let start = "restore client=client restorejob=restore fileset=\(fileSet) where=\(image.path)/\(folder) before=\"\(time)\" select"
     return try job(only ? [start, "cd \(image.tree)", "mark image", "done", "yes"] : [start + " all done yes"])
   }
-
-  let fileSet: String
 }
 
 @Suite("Images of virtual machines in jobs of real daemons", .serialized)
 struct MachineTests {
   private func bareos(_ bareos: Bareos) -> Daemons {
-    Daemons(job: { try bareos.console($0 + ["wait", "messages"]) }, fileSet: "GlusterMachines")
+    Daemons(
+      run: { commands in
+        let log = try bareos.console(commands + ["wait", "messages"])
+        return (try Daemons.id(log), log)
+      }, console: bareos.console, fileSet: "GlusterMachines")
   }
 
   private func bacula(_ bacula: Bacula) -> Daemons {
     Daemons(
-      job: { commands in
+      run: { commands in
         let output = try bacula.console(commands)
-        let number = output.split(separator: "\n").last { $0.contains("Job queued. JobId=") }?
-          .split(separator: "=").last.flatMap { Int($0) }
-        return try bacula.finish(try #require(number, "\(output)")).text
-      }, fileSet: "Machines")
+        let id = try Daemons.id(output)
+        return (id, output + (try bacula.finish(id).text))
+      }, console: bacula.console, fileSet: "Machines")
   }
 
   private static func line(_ path: String) -> String { #"gfapi:volume=gluster\\://scratch/sharded"# + path }
@@ -151,20 +167,11 @@ struct MachineTests {
 
   // MARK: Jobs that the director makes of others
 
-  /// Runs a job of Bareos to its end.
-  private func run(_ bareos: Bareos, _ command: String) throws -> (id: Int, log: String) {
-    let log = try bareos.console(command, "wait", "messages")
-    let id = log.matches(of: /Job queued\. JobId=(\d+)/).last.flatMap { Int($0.1) }
-    return (try #require(id, "\(log)"), log)
-  }
-
   private func expectRestored(
-    _ bareos: Bareos, _ image: Image, _ moment: Int, to folder: String, _ which: String = "current",
+    _ daemons: Daemons, _ image: Image, _ moment: Int, to folder: String, _ which: String = "current",
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
-    let log = try bareos.console(
-      "restore client=client restorejob=restore fileset=GlusterMachines where=\(image.path)/\(folder) \(which) select all done yes", "wait",
-      "messages")
+    let log = try daemons.restoreAll(image, to: folder, which)
     let isWell = log.contains("Restore OK") && !log.contains("Warning: ") && !log.contains("Error: ")
     #expect(isWell, "\(log)", sourceLocation: sourceLocation)
     #expect(try image.has(moment, in: folder), "\(folder): \(log)", sourceLocation: sourceLocation)
@@ -173,10 +180,10 @@ struct MachineTests {
   @Test("An image is restored from a virtual full backup, from copies, and after both", arguments: Bareos.trees)
   func virtualFull(_ tree: String) throws {
     var image = try Image()
-    let bareos = try Bareos(tree, line: Self.line(image.tree), machines: Machines())
+    let daemons = bareos(try Bareos(tree, line: Self.line(image.tree), machines: Machines()))
     var ids: [Int] = []
     func backUp(_ level: String) throws -> String {
-      let job = try run(bareos, "run job=machines level=\(level) yes")
+      let job = try daemons.run(["run job=machines level=\(level) yes"])
       #expect(job.log.contains("Backup OK"), "\(job.log)")
       ids.append(job.id)
       try image.note()
@@ -187,46 +194,58 @@ struct MachineTests {
       try image.change(change)
       #expect(try backUp("Incremental").contains("1 as deltas"))
     }
-    let merged = try run(bareos, "run job=machines level=VirtualFull yes")
+    let merged = try daemons.run(["run job=machines level=VirtualFull yes"])
     #expect(merged.log.contains("Backup OK"), "\(merged.log)")
-    try expectRestored(bareos, image, 2, to: "merged", "jobid=\(merged.id)")
+    try expectRestored(daemons, image, 2, to: "merged", "jobid=\(merged.id)")
     for change in Image.changes[2..<4] {
       try image.change(change)
       #expect(try backUp("Incremental").contains("1 as deltas"))
-      try expectRestored(bareos, image, image.moments.count - 1, to: "after")
+      try expectRestored(daemons, image, image.moments.count - 1, to: "after")
     }
-    let copied = try run(bareos, "run job=copies yes")
+    let copied = try daemons.run(["run job=copies yes"])
     #expect(copied.log.contains("Copying OK"), "\(copied.log)")
-    for id in ids { _ = try bareos.console("delete jobid=\(id) yes") }
-    try expectRestored(bareos, image, 4, to: "copied")
+    for id in ids { _ = try daemons.console(["delete jobid=\(id) yes"]) }
+    try expectRestored(daemons, image, 4, to: "copied")
     try image.change(Image.changes[4])
     _ = try backUp("Incremental")
-    try expectRestored(bareos, image, 5, to: "copied")
+    try expectRestored(daemons, image, 5, to: "copied")
   }
 
   @Test("An image that is always saved incrementally is restored after each consolidation", arguments: Bareos.trees)
   func consolidated(_ tree: String) throws {
     var image = try Image()
-    let bareos = try Bareos(tree, line: Self.line(image.tree), machines: Machines())
+    let daemons = bareos(try Bareos(tree, line: Self.line(image.tree), machines: Machines()))
     for (number, change) in (["true"] + Image.changes).enumerated() {
       try image.change(change)
-      let job = try run(bareos, "run job=always level=Incremental yes")
+      let job = try daemons.run(["run job=always level=Incremental yes"])
       #expect(job.log.contains("Backup OK") && job.log.contains(number == 0 ? "1 files whole" : " as deltas"), "\(job.log)")
       try image.note()
       if number >= 2 {
-        let log = try run(bareos, "run job=consolidate yes").log
+        let log = try daemons.job(["run job=consolidate yes"])
         #expect(log.contains("Backup OK") && !log.contains("Error: "), "\(log)")
       }
-      try expectRestored(bareos, image, number, to: "restored")
+      try expectRestored(daemons, image, number, to: "restored")
     }
   }
 
-  @Test("The jobs after one that was cancelled or deleted build on what the catalog has", arguments: Bareos.trees)
-  func gaps(_ tree: String) throws {
-    var image = try Image()
-    let bareos = try Bareos(tree, line: Self.line(image.tree), machines: Machines())
+  @Test("The jobs after one that was cancelled or deleted build on what the catalog has: Bareos", arguments: Bareos.trees)
+  func bareosGaps(_ tree: String) throws {
+    let image = try Image()
+    try gaps(image, bareos(try Bareos(tree, line: Self.line(image.tree), machines: Machines())))
+  }
+
+  @Test("The jobs after one that was cancelled or deleted build on what the catalog has: Bacula", .soak)
+  func baculaGaps() throws {
+    let image = try Image()
+    let daemons = try Bacula(Self.line(image.tree), machines: Machines())
+    try gaps(image, bacula(daemons))
+    try daemons.end()
+  }
+
+  private func gaps(_ start: Image, _ daemons: Daemons) throws {
+    var image = start
     func backUp(_ level: String = "Incremental") throws -> Int {
-      let job = try run(bareos, "run job=machines level=\(level) yes")
+      let job = try daemons.run(["run job=machines level=\(level) yes"])
       #expect(job.log.contains("Backup OK"), "\(job.log)")
       try image.note()
       return job.id
@@ -237,37 +256,39 @@ struct MachineTests {
     // Cancelled while the shards are read.
     try image.change(Image.changes[1])
     try Scratch.withDelay(of: 1_000_000, for: "read", on: "sharded") {
-      let start = try bareos.console("run job=machines level=Incremental yes")
-      let id = try #require(start.matches(of: /Job queued\. JobId=(\d+)/).last.flatMap { Int($0.1) }, "\(start)")
-      let isReading = try eventually { try bareos.console("status client=client").contains("JobId \(id) ") }
+      let id = try Daemons.id(try daemons.console(["run job=machines level=Incremental yes"]))
+      let isReading = try eventually { try daemons.console(["status client=client"]).contains("JobId \(id) ") }
       #expect(isReading)
-      let end = try bareos.console("cancel jobid=\(id) yes", "wait", "messages")
-      #expect(end.contains("Backup Canceled"), "\(end)")
+      let end = try daemons.console(["cancel jobid=\(id) yes", "wait jobid=\(id)", "list jobid=\(id)"])
+      #expect(end.contains(/\| A +\||jobstatus: A/), "\(end)")
     }
     try image.change(Image.changes[2])
     _ = try backUp()
-    try expectRestored(bareos, image, 2, to: "after-cancel")
+    try expectRestored(daemons, image, 2, to: "after-cancel")
     // The last job is deleted: the next one builds on the one before it.
     try image.change(Image.changes[3])
     let last = try backUp()
-    _ = try bareos.console("delete jobid=\(last) yes")
+    _ = try daemons.console(["delete jobid=\(last) yes"])
     try image.change(Image.changes[4])
     let next = try backUp()
-    try expectRestored(bareos, image, 4, to: "after-delete")
+    try expectRestored(daemons, image, 4, to: "after-delete")
     // A job in the middle is deleted: the director leaves out what builds on it, and says so.
     try image.change(Image.write(100, at: 1_000_000))
     _ = try backUp()
-    _ = try bareos.console("delete jobid=\(next) yes")
-    let log = try bareos.console(
-      "restore client=client restorejob=restore fileset=GlusterMachines where=\(image.path)/gap current select all done yes", "wait",
-      "messages")
+    _ = try daemons.console(["delete jobid=\(next) yes"])
+    let log = try daemons.restoreAll(image, to: "gap")
     #expect(log.contains("Something is wrong with the Delta sequence of image"), "\(log)")
     #expect(try image.has(2, in: "gap"), "\(log)")
     // The director gives the file daemon a single record: the plugin says which job it needs.
-    let alone = try bareos.console(
-      "restore client=client restorejob=restore fileset=GlusterMachines where=\(image.path)/alone file=\(image.tree)/image current done yes",
-      "wait", "messages")
+    let alone = try daemons.job([
+      "restore client=client restorejob=restore fileset=\(daemons.fileSet) where=\(image.path)/alone file=\(image.tree)/image current done yes"
+    ])
     #expect(alone.contains("of the file, and builds on delta "), "\(alone)")
     #expect(try !image.isThere(in: "alone"))
+    // A full backup begins a new chain.
+    _ = try backUp("Full")
+    try image.change(Image.write(100, at: 2_000_000))
+    _ = try backUp()
+    try expectRestored(daemons, image, image.moments.count - 1, to: "new")
   }
 }
