@@ -1,3 +1,4 @@
+import Glibc
 import Gluster
 import Locks
 
@@ -51,6 +52,21 @@ final class PiecePool: Sendable {
   }
 
   private let free = Mutex<[Buffer]>([])
+
+  /// Makes the allocator keep the memory of Gluster's replies for the next ones. Gluster allocates the memory of each reply of this size and
+  /// frees it again. The allocator (glibc) returns the memory at the end of its heap to the kernel as soon as it is twice as large as the
+  /// largest block that has been freed, here 4 MiB, and the next reply costs a page fault for each page: a third of the time of a large file
+  /// on a distributed or sharded volume (10.3, 2026-11-27). After a block of 16 MiB it keeps 32 MiB. The block itself takes no memory, because
+  /// nobody writes to it.
+  private static let keepsFreedMemory: Bool = {
+    var block: UnsafeMutableRawPointer?
+    // Unlike `malloc`, this is no call that the compiler may leave out.
+    guard posix_memalign(&block, 16, 16 << 20) == 0 else { return false }
+    Glibc.free(block)
+    return true
+  }()
+
+  init() { _ = Self.keepsFreedMemory }
 
   deinit { for buffer in free.withLock({ $0 }) { buffer.memory.deallocate() } }
 
