@@ -20,6 +20,11 @@ public struct VolumeTraits: Sendable {
   /// the bricks reports that. A listing reports one of the copies as if there were no other.
   public let copiesMayDiffer: Bool
 
+  /// True if listings and look-ups may report wrong sizes, but the attributes in the reply to a read are right, so that the client knows them
+  /// after a read: on a dispersed volume, which locks a file before it reads from it. On a sharded volume these may be the attributes of a
+  /// shard.
+  public var readsTellSizes: Bool { !listingsTellSizes && bricksAgreeOnTimes && !isSharded && !copiesMayDiffer }
+
   /// Reads the traits of a volume.
   public init(_ volume: Volume) {
     self.init(translators: (try? volume.translators()) ?? [])

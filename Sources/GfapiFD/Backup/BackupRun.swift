@@ -161,6 +161,11 @@ package final class BackupRun {
     do {
       details = try failures.orEnd { try calls.wait(for: ahead, isOfEntry: true) }
       next.excess = details.size(beyond: next.cost)
+      if let status = details.status {
+        next.record.status = status
+        next.entry?.status = status
+        next.entry?.sizeIsUncertain = false
+      }
       try supplement(&details, entry, fetchedFor: next.wanted)
     } catch let error as GlusterError {
       try failures.endIfGone(error)

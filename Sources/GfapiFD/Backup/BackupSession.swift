@@ -46,8 +46,10 @@ package struct BackupSession: Sendable {
     let wasSharded = try !traits.isSharded && volume.hasVisibleShards()
     fetcher = EntryFetcher(traits, distribution, shards: shards, noShards: noShards, wasSharded: wasSharded)
     rules = DirectoryReader.Rules(
-      trustsListings: traits.listingsTellSizes, isSharded: traits.isSharded, listsNamesOnly: traits.listsFirstShards,
-      distribution: distribution)
+      trustsSizes: traits.listingsTellSizes, isSharded: traits.isSharded,
+      // A listing with attributes would put those of one brick into the client's cache, and the look-ups would return them. After a listing
+      // of names, a look-up asks all bricks.
+      listsNamesOnly: traits.listsFirstShards || traits.readsTellSizes, distribution: distribution)
     self.base = SourceEntry(path: directory, status: base.status, object: base.object)
     let checksAttributes = traits.bricksAgreeOnTimes && definition.checksAttributes
     let compared = ["times"] + (checksAttributes ? ["attributes", "ACLs", "holes"] : []) + (traits.isSharded ? ["shards"] : [])

@@ -29,8 +29,9 @@ final class DirectoryReader: @unchecked Sendable {
 
   /// Properties of a volume that decide how its directories are listed.
   struct Rules: Sendable {
-    /// True if listings return the right sizes of files. Otherwise each file is asked for its size.
-    let trustsListings: Bool
+    /// True if listings and look-ups return the right sizes of files. Otherwise each file is looked up, and asked for its size when it is
+    /// read.
+    let trustsSizes: Bool
     /// True if files are stored in shards, in a directory of the root that listings leave out.
     let isSharded: Bool
     /// True if every directory must be listed by names only, without the attributes of its entries.
@@ -125,7 +126,7 @@ final class DirectoryReader: @unchecked Sendable {
   private func listed(_ name: Directory.Entry, _ state: Distribution.State?) -> Listed {
     let path = entry.path.appending(name.name)
     if let failure = SourceFailure.ofLength(path) { return .item(.failed(failure)) }
-    guard let found = name.found, rules.trustsListings || !found.status.isRegular else { return .name(name.name, state) }
+    guard let found = name.found, rules.trustsSizes || !found.status.isRegular else { return .name(name.name, state) }
     // A listing has the times of a directory from one of its subvolumes. The backup needs the latest times of all of them.
     if found.status.isDirectory, isDistributed(state) { return .name(name.name, state) }
     return .item(
@@ -142,12 +143,12 @@ final class DirectoryReader: @unchecked Sendable {
       return .entry(
         try entry.object.volume.retry.run { again throws(GlusterError) in
           let state = again ? try rules.distribution?.check() : listed
-          var found = try found(in: state) { () throws(GlusterError) in try entry.object.lookUp(name) }
+          let found = try found(in: state) { () throws(GlusterError) in try entry.object.lookUp(name) }
           // A directory is on all subvolumes. If one is unreachable, the others answer with what they know of the directory.
           if found.status.isDirectory, let state { try rules.distribution?.check(since: state) }
-          if !rules.trustsListings, found.status.isRegular { found.status = try found.object.status() }
           return SourceEntry(
-            path: entry.path.appending(name), status: found.status, object: found.object, isNamedByList: entry.isNamedByList)
+            path: entry.path.appending(name), status: found.status, object: found.object, isNamedByList: entry.isNamedByList,
+            sizeIsUncertain: !rules.trustsSizes && found.status.isRegular)
         })
     } catch {
       return .failed(SourceFailure(kind: .entry, path: entry.path.appending(name), error: error))

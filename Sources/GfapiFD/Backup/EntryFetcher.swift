@@ -24,6 +24,8 @@ package struct EntryFetcher: Sendable {
 
   /// The data and attributes of an entry that are not in its record.
   struct Details: Sendable {
+    /// The entry's attributes with its certain size; nil: those in its record are right.
+    var status: stat?
     var linkTarget: [UInt8] = []
     var content = Content.none
     /// The content of the ACL stream; empty if the entry has no ACL.
@@ -82,6 +84,8 @@ package struct EntryFetcher: Sendable {
   /// The volume has files in shards, but returns only the first shard of each.
   private let wasSharded: Bool
   private let distribution: Distribution?
+  /// See ``VolumeTraits/readsTellSizes``.
+  private let readsTellSizes: Bool
   private let pool = PiecePool()
 
   /// - Parameters:
@@ -90,6 +94,7 @@ package struct EntryFetcher: Sendable {
   ///   - wasSharded: the volume has files in shards, but returns only the first shard of each.
   init(_ traits: VolumeTraits, _ distribution: Distribution?, shards: ShardTimes?, noShards: GlusterError?, wasSharded: Bool) {
     self.distribution = distribution
+    readsTellSizes = traits.readsTellSizes
     (self.shards, self.noShards, self.wasSharded) = (shards, noShards, wasSharded)
     timesAreExact = traits.bricksAgreeOnTimes
     readsWithoutOpening = traits.bricksAgreeOnTimes
@@ -102,7 +107,7 @@ package struct EntryFetcher: Sendable {
   /// - Parameter readsData: true to fetch the data of a regular file.
   /// - Throws: ``GlusterError``, if the entry cannot be backed up at all.
   func fetch(_ entry: SourceEntry, _ wanted: Wanted, readsData: Bool) throws(GlusterError) -> Details {
-    var details = Details()
+    var (entry, details) = (entry, Details())
     if let error = try entry.makeReady() {
       let volume = entry.object.volume.uri.volume
       details.report(
@@ -110,8 +115,11 @@ package struct EntryFetcher: Sendable {
         "one of its copies is saved, another one may differ (gluster volume heal \(volume) info split-brain): \(error)")
     }
     if entry.status.isSymbolicLink { details.linkTarget = try sure { () throws(GlusterError) in try entry.object.linkTarget() } }
+    let wasUncertain = entry.sizeIsUncertain
+    if !readsData || wasSharded || !isReadAtOnce(entry.status) { try settleSize(of: &entry) }
     if wasSharded, entry.status.isRegular { try checkPieces(of: entry) }
-    if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: entry) }
+    if readsData, entry.status.isRegular, entry.status.st_size > 0 { details.content = try content(of: &entry) }
+    if wasUncertain { details.status = entry.status }
     try attributes(of: entry, wanted, into: &details)
     return details
   }
@@ -136,16 +144,37 @@ package struct EntryFetcher: Sendable {
     return try distribution.sure(call)
   }
 
-  /// Returns the data of a regular file, or the open file to read the data from.
+  /// Returns the data of a regular file whose size is certain, or the open file to read the data from.
   ///
   /// - Parameter readsFirst: true to read the first piece of a large file as well.
   func content(of entry: SourceEntry, readsFirst: Bool = true) throws(GlusterError) -> Content {
-    try sure { () throws(GlusterError) in try read(entry, readsFirst: readsFirst) }
+    var entry = entry
+    return try content(of: &entry, readsFirst: readsFirst)
   }
 
-  private func read(_ entry: SourceEntry, readsFirst: Bool) throws(GlusterError) -> Content {
-    let size = Int(entry.status.st_size)
-    if size <= Self.wholeSize, readsWithoutOpening {
+  /// The same for a file whose size may be uncertain; it is certain afterwards.
+  private func content(of entry: inout SourceEntry, readsFirst: Bool = true) throws(GlusterError) -> Content {
+    try sure { () throws(GlusterError) in try read(&entry, readsFirst: readsFirst) }
+  }
+
+  /// Asks the volume for a size that is uncertain.
+  private func settleSize(of entry: inout SourceEntry) throws(GlusterError) {
+    guard entry.sizeIsUncertain else { return }
+    let object = entry.object
+    entry.status = try sure { () throws(GlusterError) in
+      // The client knows the attributes from the reply.
+      if readsTellSizes { _ = try Piece(1, expected: 1) { buffer, _ throws(GlusterError) in try object.read(into: buffer, at: 0) } }
+      return try object.status()
+    }
+    entry.sizeIsUncertain = false
+  }
+
+  /// True if all data of a regular file are fetched with one call.
+  private func isReadAtOnce(_ status: stat) -> Bool { readsWithoutOpening && 1...Self.wholeSize ~= Int(status.st_size) }
+
+  private func read(_ entry: inout SourceEntry, readsFirst: Bool) throws(GlusterError) -> Content {
+    if isReadAtOnce(entry.status) {
+      let size = Int(entry.status.st_size)
       // Ask for one byte more than expected. If the byte does not come, the file has not grown.
       let data = try Piece(size + 1, expected: size) { buffer, offset throws(GlusterError) in
         try entry.object.read(into: buffer, at: offset)
@@ -153,12 +182,24 @@ package struct EntryFetcher: Sendable {
       if data.count <= size {
         // The client knows the attributes from the reply to the read. Where it keeps attributes, this call does not use the network.
         let now = try entry.object.status()
+        if entry.sizeIsUncertain {
+          // A file with the same time as at its look-up has had this size since then. If it has another time, or if a look-up of another name
+          // of the file has put another size into the cache meanwhile, begin again.
+          if entry.status.hasSameModificationTime(as: now), data.count == Int(now.st_size) {
+            (entry.status, entry.sizeIsUncertain) = (now, false)
+          } else {
+            try settleSize(of: &entry)
+            return try read(&entry, readsFirst: readsFirst)
+          }
+        }
         let outcome = entry.status.outcome(bytesRead: data.count, now: now, timesAreExact: timesAreExact)
         if let error = outcome.error { throw error }
         return .whole(data, outcome)
       }
     }
+    try settleSize(of: &entry)
     let file = OpenFile(try entry.object.openForReading(keepAccessTime: true), pool)
+    let size = Int(entry.status.st_size)
     return .open(
       file, first: entry.status.hasHoles || !readsFirst ? nil : try file.read(FileReader.pieceSize, at: 0, expected: size))
   }
@@ -193,7 +234,9 @@ package struct EntryFetcher: Sendable {
   ///
   /// - Throws: ``GlusterError``, if the entry is missing or the volume is unreachable.
   func signs(of entry: SourceEntry, _ wanted: Wanted) throws(GlusterError) -> UndatedChanges.Signs {
-    var details = Details()
+    var (entry, details) = (entry, Details())
+    // A size that has just changed came with new times, so the entry would not be compared. Only what depends on the size asks for it.
+    if entry.status.hasHoles || shardSize != nil { try settleSize(of: &entry) }
     if let shardSize, entry.status.isRegular, entry.status.st_size > shardSize {
       // If shards cannot be listed, the file counts as changed.
       guard let shards else { return .changed }

@@ -78,12 +78,15 @@ package protocol EntryFilter {
 /// An entry of the volume that a backup has found.
 package struct SourceEntry: Sendable {
   package let path: VolumePath
-  package let status: stat
+  package var status: stat
   package let object: Object
   /// True if a list of changes names the entry or its path. Such an entry is backed up whatever its times are.
   package var isNamedByList = false
   /// The directory whose listing returned the handle; nil if the entry was looked up by name.
   var listingDirectory: Object? = nil
+  /// True if the size in `status` may be an earlier one: on a dispersed volume, a look-up does not wait for other clients that are about to
+  /// write the size of a file to its bricks. (The times are always right.) Whoever reads the file asks for the size: ``EntryFetcher``.
+  var sizeIsUncertain = false
 
   /// Prepares the handle for several calls at the same time, with a look-up by name.
   ///

@@ -193,15 +193,17 @@ extension stat {
   /// True if the file has blocks that are not stored.
   package var hasHoles: Bool { st_blocks * 512 < st_size }
 
+  func hasSameModificationTime(as other: stat) -> Bool {
+    st_mtim.tv_sec == other.st_mtim.tv_sec && st_mtim.tv_nsec == other.st_mtim.tv_nsec
+  }
+
   /// Compares the attributes of a file from before and after it was read.
   ///
   /// - Parameter timesAreExact: the volume always returns the same time for an entry. Otherwise two answers may come from two bricks, and
   ///   times up to a second apart count as equal.
   func outcome(bytesRead: Int, now: stat, timesAreExact: Bool) -> ReadOutcome {
-    let (then, current) = (st_mtim, now.st_mtim)
     let isDated =
-      timesAreExact
-      ? current.tv_sec != then.tv_sec || current.tv_nsec != then.tv_nsec : (current.tv_sec &- then.tv_sec).magnitude > 1
+      timesAreExact ? !hasSameModificationTime(as: now) : (now.st_mtim.tv_sec &- st_mtim.tv_sec).magnitude > 1
     if bytesRead < st_size, !isDated, now.st_size == st_size { return .short(read: bytesRead, size: Int(st_size)) }
     if bytesRead != st_size { return .changed("it had \(st_size) bytes, \(bytesRead) were read") }
     return isDated ? .changed("its modification time changed") : .same

@@ -102,7 +102,7 @@ package struct SaveRecord: Sendable {
   package var kind: Kind
   package let path: VolumePath
   package var linkTarget: [UInt8] = []
-  package let status: stat
+  package var status: stat
   /// The number of the record on which this one builds, 0 for a whole file; nil: the record is not a delta.
   package var deltaBase: Int?
 

@@ -137,7 +137,9 @@ package final class JobVolume: Sendable {
       let first = try connect(attributeAge: purpose.attributeAge)
       let traits = VolumeTraits(first)
       // Ask the bricks, not the cache that the listing has filled, where that matters.
-      let usesCache = traits.listingsTellSizes && !(purpose == .backup && traits.copiesMayDiffer)
+      let usesCache =
+        purpose == .backup
+        ? traits.listingsTellSizes && !traits.copiesMayDiffer || traits.readsTellSizes : traits.listingsTellSizes
       // A snapshot has another identity than its volume (10.3: none at all). If the bricks of the volume do not answer, its name is used.
       var live = definition.volume
       live.snapshot = nil

@@ -116,8 +116,7 @@ package final class ListWalk: @unchecked Sendable {
     if let failure = SourceFailure.ofLength(path) { return .failed(failure) }
     do {
       guard let found = try walker.lookUp(path) else { return .missing }
-      let asksAgain = !rules.trustsListings && found.status.isRegular
-      return .found(found.object, asksAgain ? try found.object.status() : found.status)
+      return .found(found.object, found.status)
     } catch {
       return .failed(SourceFailure(kind: .entry, path: path, error: error))
     }
@@ -159,7 +158,9 @@ package final class ListWalk: @unchecked Sendable {
       case .failed(let failure): return .yield(.failed(failure))
       case .found(let object, let status):
         let isNamedByList = !row.marks.isDisjoint(with: [.listed, .removed])
-        let entry = SourceEntry(path: row.path, status: status, object: object, isNamedByList: isNamedByList)
+        let entry = SourceEntry(
+          path: row.path, status: status, object: object, isNamedByList: isNamedByList,
+          sizeIsUncertain: !rules.trustsSizes && status.isRegular)
         if !status.isDirectory { return .yield(.entry(entry)) }
         if row.marks.isNewHere { return .crawl(entry) }
         try touched.add(row.path, .pending)
