@@ -129,8 +129,8 @@ soak:
 	$(prepare)
 	@$(RUN) soak '$(PART)' '$(FILTER)'
 
-# Measures time and memory in comparison with other programs. Takes half an hour, and needs a machine without other load.
-# CASES="10,000 peak": only cases whose name contains one of these words. BENCH_OPTIONS: see scripts/bench.
+# Measures time and memory in comparison with other programs. Takes three quarters of an hour, and needs a machine without other load.
+# CASES="10,000 peak dispersed,": only cases whose name contains one of these words. BENCH_OPTIONS: see scripts/bench.
 CASES =
 bench: all
 	@scripts/setup scratch
