@@ -133,7 +133,7 @@ soak:
 # CASES="10,000 peak dispersed,": only cases whose name contains one of these words. BENCH_OPTIONS: see scripts/bench.
 CASES =
 bench: all
-	@scripts/setup scratch
+	@scripts/setup scratch bench
 	$(RELEASE) --product gfapi-fd-bench
 	@install -m 755 .build/release/gfapi-fd-bench $(BUILD)/
 	@strip --strip-unneeded $(BUILD)/gfapi-fd-bench
