@@ -165,6 +165,8 @@ install-built:
 	install -D -m 644 $(BUILD)/share/zsh/gfapi-fd $(SHARE)/zsh/vendor-completions/_gfapi-fd
 	install -D -m 644 $(BUILD)/share/fish/gfapi-fd $(SHARE)/fish/vendor_completions.d/gfapi-fd.fish
 	install -m 644 README.md CHANGELOG.md $(SHARE)/doc/gfapi-fd/
+	# xxHash, whose header is compiled in, wants its licence with each program.
+	sed '/\*\//q' "$$(pkg-config --variable=includedir libxxhash)/xxhash.h" >$(SHARE)/doc/gfapi-fd/xxhash.txt
 	cp -R docs examples $(SHARE)/doc/gfapi-fd/
 	$(if $(BAREOS_CONFIG),cd examples/bareos && for file in bareos-dir.d/*/*.conf bareos-sd.d/*/*.conf; do \
 	  install -D -m 644 $$file $(DESTDIR)$(BAREOS_CONFIG)/$$file.example; done)
