@@ -25,7 +25,7 @@ private struct Image {
 
   init(_ name: String = #function) throws {
     (local, path) = try Scratch.folder(on: "sharded", name)
-    try change("mkdir $d/tree; echo small > $d/tree/small; head -c 30000000 /dev/urandom > $e")
+    try change("mkdir $d/tree; echo small > $d/tree/small\n" + Self.write(30_000_000, at: 0))
   }
 
   var tree: String { path + "/tree" }
@@ -37,10 +37,7 @@ private struct Image {
     nextSecond()
   }
 
-  /// The commands that write random bytes.
-  static func write(_ count: Int, at offset: Int) -> String {
-    "head -c \(count) /dev/urandom | dd of=$e bs=1M seek=\(offset) oflag=seek_bytes iflag=fullblock conv=notrunc status=none"
-  }
+  static func write(_ count: Int, at offset: Int) -> String { writeRandomly(count, at: offset) }
 
   private static func digest(_ file: String) throws -> String {
     let result = try run("sha256sum", file)
@@ -52,6 +49,8 @@ private struct Image {
     nextSecond()
     let time = try run("date", "+%F %T").output.trimmingCharacters(in: .whitespacesAndNewlines)
     nextSecond()
+    // See `writeRandomly`.
+    try Scratch.remount("sharded")
     moments.append(Moment(digest: try Self.digest(local + "/tree/image"), time: time))
   }
 

@@ -98,6 +98,29 @@ struct DeltaMemoryTests {
     #expect(try known(try job("7", after: "6"), number: 2) == nil)
   }
 
+  @Test("A job with a list finds what the list names; what the list names and is gone was away, with all below it")
+  func listed() throws {
+    try chain()
+    let listed = try job("3", after: "2")
+    try listed.memory.isListed()
+    try listed.end()
+    #expect(try known(try job("4", after: "3"), number: 2) == [0: 1, 1: 3])
+    let gone = try job("5", after: "3")
+    try gone.memory.isListed()
+    try gone.memory.forget(vanished: "/imag")
+    try gone.memory.forget(vanished: "/image/below")
+    try gone.end()
+    #expect(try known(try job("6", after: "5"), number: 2) == [0: 1, 1: 3])
+    for path in ["/image", "/"] as [VolumePath] {
+      let gone = try job("7", after: "3")
+      try gone.memory.isListed()
+      try gone.memory.forget(vanished: path)
+      try gone.end()
+      #expect(try known(try job("8", after: "7"), number: 2) == nil)
+      try gone.memory.database.run("DELETE FROM delta_states WHERE job = ?1", [.integer(gone.memory.job)])
+    }
+  }
+
   @Test("A virtual full backup stands for the jobs of this name; the daemon does not know its last record of a file")
   func merged() throws {
     let other = try job("0", after: nil, of: "other")

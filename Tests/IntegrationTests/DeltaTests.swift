@@ -7,6 +7,7 @@ import Testing
 private struct Image {
   let local: String
   let path: String
+  private let volume: String
   private let state: String
   private let target: (local: String, path: String)
   var chain: Chain
@@ -14,6 +15,7 @@ private struct Image {
   private(set) var moments: [(items: [MemoryBackup.Item], content: Data)] = []
 
   init(_ name: String, abi: ABI = .bareos26, _ more: String = "", on volume: String = "sharded") throws {
+    self.volume = volume
     (local, path) = try Scratch.folder(on: volume, name)
     target = try Scratch.folder(on: volume, name + "-restored")
     state = try Scratch.temporaryFolder() + "/" + UUID().uuidString
@@ -31,9 +33,7 @@ private struct Image {
   }
 
   /// Writes random bytes.
-  func write(_ count: Int, at offset: Int) throws {
-    try change("head -c \(count) /dev/urandom | dd of=$e bs=1M seek=\(offset) oflag=seek_bytes iflag=fullblock conv=notrunc status=none")
-  }
+  func write(_ count: Int, at offset: Int) throws { try change(writeRandomly(count, at: offset)) }
 
   /// Runs a job.
   ///
@@ -46,7 +46,13 @@ private struct Image {
     let messages = chain.messages.filter { $0.severity != .info }.map(\.text)
     #expect(
       messages.count == said.count && zip(messages, said).allSatisfy { $0.contains($1) }, "\(messages)", sourceLocation: sourceLocation)
-    if !fails { moments.append((chain.items, try Data(contentsOf: URL(fileURLWithPath: file)))) }
+    if !fails { moments.append((chain.items, try content())) }
+  }
+
+  /// The content of the image on the volume: see ``writeRandomly(_:at:to:from:)``.
+  func content() throws -> Data {
+    try Scratch.remount(volume)
+    return try Data(contentsOf: URL(fileURLWithPath: file))
   }
 
   /// Expects that the last job stored the image as a delta, 0 for a whole file, or not at all, and how many bytes at most.
@@ -146,7 +152,8 @@ struct DeltaTests {
     image.expect(5, 40_000)
     for moment in image.moments.indices {
       try image.empty()
-      #expect(try image.wrong(moment) == "", "moment \(moment)")
+      let wrong = try image.wrong(moment)
+      #expect(wrong == "", "moment \(moment)")
     }
     for moment in image.moments.indices.reversed() { #expect(try image.wrong(moment) == "", "moment \(moment) over another") }
   }
@@ -165,9 +172,12 @@ struct DeltaTests {
     image.expect(2, 40_000)
     try image.write(32_000_000, at: 10_000_000)
     try image.backUp()
-    try image.change("head -c 20000000 /dev/zero | dd of=$e bs=1M seek=12000000 oflag=seek_bytes conv=notrunc status=none")
+    try image.change(writeRandomly(20_000_000, at: 12_000_000, from: "/dev/zero"))
     try image.backUp()
-    for moment in image.moments.indices { #expect(try image.wrong(moment) == "", "moment \(moment)") }
+    for moment in image.moments.indices {
+      let wrong = try image.wrong(moment)
+      #expect(wrong == "", "moment \(moment)")
+    }
   }
 
   @Test("a differential delta builds on the full backup, and the next incremental one on the differential one")
@@ -189,7 +199,10 @@ struct DeltaTests {
     image.expect(2, 20_000)
     try image.backUp(.differential)
     image.expect(1, 80_000)
-    for moment in image.moments.indices { #expect(try image.wrong(moment) == "", "moment \(moment)") }
+    for moment in image.moments.indices {
+      let wrong = try image.wrong(moment)
+      #expect(wrong == "", "moment \(moment)")
+    }
   }
 
   @Test(
@@ -216,7 +229,7 @@ struct DeltaTests {
     }.messages
     #expect(messages.allSatisfy { $0.severity == .info }, "\(messages)")
     try Scratch.remount(kind)
-    #expect(try Data(contentsOf: URL(fileURLWithPath: local + "/image")) == Data(contentsOf: URL(fileURLWithPath: image.file)))
+    #expect(try Data(contentsOf: URL(fileURLWithPath: local + "/image")) == image.content())
   }
 
   @Test("the jobs of a restore may name the servers of the volume differently")
@@ -240,7 +253,7 @@ struct DeltaTests {
     }.messages
     #expect(messages.allSatisfy { $0.severity == .info }, "\(messages)")
     try Scratch.remount("sharded")
-    #expect(try image.restoredDigest() == Data(contentsOf: URL(fileURLWithPath: image.file)))
+    #expect(try image.restoredDigest() == image.content())
   }
 
   @Test("delta=yes in the options of a job has no effect, because a restore would not know it")
@@ -262,7 +275,7 @@ struct DeltaTests {
     arguments: Soak.cases([":readahead=0"], of: ["", ":readahead=0", ":workers=0"]))
   func grownAfterListing(_ more: String) throws {
     var image = try Image("delta-listing", more)
-    try image.change("mkdir $(dirname $e)/z; head -c 20000000 /dev/urandom > $(dirname $e)/z/later")
+    try image.change("mkdir $(dirname $e)/z\n" + writeRandomly(20_000_000, at: 0, to: "$(dirname $e)/z/later"))
     try image.write(10_000_000, at: 0)
     try image.backUp()
     try image.write(10, at: 100)
@@ -284,6 +297,34 @@ struct DeltaTests {
     #expect([20_000_001, 40_000_001].contains(then.count) && now.prefix(then.count) == then)
   }
 
+  @Test("jobs with lists of changes store deltas, also of a file that the last list did not name")
+  func lists() throws {
+    var image = try Image("delta-lists")
+    let list = try Scratch.temporaryFile(".list")
+    defer { try? FileManager.default.removeItem(atPath: list) }
+    func named(_ names: [String]) throws -> String {
+      let lines = names.map { "MODIFY \(image.path.dropFirst())/\($0)\n" }.joined()
+      try Data(lines.utf8).write(to: URL(fileURLWithPath: list))
+      return ":gffilelist=\(list)"
+    }
+    try image.write(20_000_000, at: 0)
+    try image.change("echo other > $(dirname $e)/other")
+    try image.backUp()
+    try image.write(100, at: 5_000_000)
+    try image.backUp(more: named(["image"]))
+    image.expect(1, 40_000)
+    try image.change("echo more > $(dirname $e)/other")
+    try image.backUp(more: named(["other"]))
+    image.expect(nil)
+    try image.write(100, at: 9_000_000)
+    try image.backUp(more: named(["image"]))
+    image.expect(2, 40_000)
+    for moment in image.moments.indices {
+      let wrong = try image.wrong(moment)
+      #expect(wrong == "", "moment \(moment)")
+    }
+  }
+
   @Test("deltas of snapshots restore the moments of the snapshots")
   func snapshots() throws {
     let volume = "sharded-thin"
@@ -295,7 +336,7 @@ struct DeltaTests {
       try Scratch.gluster("snapshot", "create", name, volume, "no-timestamp")
       defer { _ = try? Scratch.gluster("snapshot", "delete", name) }
       try Scratch.gluster("snapshot", "activate", name)
-      contents.append(try Data(contentsOf: URL(fileURLWithPath: image.file)))
+      contents.append(try image.content())
       // Between the snapshot and the job, and between the job and the next snapshot.
       try image.write(100, at: 5_000_000 * number)
       try image.chain.backUp(":snapshot=\(name)")
@@ -322,7 +363,10 @@ struct DeltaTests {
     try image.write(10, at: 15_000_000)
     try image.backUp()
     image.expect(2, 40_000)
-    for moment in image.moments.indices { #expect(try image.wrong(moment) == "", "moment \(moment)") }
+    for moment in image.moments.indices {
+      let wrong = try image.wrong(moment)
+      #expect(wrong == "", "moment \(moment)")
+    }
   }
 
   @Test("a file that another one has replaced, that was renamed or that has two names is stored whole")
@@ -334,7 +378,7 @@ struct DeltaTests {
     try image.backUp()
     image.expect(1)
     // Another file, with the name and the size of the first.
-    try image.change("head -c 42000000 /dev/urandom > $e.new; mv $e.new $e")
+    try image.change(writeRandomly(42_000_000, at: 0, to: "$e.new") + "\nmv $e.new $e")
     try image.backUp()
     image.expect(0)
     try image.write(10, at: 6_000_000)
@@ -356,7 +400,10 @@ struct DeltaTests {
     try image.write(10, at: 6_000_000)
     try image.backUp()
     image.expect(1, 20_000)
-    for moment in image.moments.indices { #expect(try image.wrong(moment) == "", "moment \(moment)") }
+    for moment in image.moments.indices {
+      let wrong = try image.wrong(moment)
+      #expect(wrong == "", "moment \(moment)")
+    }
   }
 
   @Test("a file of which more than half has changed is stored whole, and one that was only touched in many places is not")
@@ -506,7 +553,7 @@ struct DeltaTests {
     for rule in [RestoreOptions.Replace.never, .ifNewer, .ifOlder] {
       try image.empty()
       #expect(try restored(image, all, rule) == [], "\(rule)")
-      #expect(try image.restoredDigest() == Data(contentsOf: URL(fileURLWithPath: image.file)), "\(rule)")
+      #expect(try image.restoredDigest() == image.content(), "\(rule)")
     }
     try image.overwrite("other")
     #expect(try restored(image, all, .never) == [])

@@ -124,6 +124,7 @@ package final class BackupRun {
     calls.volume.startWorkers()
     let source = try session.source.begin(SourceJob(calls: calls, daemon: daemon, options: options))
     (self.source, choice.reachesPastDirectories) = (source, source.reachesPastDirectories)
+    if source.unseen != nil { deltas?.isListed() }
     try findMore()
     if queue.isEmpty {
       let base = session.base
@@ -232,6 +233,7 @@ package final class BackupRun {
     case .failed(let failure): add(try failures.record(of: failure))
     case .vanished(let path):
       found.vanished += 1
+      deltas?.vanished(path)
       // A list is made after the snapshot. What it has and the snapshot does not have is new: the next list has it as well.
       if found.vanished <= Self.reportedVanished, !session.isSnapshot {
         daemon.report(.notSaved, JobMessage("GFD-033", "in the list, but deleted since").about(path))

@@ -6,8 +6,8 @@ import Gluster
 /// Tables:
 ///
 /// - `delta_jobs`: one row for each job. `job` is its number in the table `jobs`, `previous` the number of the job that the daemon compared it
-///   with; NULL: none. `series` is the job's name without the time of the run, `line` its plugin line. `complete` is 1 if the job has kept
-///   everything here.
+///   with; NULL: none. `series` is the job's name without the time of the run, `line` its plugin line. `listed` is 1 if the job has looked
+///   at the entries of a list of changes only. `complete` is 1 if the job has kept everything here.
 /// - `delta_states`: one row for each record that such a job stored of a path. `number` is the number of the delta, 0 for a whole file; `base`
 ///   is the state that a delta builds on; `fingerprint` is that of ``DeltaHeader``. If it is NULL, nothing can build on this state: it was not
 ///   stored completely, it is not a file of several shards, or it is not needed any more. The row stays, because the daemon's last record of the
@@ -72,7 +72,8 @@ final class DeltaMemory {
     try database.execute(
       """
       CREATE TABLE IF NOT EXISTS delta_jobs (
-        job INTEGER PRIMARY KEY, previous INTEGER, series TEXT NOT NULL, line TEXT NOT NULL, complete INTEGER NOT NULL)
+        job INTEGER PRIMARY KEY, previous INTEGER, series TEXT NOT NULL, line TEXT NOT NULL, listed INTEGER NOT NULL,
+        complete INTEGER NOT NULL)
       """,
       """
       CREATE TABLE IF NOT EXISTS delta_states (
@@ -92,7 +93,7 @@ final class DeltaMemory {
     self.isMerged = isMerged
     // Until the job ends, no other is compared with it. (A job of several plugin lines ends several times.)
     try database.run(
-      "INSERT OR REPLACE INTO delta_jobs VALUES (?1, ?2, ?3, ?4, 0)",
+      "INSERT OR REPLACE INTO delta_jobs VALUES (?1, ?2, ?3, ?4, 0, 0)",
       [.integer(job), head.map { .integer($0) } ?? .null, .text(series), .text(line)])
     var (chain, next) = ([Int64](), head)
     while let number = next, !chain.contains(number) {
@@ -212,12 +213,17 @@ final class DeltaMemory {
   }
 
   /// Returns true if the previous job has found the file of a state. If it has not, the file was away meanwhile: renamed, and renamed back.
+  /// (A list of changes names such a file, see ``forget(vanished:)``.)
   private func wasSeen(_ state: Int64) throws(Failure) -> Bool {
     guard let head = chain.first else { return false }
     var was = false
     try database.run("SELECT 1 FROM delta_seen WHERE job = ?1 AND state = ?2", [.integer(head), .integer(state)]) { _ in was = true }
+    try database.run("SELECT 1 FROM delta_jobs WHERE job = ?1 AND listed = 1", [.integer(head)]) { _ in was = true }
     return was
   }
+
+  /// Notes that this job looks at the entries of a list of changes only.
+  func isListed() throws(Failure) { try database.run("UPDATE delta_jobs SET listed = 1 WHERE job = ?1", [.integer(job)]) }
 
   /// Notes that this job has found the file of a state unchanged.
   func saw(_ base: Base) { seen.append(base.id) }

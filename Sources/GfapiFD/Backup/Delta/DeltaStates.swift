@@ -9,6 +9,19 @@ extension DeltaMemory {
     try database.run("INSERT INTO delta_states (path, job) VALUES (?1, ?2)", [.bytes(path.bytes), .integer(job)])
   }
 
+  /// Notes that a path, and everything below it, is not there any more.
+  func forget(vanished path: VolumePath) throws(Failure) {
+    var paths: [[UInt8]] = []
+    // 0x30 follows 0x2f, the slash.
+    try database.run(
+      "SELECT DISTINCT path FROM delta_states WHERE path = ?1 OR path > ?2 AND path < ?3",
+      [.bytes(path.bytes), .bytes(path.stem + [0x2f]), .bytes(path.stem + [0x30])]
+    ) { paths.append($0.bytes(0)) }
+    for path in paths {
+      try database.run("INSERT INTO delta_states (path, job) VALUES (?1, ?2)", [.bytes(path), .integer(job)])
+    }
+  }
+
   /// Begins a state. Until it ends, nothing can build on it.
   ///
   /// - Returns: its number.

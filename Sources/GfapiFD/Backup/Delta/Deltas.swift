@@ -173,6 +173,17 @@ final class Deltas {
       ))
   }
 
+  /// Notes that this job looks at the entries of a list of changes only.
+  func isListed() { keeping { () throws(Database.Failure) in try memory.isListed() } }
+
+  /// Notes that a path of the list of changes is not there any more.
+  func vanished(_ path: VolumePath) { keeping { () throws(Database.Failure) in try memory.forget(vanished: path) } }
+
+  private func keeping(_ body: () throws(Database.Failure) -> Void) {
+    guard !hasFailed else { return }
+    do { try body() } catch { fail(error) }
+  }
+
   /// Stops keeping what this job stores.
   func fail(_ failure: Database.Failure) {
     guard !hasFailed else { return }
@@ -189,8 +200,5 @@ final class Deltas {
   }
 
   /// Ends the job.
-  func end() {
-    guard !hasFailed else { return }
-    do { try memory.end() } catch { fail(error) }
-  }
+  func end() { keeping { () throws(Database.Failure) in try memory.end() } }
 }
