@@ -65,7 +65,7 @@ public final class ShardTimes: Sendable {
   /// - Throws: ``GlusterError``, if the shards cannot be listed.
   public func haveChanged(of identity: [UInt8]) throws(GlusterError) -> Bool { try listed().changed.contains(Self.name(of: identity)) }
 
-  /// Returns the shards of a file, as they are now (the first one) and as they were when they were listed (the others).
+  /// Returns the shards of a file. The first one is looked up now; the others are as the listing found them.
   ///
   /// - Parameter identity: the file's identity, see ``Object/identity()``.
   /// - Returns: nil if the file is older than the sharding of the volume, and has no shards.
@@ -191,12 +191,15 @@ public final class ShardTimes: Sendable {
 public struct FileShards: Sendable {
   /// The size of each shard but the last, in bytes.
   public let size: Int
-  /// The shards that exist, by their numbers: 0 is the first. Where none exists, or an empty one, the file has a hole.
+  /// The shards that exist, by their numbers: 0 is the first.
   public var stamps: [Int: ShardStamp]
   /// The latest time of any shard of the volume that was listed, in nanoseconds since 1970.
   public let latest: Int
 
   public init(size: Int, stamps: [Int: ShardStamp], latest: Int) { (self.size, self.stamps, self.latest) = (size, stamps, latest) }
+
+  /// What tells about a shard; nil: the file has a hole there, without a shard or with an empty one. (Reading a hole creates empty shards.)
+  public subscript(number: Int) -> ShardStamp? { stamps[number].flatMap { number > 0 && $0.size == 0 ? nil : $0 } }
 }
 
 /// What tells whether a shard has changed.

@@ -68,7 +68,7 @@ struct DeltaFormatTests {
     [UInt8](1...200).withUnsafeBytes { encoder.add($0, at: 69800) }
   }
 
-  @Test("a delta is decoded as it was encoded, in pieces of any size", arguments: [1, 2, 7, 64, 4096, 1 << 20])
+  @Test("decoding a delta gives what was encoded, whatever the size of its pieces", arguments: [1, 2, 7, 64, 4096, 1 << 20])
   func roundTrip(_ pieces: Int) throws {
     let content = try Content(sample.bytes, pieces: pieces)
     #expect(content.header == header)

@@ -25,7 +25,7 @@ private struct Image {
 
   init(_ name: String = #function) throws {
     (local, path) = try Scratch.folder(on: "sharded", name)
-    try change("mkdir $d/tree; echo small > $d/tree/small\n" + Self.write(30_000_000, at: 0))
+    try change("mkdir $d/tree; echo small > $d/tree/small\n" + writeRandomly(30_000_000, at: 0))
   }
 
   var tree: String { path + "/tree" }
@@ -36,8 +36,6 @@ private struct Image {
     guard result.status == 0 else { throw TestError(result.output) }
     nextSecond()
   }
-
-  static func write(_ count: Int, at offset: Int) -> String { writeRandomly(count, at: offset) }
 
   private static func digest(_ file: String) throws -> String {
     let result = try run("sha256sum", file)
@@ -68,9 +66,10 @@ private struct Image {
 
   /// Five changes: random writes, growth, truncation, holes, growth by a hole with a write into it.
   static let changes = [
-    write(3000, at: 5_000_000) + "\n" + write(40_000, at: 100) + "\n" + write(9, at: 29_000_000),
-    write(6_000_000, at: 30_000_000), "truncate -s 20000001 $e",
-    "fallocate -p -o 8388608 -l 4194304 $e; fallocate -p -o 70000 -l 30000 $e", "truncate -s 40000000 $e\n" + write(70, at: 38_000_000),
+    writeRandomly(3000, at: 5_000_000) + "\n" + writeRandomly(40_000, at: 100) + "\n" + writeRandomly(9, at: 29_000_000),
+    writeRandomly(6_000_000, at: 30_000_000), "truncate -s 20000001 $e",
+    "fallocate -p -o 8388608 -l 4194304 $e; fallocate -p -o 70000 -l 30000 $e",
+    "truncate -s 40000000 $e\n" + writeRandomly(70, at: 38_000_000),
   ]
 }
 
@@ -272,7 +271,7 @@ struct MachineTests {
     let next = try backUp()
     try expectRestored(daemons, image, 4, to: "after-delete")
     // A job in the middle is deleted: the director leaves out what builds on it, and says so.
-    try image.change(Image.write(100, at: 1_000_000))
+    try image.change(writeRandomly(100, at: 1_000_000))
     _ = try backUp()
     _ = try daemons.console(["delete jobid=\(next) yes"])
     let log = try daemons.restoreAll(image, to: "gap")
@@ -286,7 +285,7 @@ struct MachineTests {
     #expect(try !image.isThere(in: "alone"))
     // A full backup begins a new chain.
     _ = try backUp("Full")
-    try image.change(Image.write(100, at: 2_000_000))
+    try image.change(writeRandomly(100, at: 2_000_000))
     _ = try backUp()
     try expectRestored(daemons, image, image.moments.count - 1, to: "new")
   }

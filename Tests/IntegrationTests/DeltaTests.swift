@@ -74,6 +74,14 @@ private struct Image {
     return messages.filter { $0.severity != .info }.map(\.text).joined(separator: "\n") + (restored == content ? "" : " other content")
   }
 
+  /// Expects that each moment is restored, one over the other.
+  func expectEachMoment(sourceLocation: SourceLocation = #_sourceLocation) throws {
+    for moment in moments.indices {
+      let wrong = try wrong(moment)
+      #expect(wrong == "", "moment \(moment)", sourceLocation: sourceLocation)
+    }
+  }
+
   func restore(_ items: [MemoryBackup.Item], _ replace: RestoreOptions.Replace = .always) throws -> [MiniJob.Message] {
     var options = RestoreOptions()
     options.prefix = Array(target.path.utf8)
@@ -174,10 +182,7 @@ struct DeltaTests {
     try image.backUp()
     try image.change(writeRandomly(20_000_000, at: 12_000_000, from: "/dev/zero"))
     try image.backUp()
-    for moment in image.moments.indices {
-      let wrong = try image.wrong(moment)
-      #expect(wrong == "", "moment \(moment)")
-    }
+    try image.expectEachMoment()
   }
 
   @Test("a differential delta builds on the full backup, and the next incremental one on the differential one")
@@ -199,10 +204,7 @@ struct DeltaTests {
     image.expect(2, 20_000)
     try image.backUp(.differential)
     image.expect(1, 80_000)
-    for moment in image.moments.indices {
-      let wrong = try image.wrong(moment)
-      #expect(wrong == "", "moment \(moment)")
-    }
+    try image.expectEachMoment()
   }
 
   @Test(
@@ -319,10 +321,7 @@ struct DeltaTests {
     try image.write(100, at: 9_000_000)
     try image.backUp(more: named(["image"]))
     image.expect(2, 40_000)
-    for moment in image.moments.indices {
-      let wrong = try image.wrong(moment)
-      #expect(wrong == "", "moment \(moment)")
-    }
+    try image.expectEachMoment()
   }
 
   @Test("deltas of snapshots restore the moments of the snapshots")
@@ -363,10 +362,7 @@ struct DeltaTests {
     try image.write(10, at: 15_000_000)
     try image.backUp()
     image.expect(2, 40_000)
-    for moment in image.moments.indices {
-      let wrong = try image.wrong(moment)
-      #expect(wrong == "", "moment \(moment)")
-    }
+    try image.expectEachMoment()
   }
 
   @Test("a file that another one has replaced, that was renamed or that has two names is stored whole")
@@ -400,10 +396,7 @@ struct DeltaTests {
     try image.write(10, at: 6_000_000)
     try image.backUp()
     image.expect(1, 20_000)
-    for moment in image.moments.indices {
-      let wrong = try image.wrong(moment)
-      #expect(wrong == "", "moment \(moment)")
-    }
+    try image.expectEachMoment()
   }
 
   @Test("a file of which more than half has changed is stored whole, and one that was only touched in many places is not")

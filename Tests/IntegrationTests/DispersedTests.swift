@@ -36,7 +36,7 @@ struct DispersedTests {
     }
   }
 
-  @Test("a file of a dispersed volume that another client changes all the time is saved as it was at some moment")
+  @Test("a backup of a dispersed volume has a single state of a file that keeps changing")
   func changing() throws {
     let (local, path) = try Scratch.folder(on: "dispersed")
     let writer = Process()

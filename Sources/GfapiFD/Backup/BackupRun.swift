@@ -45,7 +45,7 @@ package final class BackupRun {
     choice = EntryChoice(
       session, daemon, since: since, searched: searched, comparesSigns: undated != nil, checksAttributes: volume.definition.checksAttributes
     )
-    queue = ReadAheadQueue(calls, session.fetcher, isEstimate: isEstimate, makesDeltas: deltas != nil)
+    queue = ReadAheadQueue(calls, session.fetcher, isEstimate: isEstimate, deltas)
   }
 
   /// Ends the backup. Call this once, also after a failure.
@@ -114,9 +114,7 @@ package final class BackupRun {
   }
 
   private func imageMayHaveChanged(_ entry: SourceEntry, _ number: Int?) throws -> Bool {
-    guard let deltas, let shardSize = session.fetcher.shardSize, Deltas.concern(entry.status, smallestShard: shardSize) else {
-      return false
-    }
+    guard let deltas else { return false }
     return try failures.orEnd { try deltas.mayHaveChanged(entry, number: number) }
   }
 

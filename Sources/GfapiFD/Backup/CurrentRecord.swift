@@ -32,7 +32,6 @@ final class CurrentRecord {
   private var atEnd = false
   private var file: FileReader?
   private var delta: DeltaReader?
-  private var deltaBytes: [UInt8] = []
   /// How the file changed while it was read, if that is known.
   private var outcome: ReadOutcome?
 
@@ -86,10 +85,7 @@ final class CurrentRecord {
     }
   }
 
-  private func reset() {
-    (isOpen, data, used, hole, atEnd, file, outcome) = (false, nil, 0, 0, false, nil, nil)
-    (delta, deltaBytes) = (nil, [])
-  }
+  private func reset() { (isOpen, data, used, hole, atEnd, file, delta, outcome) = (false, nil, 0, 0, false, nil, nil, nil) }
 
   /// Copies the next bytes of the open file into `buffer`.
   ///
@@ -111,11 +107,6 @@ final class CurrentRecord {
         rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: data.bytes[used..<(used + count)]))
         used += count
         read.bytes += count
-      } else if used < deltaBytes.count {
-        let count = min(deltaBytes.count - used, rest.count)
-        deltaBytes.withUnsafeBytes { rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[used..<(used + count)])) }
-        used += count
-        read.bytes += count
       } else if atEnd {
         break
       } else {
@@ -128,7 +119,7 @@ final class CurrentRecord {
 
   private func fetchNext() throws {
     if let delta {
-      do { (deltaBytes, used) = (try delta.nextBytes(), 0) } catch let error as GlusterError {
+      do { (data, used) = (Piece(copying: try delta.nextBytes()), 0) } catch let error as GlusterError {
         isUnread = true
         throw error
       } catch let failure as Database.Failure {
@@ -136,7 +127,7 @@ final class CurrentRecord {
         image?.fail(failure)
         throw GlusterError(errno: .ioError, call: "the state database")
       }
-      atEnd = deltaBytes.isEmpty
+      atEnd = data?.count == 0
       return
     }
     guard let file else {

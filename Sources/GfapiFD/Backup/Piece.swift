@@ -35,6 +35,13 @@ final class Piece: @unchecked Sendable {
     count = filled
   }
 
+  /// Copies bytes.
+  init(copying bytes: [UInt8]) {
+    (pool, count) = (nil, bytes.count)
+    memory = .allocate(byteCount: bytes.count, alignment: 16)
+    memory.copyBytes(from: bytes)
+  }
+
   deinit { if let pool { pool.give(memory) } else { memory.deallocate() } }
 
   var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<count]) }

@@ -44,8 +44,8 @@ final class ReadAheadQueue {
   private let calls: JobCalls
   private let fetcher: EntryFetcher
   private let isEstimate: Bool
-  /// True if files of several shards may be stored as deltas.
-  private let makesDeltas: Bool
+  /// nil: files are stored whole.
+  private let deltas: Deltas?
   /// How many bytes may be held ahead of the daemon.
   let budget: Int
   private var items = Deque<Item>()
@@ -56,8 +56,8 @@ final class ReadAheadQueue {
   /// Files with several names, of which one has been found, and how many additional hard links of each are still to come.
   private var additionalLinks: [ino_t: UInt] = [:]
 
-  init(_ calls: JobCalls, _ fetcher: EntryFetcher, isEstimate: Bool, makesDeltas: Bool) {
-    (self.calls, self.fetcher, self.isEstimate, self.makesDeltas) = (calls, fetcher, isEstimate, makesDeltas)
+  init(_ calls: JobCalls, _ fetcher: EntryFetcher, isEstimate: Bool, _ deltas: Deltas?) {
+    (self.calls, self.fetcher, self.isEstimate, self.deltas) = (calls, fetcher, isEstimate, deltas)
     budget = calls.volume.definition.readsAhead ? calls.volume.definition.readAhead : 0
   }
 
@@ -104,9 +104,7 @@ final class ReadAheadQueue {
     guard let entry = item.entry, !isEstimate || item.record.kind == .symbolicLink else { return item }
     var item = item
     let wanted = isEstimate ? EntryFetcher.Wanted() : wanted
-    if makesDeltas, let shardSize = fetcher.shardSize, item.record.kind == .regular {
-      item.mayBeImage = Deltas.concern(entry.status, smallestShard: shardSize)
-    }
+    item.mayBeImage = deltas?.concern(entry.status) ?? false
     let readsData = !item.mayBeImage && item.record.hasData && !isEstimate && isFirstName(entry.status)
     item.wanted = wanted
     item.cost = Self.entryCost + (readsData ? min(Int(entry.status.st_size), FileReader.pieceSize) : 0)

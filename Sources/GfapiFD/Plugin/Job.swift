@@ -20,8 +20,6 @@ package final class Job {
   package private(set) var restore: RestoreRun?
   private var restoreLine: [UInt8]?
   private var mayRestore = true
-  /// The servers and the volume of the current restore.
-  private var restoreTarget: String?
   /// The identity of the volume of the current restore.
   private var restoredVolume: String?
   private var introduction = JobIntroduction()
@@ -170,11 +168,10 @@ package final class Job {
         original: source?.directory ?? .root, overridden: options.values[.volume] == nil ? .root : definition.volume.directory)
       let target = "\(definition.volume.servers) \(definition.volume.volume)"
       let way = "\(source.map { "\($0.servers) \($0.volume)" } ?? "") to \(target)"
-      let before = earlier.directories[target] ?? []
-      restoreTarget = target
+      let directories = earlier.directories
       metrics = definition.metricsFile.map { JobMetrics($0, .restore, definition.volume) }
       let connected = connect(.restore, definition) {
-        let root = try TargetDirectory(rootOf: $0.volume, restored: before)
+        let root = try TargetDirectory(rootOf: $0.volume, restored: directories[$0.identity] ?? [])
         try root.open()
         return (root: root, identity: $0.identity)
       }
@@ -213,10 +210,10 @@ package final class Job {
     daemon.inform(restore.counts.summary)
     keepMetrics(JobMetrics.Numbers(restore, isCancelled: isCancelled))
     earlier.firstNames = restore.firstNames
-    if let target = restoreTarget {
-      earlier.directories[target] = restore.restoredDirectories
+    if let volume = restoredVolume {
+      earlier.directories[volume] = restore.restoredDirectories
+      earlier.images[volume] = restore.images
     }
-    if let volume = restoredVolume { earlier.images[volume] = restore.images }
     let leavesSome = restore.leavesSome
     disconnect(waits: leavesSome)
   }

@@ -110,10 +110,7 @@ extension RestoreRun {
         if current.hasFailed { throw WriteFailed() }
       }
     } catch is WriteFailed {
-    } catch {
-      failures.fail(current, withLeft(error, target, current))
-      target.fail()
-    }
+    } catch { fail(target, current, error) }
   }
 
   /// Ends the data of a delta. Returns its fingerprint; nil: it has failed.
@@ -123,10 +120,14 @@ extension RestoreRun {
       return nil
     }
     do { return try delta.end() } catch {
-      failures.fail(current, withLeft(error, target, current))
-      target.fail()
+      fail(target, current, error)
       return nil
     }
+  }
+
+  private func fail(_ target: TargetEntry, _ current: CurrentEntry, _ error: any Error) {
+    failures.fail(current, withLeft(error, target, current))
+    target.fail()
   }
 
   /// Keeps the file from looking whole, and adds to a problem what has become of it.
@@ -140,9 +141,10 @@ extension RestoreRun {
 
   /// Keeps what later records of the path need to know.
   func keepImage(_ current: CurrentEntry, fingerprint: [UInt8]?, isRestored: Bool) {
-    guard keepsImages, RestoredImages.concern(current.entry) || current.delta != nil else {
+    guard keepsImages else { return }
+    guard RestoredImages.concern(current.entry) || current.delta != nil else {
       // An entry that no delta builds on has taken the place of one.
-      if keepsImages { images[current.path] = nil }
+      images[current.path] = nil
       return
     }
     guard isRestored, let fingerprint, let identity = current.target?.identity else {

@@ -233,16 +233,14 @@ package final class RestoreRun {
 
   private func finished(_ current: CurrentEntry, _ result: Result<[JobMessage], any Error>, _ fingerprint: [UInt8]?) {
     busy.remove(current.path)
-    if case .success = result {
-      keepImage(current, fingerprint: fingerprint, isRestored: !current.hasFailed)
-    } else {
-      keepImage(current, fingerprint: nil, isRestored: false)
-    }
     switch result {
     case .success(let problems):
+      keepImage(current, fingerprint: fingerprint, isRestored: !current.hasFailed)
       for problem in problems { failures.report(current, problem) }
       if !current.isIncomplete { done.restored += 1 }
-    case .failure(let error): failures.fail(current, error)
+    case .failure(let error):
+      keepImage(current, fingerprint: nil, isRestored: false)
+      failures.fail(current, error)
     }
   }
 

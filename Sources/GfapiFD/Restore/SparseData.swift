@@ -1,3 +1,5 @@
+import DeltaFormat
+
 /// Data to be written to a file. Whole blocks of zeros are not written: they become holes.
 struct SparseData: Sendable {
   /// The size of a block, in bytes. Holes are made of whole blocks.
@@ -61,9 +63,6 @@ struct SparseData: Sendable {
 
   private static func blockIsZero(_ bytes: UnsafeRawBufferPointer, _ index: Int, _ offset: Int) -> Bool {
     guard blockEnd(bytes.count, index, offset) - index == blockSize else { return false }
-    // Compare eight bytes at a time.
-    for word in stride(from: index, to: index + blockSize, by: 8)
-    where bytes.loadUnaligned(fromByteOffset: word, as: UInt64.self) != 0 { return false }
-    return true
+    return UnsafeRawBufferPointer(rebasing: bytes[index..<(index + blockSize)]).isAllZeros
   }
 }

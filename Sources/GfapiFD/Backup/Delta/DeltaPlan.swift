@@ -61,7 +61,7 @@ struct DeltaPlan: Sendable {
     // The last block of the shorter file goes on in the longer one.
     let (shorter, isCut) = (min(base.size, size), base.size != size)
     for number in 0..<count {
-      let (start, stamp) = (number * shards.size, stamp(of: number))
+      let (start, stamp) = (number * shards.size, shards[number])
       guard let known = base.shards[number] else {
         // What is known is not all of the file.
         guard start >= base.size else { return (read, newHoles) = ([], []) }
@@ -90,16 +90,11 @@ struct DeltaPlan: Sendable {
   /// The range of a shard in the file.
   func range(of number: Int) -> Range<Int> { number * shards.size..<min((number + 1) * shards.size, size) }
 
-  /// The times of a shard; nil: there is none, or an empty one. (Reading a hole creates empty shards.)
-  func stamp(of number: Int) -> ShardStamp? {
-    shards.stamps[number].flatMap { number > 0 && $0.size == 0 ? nil : $0 }
-  }
-
   /// Returns what to keep of a shard that has been read.
   ///
   /// - Parameter digests: of its blocks; empty: all of them are zeros.
   func readShard(_ number: Int, _ digests: BlockDigests) -> DeltaMemory.ReadShard {
-    let (stamp, range) = (stamp(of: number), range(of: number))
+    let (stamp, range) = (shards[number], range(of: number))
     let isZero = range.count % BlockDigests.size == 0 && digests.values.allSatisfy { $0 == BlockDigests.ofZeros }
     return DeltaMemory.ReadShard(
       number: number, stamp: stamp, isSettled: stamp.map { max($0.modified, $0.changed) < unsettled } ?? true,

@@ -1,7 +1,6 @@
 import DeltaFormat
 import DequeModule
 import GfapiJob
-import Glibc
 import Gluster
 
 /// Reads the shards of a file that a ``DeltaPlan`` names, and compares them with what a delta builds on. Several pieces are fetched at once.
@@ -123,61 +122,55 @@ struct ComparedPiece: Sendable {
   }
 
   private let piece: Piece
+  /// The data of a piece that is shorter than expected, with zeros for what is missing.
+  private let padded: [UInt8]?
   private let start: Int
   /// The end of the piece, an offset in the file.
   let end: Int
   let digests: BlockDigests
   let runs: [Run]
   /// True if the file has fewer bytes than expected. The missing ones count as zeros.
-  let isShort: Bool
+  var isShort: Bool { padded != nil }
 
   /// Reads a piece.
   ///
-  /// - Parameters:
-  ///   - known: the digests of its blocks as they were, from its first block on; nil: they were zeros. A block that was not there counts as
-  ///     zeros: a restore makes the file longer before it writes.
+  /// - Parameter known: the earlier digests of its blocks, from its first block on; nil: all blocks were zeros. A block without a digest was
+  ///   zeros, too: a restore makes the file longer before it writes.
   init(of file: OpenFile, _ start: Int, _ count: Int, _ known: BlockDigests?) throws(GlusterError) {
     piece = try file.read(count, at: start, expected: count)
-    (self.start, end, isShort) = (start, start + count, piece.count < count)
-    var (values, runs) = ([UInt64](), [Run]())
-    values.reserveCapacity(BlockDigests.count(count))
-    for (index, offset) in stride(from: 0, to: count, by: BlockDigests.size).enumerated() {
-      let length = min(BlockDigests.size, count - offset)
-      let block = UnsafeRawBufferPointer(rebasing: piece.bytes[min(offset, piece.count)..<min(offset + length, piece.count)])
-      let isWhole = block.count == length
-      // A block that is not whole is rare.
-      let digest =
-        isWhole
-        ? BlockDigests.digest(block)
-        : (Array(block) + [UInt8](repeating: 0, count: length - block.count)).withUnsafeBytes(BlockDigests.digest)
-      values.append(digest)
-      let old: UInt64? =
-        if let known, index < known.values.count { known.values[index] } else { nil }
-      let isZero = block.allZero
-      if old == digest || old == nil && isZero { continue }
-      let range = start + offset..<start + offset + length
+    (self.start, end) = (start, start + count)
+    padded = piece.count < count ? Array(piece.bytes) + [UInt8](repeating: 0, count: count - piece.count) : nil
+    (digests, runs) = Self.bytes(piece, padded) { bytes in
+      let digests = BlockDigests(of: bytes)
+      return (digests, Self.runs(of: bytes, at: start, digests, known))
+    }
+  }
+
+  private static func runs(of bytes: UnsafeRawBufferPointer, at start: Int, _ digests: BlockDigests, _ known: BlockDigests?) -> [Run] {
+    var runs: [Run] = []
+    for (index, digest) in digests.values.enumerated() {
+      let old: UInt64? = if let known, index < known.values.count { known.values[index] } else { nil }
+      if old == digest { continue }
+      let offset = index * BlockDigests.size
+      let block = UnsafeRawBufferPointer(rebasing: bytes[offset..<min(offset + BlockDigests.size, bytes.count)])
+      let isZero = block.isAllZeros
+      if old == nil && isZero { continue }
+      let range = start + offset..<start + offset + block.count
       if let last = runs.last, last.isZero == isZero, last.range.upperBound == range.lowerBound {
         runs[runs.count - 1].range = last.range.lowerBound..<range.upperBound
       } else {
         runs.append(Run(range: range, isZero: isZero))
       }
     }
-    (self.runs, digests) = (runs, BlockDigests(values))
+    return runs
   }
 
-  /// Calls `body` with the bytes of a range of the file; bytes that are missing are zeros.
+  /// Calls `body` with the bytes of a range of the file.
   func withBytes(of range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) {
-    let (from, to) = (range.lowerBound - start, range.upperBound - start)
-    if to <= piece.count { return body(UnsafeRawBufferPointer(rebasing: piece.bytes[from..<to])) }
-    let there = Array(piece.bytes[min(from, piece.count)..<piece.count])
-    (there + [UInt8](repeating: 0, count: range.count - there.count)).withUnsafeBytes(body)
+    Self.bytes(piece, padded) { body(UnsafeRawBufferPointer(rebasing: $0[range.lowerBound - start..<range.upperBound - start])) }
   }
-}
 
-extension UnsafeRawBufferPointer {
-  /// True if all bytes are zeros.
-  fileprivate var allZero: Bool {
-    guard let start = baseAddress, count > 0 else { return true }
-    return load(as: UInt8.self) == 0 && memcmp(start, start + 1, count - 1) == 0
+  private static func bytes<T>(_ piece: Piece, _ padded: [UInt8]?, _ body: (UnsafeRawBufferPointer) -> T) -> T {
+    padded?.withUnsafeBytes(body) ?? body(piece.bytes)
   }
 }

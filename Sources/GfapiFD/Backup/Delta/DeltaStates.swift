@@ -6,7 +6,12 @@ extension DeltaMemory {
   /// Notes that this job stores a record of a path that nothing can build on, if anything is known about the path.
   func forget(_ path: VolumePath) throws(Failure) {
     guard try !states(of: path).isEmpty else { return }
-    try database.run("INSERT INTO delta_states (path, job) VALUES (?1, ?2)", [.bytes(path.bytes), .integer(job)])
+    try hide(path.bytes)
+  }
+
+  /// Adds a state of a path that nothing can build on.
+  private func hide(_ path: [UInt8]) throws(Failure) {
+    try database.run("INSERT INTO delta_states (path, job) VALUES (?1, ?2)", [.bytes(path), .integer(job)])
   }
 
   /// Notes that a path, and everything below it, is not there any more.
@@ -17,9 +22,7 @@ extension DeltaMemory {
       "SELECT DISTINCT path FROM delta_states WHERE path = ?1 OR path > ?2 AND path < ?3",
       [.bytes(path.bytes), .bytes(path.stem + [0x2f]), .bytes(path.stem + [0x30])]
     ) { paths.append($0.bytes(0)) }
-    for path in paths {
-      try database.run("INSERT INTO delta_states (path, job) VALUES (?1, ?2)", [.bytes(path), .integer(job)])
-    }
+    for path in paths { try hide(path) }
   }
 
   /// Begins a state. Until it ends, nothing can build on it.
@@ -94,9 +97,7 @@ extension DeltaMemory {
       var next = Optional(root.id)
       while let id = next, needed.insert(id).inserted { next = byID[id]?.base }
     }
-    var ours = Set<Int64>()
-    try database.run("SELECT job FROM delta_jobs WHERE series = ?1", [.text(series)]) { ours.insert($0.integer(0)) }
-    for state in states where state.isUsable && state.job < job && ours.contains(state.job) && !needed.contains(state.id) {
+    for state in states where state.isUsable && state.job < job && state.series == series && !needed.contains(state.id) {
       try database.run("DELETE FROM delta_shards WHERE state = ?1", [.integer(state.id)])
       try database.run("UPDATE delta_states SET fingerprint = NULL WHERE id = ?1", [.integer(state.id)])
     }

@@ -59,11 +59,11 @@ final class Deltas {
       + ", \(counts.deltas) as deltas: \(sizeInWords(Double(counts.carried))) stored, \(sizeInWords(Double(counts.spared))) spared"
   }
 
-  /// Returns true if a file may have several shards: its data are not read before ``begin(_:number:)``.
+  /// Returns true if a file may have several shards: its data are not read before ``begin(_:number:mayBeImage:)``.
   ///
   /// A file with several names is stored whole, because each name has records of its own.
-  static func concern(_ status: stat, smallestShard: Int) -> Bool {
-    status.isRegular && status.st_nlink == 1 && status.st_size > smallestShard
+  func concern(_ status: stat) -> Bool {
+    status.isRegular && status.st_nlink == 1 && fetcher.shardSize.map { status.st_size > $0 } ?? false
   }
 
   /// Returns true if a file may have changed although its times and those of its shards are older than the since time: the clock of the client
@@ -71,7 +71,7 @@ final class Deltas {
   ///
   /// - Parameter number: the number of the delta in the daemon's last record of the path.
   func mayHaveChanged(_ entry: SourceEntry, number: Int?) throws -> Bool {
-    guard number != nil else { return false }
+    guard number != nil, concern(entry.status) else { return false }
     do {
       guard let plan = try plan(entry, number) else { return false }
       guard let base = plan.base else {
@@ -90,7 +90,7 @@ final class Deltas {
   ///
   /// - Parameters:
   ///   - number: the number of the delta in the daemon's last record of the path; nil: a delta cannot build on one.
-  ///   - mayBeImage: false for an entry that ``concern(_:smallestShard:)`` does not name.
+  ///   - mayBeImage: false for an entry that ``concern(_:)`` does not name.
   /// - Returns: nil if the file is stored whole, and no later job can build on it.
   /// - Throws: ``GlusterError`` if the volume is gone, ``JobCalls/Ended``.
   func begin(_ entry: SourceEntry, number: Int?, mayBeImage: Bool) throws -> ImageRecord? {
@@ -104,7 +104,7 @@ final class Deltas {
       return ImageRecord(plan, state, entry.path, self, memory, calls)
     } catch let error as GlusterError where !error.meansVolumeIsGone {
       // If the file can be read after all, it is stored whole.
-      do { try memory.forget(entry.path) } catch { fail(error) }
+      keeping { () throws(Database.Failure) in try memory.forget(entry.path) }
       return nil
     } catch let failure as Database.Failure {
       fail(failure)
@@ -179,7 +179,8 @@ final class Deltas {
   /// Notes that a path of the list of changes is not there any more.
   func vanished(_ path: VolumePath) { keeping { () throws(Database.Failure) in try memory.forget(vanished: path) } }
 
-  private func keeping(_ body: () throws(Database.Failure) -> Void) {
+  /// Writes the state database, unless that has failed before.
+  func keeping(_ body: () throws(Database.Failure) -> Void) {
     guard !hasFailed else { return }
     do { try body() } catch { fail(error) }
   }

@@ -15,7 +15,6 @@ final class ImageRecord {
   private var shardsKept = 0
   private var reader: DeltaReader?
   private var carried = 0
-  private var isBroken = false
 
   init(_ plan: DeltaPlan, _ state: Int64, _ path: VolumePath, _ deltas: Deltas, _ memory: DeltaMemory, _ calls: JobCalls) {
     (self.plan, self.state, self.path, self.deltas, self.memory, self.calls) = (plan, state, path, deltas, memory, calls)
@@ -28,26 +27,18 @@ final class ImageRecord {
   private static let (batch, digestBatch) = (64, 256 << 10)
 
   /// Reports that the state database cannot be used.
-  func fail(_ failure: Database.Failure) { keeping { () throws(Database.Failure) in throw failure } }
-
-  private func keeping(_ body: () throws(Database.Failure) -> Void) {
-    guard !isBroken else { return }
-    do { try body() } catch {
-      isBroken = true
-      deltas.fail(error)
-    }
-  }
+  func fail(_ failure: Database.Failure) { deltas.fail(failure) }
 
   /// Begins, once or again, to read a file that is stored whole.
   func beginWhole() {
-    if content.size > 0 { keeping { () throws(Database.Failure) in try memory.restart(state) } }
+    if content.size > 0 { deltas.keeping { () throws(Database.Failure) in try memory.restart(state) } }
     (content, digests, shardsKept, carried) = (ContentDigest(keepsDigests: true), [], 0, 0)
   }
 
   /// Begins, once or again, to read a delta.
   func beginDelta(_ file: OpenFile, width: Int) -> DeltaReader? {
     guard let base = plan.base, let header = plan.header else { return nil }
-    if carried > 0 { keeping { () throws(Database.Failure) in try memory.restart(state) } }
+    if carried > 0 { deltas.keeping { () throws(Database.Failure) in try memory.restart(state) } }
     carried = 0
     let reader = DeltaReader(ShardComparison(plan, base, file, calls, memory, width: width), header)
     self.reader = reader
@@ -82,7 +73,7 @@ final class ImageRecord {
   }
 
   private func keep(_ shards: [DeltaMemory.ReadShard]) {
-    keeping { () throws(Database.Failure) in try memory.add(shards, to: state) }
+    deltas.keeping { () throws(Database.Failure) in try memory.add(shards, to: state) }
   }
 
   /// Ends the record, after the daemon has read all of it.
@@ -94,7 +85,7 @@ final class ImageRecord {
     if let reader {
       guard let fingerprint = reader.fingerprint else { return nil }
       keep(reader.takeShards())
-      keeping { () throws(Database.Failure) in
+      deltas.keeping { () throws(Database.Failure) in
         try memory.end(state, path, size: plan.size, fingerprint: fingerprint)
       }
       deltas.counts.deltas += 1
@@ -107,7 +98,7 @@ final class ImageRecord {
       // A file that was longer or shorter than its record says is stored whole again.
       if content.size == plan.size {
         keepWholeShards(isAtEnd: true)
-        keeping { () throws(Database.Failure) in
+        deltas.keeping { () throws(Database.Failure) in
           try memory.end(state, path, size: plan.size, fingerprint: fingerprint)
         }
       }
@@ -118,12 +109,9 @@ final class ImageRecord {
 
   /// Looks at the shards again that were read. A change means that the delta may have a part of it; the next job reads these shards again.
   private func changedShards() throws -> String? {
-    let now: [Int: ShardStamp]
-    do { now = try deltas.stamps(plan.read, of: plan.gfid) } catch is GlusterError { return nil }
-    let changed = plan.read.count { number in
-      let stamp = now[number].flatMap { number > 0 && $0.size == 0 ? nil : $0 }
-      return stamp != plan.stamp(of: number)
-    }
+    var now = plan.shards
+    do { now.stamps = try deltas.stamps(plan.read, of: plan.gfid) } catch is GlusterError { return nil }
+    let changed = plan.read.count { now[$0] != plan.shards[$0] }
     return changed > 0 ? "\(changed) of the \(plan.read.count) shards that were read have changed" : nil
   }
 }
